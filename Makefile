@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# Ringproof. `make help` lists the targets. GNU make, no generator.
+#
+# ci/build/layers.mk    who may include whom
+# ci/build/rules.mk     how a file becomes an object, for each variant
+# ci/build/programs.mk  what is linked from which modules
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VARIANT ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+include ci/build/layers.mk
+include ci/build/rules.mk
+include ci/build/programs.mk
+
+.PHONY: help build packages run check unit lint mutants install clean format
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make                  build programs, simxen and the platform plugin (VARIANT=release|san|mutant)
+build: $(ALL_PRODUCTS)
+
+## make packages         install the Debian packages that are missing (ci/packages.txt)
+packages:
+	@ci/install-packages.sh
+
+## make run              install, build, run the main scenarios on simxen, leave a report
+run: packages
+	+@$(MAKE) --no-print-directory build fio-engine
+	@$(BIN)/ringproof run --set main
+
+## make check            unit tests and all quick scenarios on simxen (no root needed)
+check: packages
+	+@ci/check.sh
+
+## make unit             only the unit tests, with sanitizers
+unit:
+	+@$(MAKE) --no-print-directory VARIANT=san unit-run
+
+## make lint             format, static analysis, each header alone, layer rules
+lint: packages
+	+@ci/lint.sh
+
+## make mutants          run every check against its deliberately broken backend
+mutants: packages
+	+@$(MAKE) --no-print-directory VARIANT=mutant build
+	+@$(MAKE) --no-print-directory build
+	@$(BIN)/ringproof mutants
+
+## make install          install to DESTDIR=, PREFIX=/usr/local
+install: build
+	@ci/build/install.sh '$(OUT)' '$(DESTDIR)$(PREFIX)'
+
+## make format           clang-format all sources in place
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+## make clean            remove build/ (caches outside the tree stay)
+clean:
+	rm -rf build

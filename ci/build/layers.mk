@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# Who may include whom. This is the only place; the -I flags of each module follow from it.
+#
+#   MODULES       every module, and dir_<module> where it lives
+#   sees_<module> the modules whose headers it may include, beside its own
+#
+# A header is included as "<module>/<file>.h". The build makes one folder with one symbolic link
+# for each module, and passes only the folders of the modules named here: any other include does
+# not compile. What may include libxen's own headers is said in libxen_modules (make lint).
+
+MODULES := spec util virtq gmem xen pci transport device backend frontend \
+           simxen check abi conformance agent scenario testbed runner report catalog unit fioengine
+
+dir_spec        := ref/spec
+dir_util        := ref/util
+dir_virtq       := ref/virtq
+dir_gmem        := ref/gmem
+dir_xen         := ref/xen
+dir_pci         := ref/pci
+dir_transport   := ref/transport
+dir_device      := ref/device
+dir_backend     := ref/backend
+dir_frontend    := ref/frontend
+dir_simxen      := harness/simxen
+dir_check       := harness/check
+dir_abi         := harness/abi
+dir_conformance := harness/conformance
+dir_agent       := harness/agent
+dir_scenario    := harness/scenario
+dir_testbed     := harness/testbed
+dir_runner      := harness/runner
+dir_report      := harness/report
+dir_catalog     := harness/catalog
+dir_unit        := harness/unit
+dir_fioengine   := bench/fio
+
+sees_spec        :=
+sees_util        :=
+sees_virtq       := spec util
+sees_gmem        := spec util
+sees_pci         := spec util
+sees_xen         := spec util gmem
+sees_device      := spec util virtq gmem
+sees_transport   := spec util virtq gmem pci device
+sees_backend     := spec util virtq gmem xen pci transport device
+sees_frontend    := spec util virtq gmem xen
+# simxen/guest is a platform plugin: it sees the interface that it implements, nothing else of ref.
+sees_simxen      := util frontend
+sees_check       := util
+sees_abi         := util check
+sees_conformance := spec util check frontend virtq gmem
+sees_agent       := spec util check abi conformance frontend
+sees_scenario    := util
+sees_report      := util check
+sees_catalog     := util check
+sees_testbed     := util scenario simxen
+sees_runner      := util check scenario report catalog testbed
+sees_fioengine   := spec util virtq gmem frontend
+sees_unit        := $(filter-out unit,$(MODULES))
+
+libxen_modules := xen simxen abi

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+# What is linked from what.
+comma := ,
+
+ALL_PRODUCTS :=
+
+# ---- simxen: core library, drop-in libraries, hypervisor, guest plugin, tools ----
+# build/<variant>/simxen holds what LD_LIBRARY_PATH points at.
+SIM := harness/simxen
+sim_objs = $(patsubst %.c,$(OBJ)/%.o,$(filter-out %_main.c %/main.c,$(wildcard $(SIM)/$(1)/*.c)))
+
+$(SIMLIB)/libsimxen.so: $(call sim_objs,core) $(call objs_of,util)
+	@mkdir -p $(@D)
+	@echo "  LD   $(VARIANT) $@"
+	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-soname,libsimxen.so -o $@ $^
+ALL_PRODUCTS += $(SIMLIB)/libsimxen.so
+
+# One drop-in library: harness/simxen/libs/<name>.c (or <name>_*.c) and <name>.map, the SONAME and
+# version nodes of Debian's library.
+# $(call dropin,name,soname)
+define dropin
+$(SIMLIB)/$(2): $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(SIM)/libs/$(1).c $(SIM)/libs/$(1)_*.c)) \
+                $(SIM)/libs/$(1).map $(SIMLIB)/libsimxen.so
+	@echo "  LD   $(VARIANT) $$@"
+	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-soname,$(2) \
+	    -Wl,--version-script=$(SIM)/libs/$(1).map -Wl,-rpath,'$$$$ORIGIN' \
+	    -o $$@ $$(filter %.o,$$^) -L$(SIMLIB) -l:libsimxen.so
+ALL_PRODUCTS += $(SIMLIB)/$(2)
+endef
+XENCTRL_SONAME := $(shell objdump -p $$(find /usr/lib -name libxenctrl.so 2>/dev/null | head -n1) /dev/null 2>/dev/null | awk '/SONAME/{print $$2}')
+$(eval $(call dropin,xentoolcore,libxentoolcore.so.1))
+$(eval $(call dropin,xengnttab,libxengnttab.so.1))
+$(eval $(call dropin,xenevtchn,libxenevtchn.so.1))
+$(eval $(call dropin,xenforeignmemory,libxenforeignmemory.so.1))
+$(eval $(call dropin,xendevicemodel,libxendevicemodel.so.1))
+$(eval $(call dropin,xencall,libxencall.so.1))
+ifneq ($(XENCTRL_SONAME),)
+$(eval $(call dropin,xenctrl,$(XENCTRL_SONAME)))
+endif
+
+$(eval $(call link_program,simxen-hv,$(call sim_objs,hv) $(OBJ)/$(SIM)/hv/main.o $(call objs_of,util)))
+$(eval $(call link_program,simxenctl,$(call sim_objs,ctl) $(OBJ)/$(SIM)/ctl/main.o $(call objs_of,util),-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lxenstore))
+$(eval $(call link_program,simxen-xenbus,$(call sim_objs,xenbus) $(OBJ)/$(SIM)/xenbus/main.o $(call objs_of,util),-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen'))
+$(BIN)/simxenctl $(BIN)/simxen-xenbus: | $(SIMLIB)/libsimxen.so
+
+# Redirects xenstored's two files in /proc/xen (LD_PRELOAD).
+$(SIMLIB)/xenstored-preload.so: $(OBJ)/$(SIM)/preload/xsd.o
+	@mkdir -p $(@D)
+	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^ -ldl
+ALL_PRODUCTS += $(SIMLIB)/xenstored-preload.so
+
+$(LIB)/platform-simxen.so: $(call sim_objs,guest) $(call objs_of,util) | $(SIMLIB)/libsimxen.so
+	@mkdir -p $(@D)
+	@echo "  LD   $(VARIANT) $@"
+	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/../simxen' -o $@ $^ -L$(SIMLIB) -l:libsimxen.so
+ALL_PRODUCTS += $(LIB)/platform-simxen.so
+
+# ---- the reference backend: the same file in every testbed ----
+BACKEND_MODULES := util virtq gmem xen pci transport device backend
+XEN_LIBS := -lxengnttab -lxenforeignmemory -lxenevtchn -lxendevicemodel -lxentoolcore -lxenstore
+$(eval $(call link_program,ringproof-backend,$(call modules_objs,$(BACKEND_MODULES)) $(OBJ)/ref/backend/main.o,$(XEN_LIBS) -luring))
+
+# ---- the agent: runs checks in a domU, and the libxen checks in dom0 ----
+AGENT_MODULES := util virtq gmem frontend check abi conformance agent
+$(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -ljansson -ldl))
+
+# ---- the runner ----
+RUNNER_MODULES := util check scenario testbed runner report catalog
+$(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore))
+$(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
+
+# ---- unit tests: one program a file, linked with everything but the mains ----
+UNIT_SRCS := $(wildcard harness/unit/*_test.c)
+UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
+UNIT_MODULES := util virtq gmem pci device transport check scenario report catalog
+UNIT_OBJS = $(call modules_objs,$(UNIT_MODULES))
+
+$(UNIT_PROGRAMS): $(OUT)/unit/%: $(OBJ)/harness/unit/%.o $(UNIT_OBJS)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -o $@ $^ \
+	    $$(pkg-config --libs check) -luring -lyaml -ljansson
+
+.PHONY: unit-build unit-run
+unit-build: $(UNIT_PROGRAMS)
+unit-run: $(UNIT_PROGRAMS)
+	@ci/build/run-units.sh $(UNIT_PROGRAMS)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The toolstack's side of simxen, for testbeds and for the `simxenctl` tool: start and end a
+ * simulation, create and destroy domains, read what processes hold.
+ *
+ * A simulation lives in one run folder and leaves nothing outside it:
+ *
+ *   hv.sock           the hypervisor
+ *   hv.log
+ *   xenstored/socket  dom0's store (the real xenstored); XENSTORED_RUNDIR=<run>/xenstored
+ *   xenstored.log
+ *   domN.xenbus       domU N's store, through its own ring; XENSTORED_PATH=<run>/domN.xenbus
+ */
+#ifndef SIMXEN_CTL_CTL_H
+#define SIMXEN_CTL_CTL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "simxen/core/proto.h"
+
+struct simxen;
+
+struct simxen_start {
+    const char *run_dir;   /* exists, empty, owned by the caller */
+    const char *lib_dir;   /* where the drop-in libraries for unsanitised programs are */
+    const char *bin_dir;   /* where simxen-hv and simxen-xenbus are */
+    bool xenstored;        /* start it (the usual case) */
+    uint64_t dom0_ram_bytes;
+    /* Limit for the start as a whole. */
+    uint64_t timeout_ns;
+};
+
+/*
+ * Start hv, then xenstored; returns when both answer. All children get a death signal tied to
+ * the calling thread's process and end with it. On error *why (static or in s) explains.
+ */
+int simxen_start(const struct simxen_start *cfg, struct simxen **out, char *why, size_t why_size);
+/* End every process of the simulation and wait for them. NULL is allowed. */
+void simxen_stop(struct simxen *s);
+/* -ESHUTDOWN and a text when hv or xenstored has died; 0 otherwise. */
+int simxen_alive(struct simxen *s, char *why, size_t why_size);
+
+/* Create a domain, introduce it to xenstored with its usual nodes (/local/domain/N/{name,
+ * domid,...}), and start its xenbus. */
+int simxen_dom_create(struct simxen *s, const char *name, const struct sim_dom_config *cfg,
+                      uint16_t *domid);
+int simxen_dom_destroy(struct simxen *s, uint16_t domid);
+int simxen_dom_pause(struct simxen *s, uint16_t domid);
+int simxen_dom_unpause(struct simxen *s, uint16_t domid);
+int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target);
+int simxen_dom_info(struct simxen *s, uint16_t domid, struct sim_dom_info *info);
+int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit);
+
+/*
+ * Environment for a process that is to run in domain `domid`: LD_LIBRARY_PATH (lib_dir given
+ * here, so that sanitised programs can have sanitised libraries), SIMXEN_DIR, SIMXEN_DOMID and
+ * the xenstore variables. Calls set(ctx, name, value) for each.
+ */
+void simxen_env(struct simxen *s, uint16_t domid, const char *lib_dir,
+                void (*set)(void *ctx, const char *name, const char *value), void *ctx);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtio device, as its transport sees it (struct vdev), and as a device type implements it
+ * (struct vdev_type).
+ *
+ *     transport (pci, mmio)  --registers-->  vdev core  --requests-->  blk, net, rng, console
+ *                                               |  \__ virtq (rings)
+ *                                               \_____ gmem  (addresses to bytes)
+ *
+ * The core owns what every device has: status and feature negotiation (VIRTIO 2.1, 2.2, 3.1),
+ * queue registers, ring leases, the request pump, interrupt decisions. A device type sees whole
+ * requests as iovecs. A driver's misbehaviour ends in DEVICE_NEEDS_RESET with a named fault,
+ * never in an assertion.
+ */
+#ifndef RP_DEVICE_VDEV_H
+#define RP_DEVICE_VDEV_H
+
+#include <sys/uio.h>
+
+#include "gmem/gmem.h"
+#include "util/evloop.h"
+#include "util/types.h"
+
+#define VDEV_QUEUES_MAX 64
+#define VDEV_CHAIN_MAX 1024 /* descriptors of one request, indirect ones included */
+
+struct vdev;
+struct vdev_queue;
+
+/* One request: a descriptor chain, resolved. Valid until vdev_request_done. */
+struct vdev_request {
+    struct vdev_queue *queue;
+    struct iovec *out; /* device-readable */
+    unsigned out_count;
+    uint64_t out_bytes;
+    struct iovec *in; /* device-writable */
+    unsigned in_count;
+    uint64_t in_bytes;
+    void *user; /* the device type's */
+};
+
+struct vdev_type {
+    const char *name;
+    uint32_t device_id;    /* VIRTIO section 5 */
+    uint32_t class_code;   /* PCI class, 24 bits */
+    unsigned config_bytes; /* size of the device-specific configuration */
+
+    /* Device-specific feature bits that this instance offers. */
+    uint64_t (*features)(struct vdev *d);
+    unsigned (*num_queues)(struct vdev *d);
+    unsigned (*queue_size_max)(struct vdev *d, unsigned queue);
+    /* Device-specific configuration; offset + bytes is within config_bytes. */
+    void (*config_read)(struct vdev *d, unsigned offset, unsigned bytes, void *value);
+    void (*config_write)(struct vdev *d, unsigned offset, unsigned bytes, const void *value);
+    /* FEATURES_OK: may refuse with -EINVAL. */
+    int (*negotiated)(struct vdev *d, uint64_t features);
+    /* DRIVER_OK and reset. reset returns when no request is in the type's hands any more. */
+    int (*start)(struct vdev *d);
+    void (*reset)(struct vdev *d);
+    /* Same for one queue (VIRTIO_F_RING_RESET). */
+    void (*queue_reset)(struct vdev *d, unsigned queue);
+    /*
+     * A new request. The type keeps it until it calls vdev_request_done, from here or later,
+     * on the loop's thread. A malformed request is answered (where the type has a status) or
+     * reported with vdev_fault.
+     */
+    void (*request)(struct vdev *d, struct vdev_request *r);
+    /* After a batch of `request` calls: submit what was gathered. May be NULL. */
+    void (*kick_end)(struct vdev *d, unsigned queue);
+    void (*destroy)(struct vdev *d);
+};
+
+/* How the core reaches its transport. */
+struct vdev_transport_ops {
+    void (*queue_interrupt)(void *ctx, unsigned queue);
+    void (*config_interrupt)(void *ctx);
+};
+
+struct vdev_config {
+    struct evloop *loop; /* borrowed */
+    struct gmem *gmem;   /* borrowed; outlives the device */
+    /* Transport-independent features offered beside the type's: VERSION_1, ACCESS_PLATFORM,
+     * RING_INDIRECT_DESC, RING_EVENT_IDX, ... */
+    uint64_t features;
+    unsigned queue_size_max; /* upper limit for every queue, a power of two */
+    const char *label;       /* for messages: "blk 0000:00:01.0"; copied */
+};
+
+/*
+ * For a device type's constructor: embed struct vdev as first member, then call this.
+ * (struct vdev is declared in device/vdev_impl.h for types and transports.)
+ */
+
+/* Complete a request: `written` bytes from the start of its `in` part were written. Releases
+ * the lease, publishes the used entry and interrupts when the driver asked for it. */
+void vdev_request_done(struct vdev_request *r, uint32_t written);
+
+/* The driver broke a rule: set DEVICE_NEEDS_RESET, stop all queues, interrupt, log the name. */
+void vdev_fault(struct vdev *d, const char *fault, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The type changed its configuration: new generation, configuration interrupt. */
+void vdev_config_changed(struct vdev *d);
+
+/* ---- for transports: the registers of VIRTIO 4.1.4.3 and 4.2.2, without their layout ---- */
+
+void vdev_attach_transport(struct vdev *d, const struct vdev_transport_ops *ops, void *ctx);
+
+uint64_t vdev_device_features(const struct vdev *d);
+void vdev_set_driver_features(struct vdev *d, unsigned word, uint32_t value);
+uint32_t vdev_driver_features(const struct vdev *d, unsigned word);
+uint8_t vdev_status(const struct vdev *d);
+/* Writing 0 resets; the reset is complete when this returns. */
+void vdev_set_status(struct vdev *d, uint8_t status);
+uint8_t vdev_config_generation(const struct vdev *d);
+void vdev_config_read(struct vdev *d, unsigned offset, unsigned bytes, void *value);
+void vdev_config_write(struct vdev *d, unsigned offset, unsigned bytes, const void *value);
+
+unsigned vdev_num_queues(const struct vdev *d);
+
+/* Queue registers. The transport selects; out-of-range queues read as size 0 (not available). */
+struct vdev_queue_regs {
+    uint16_t size;
+    gpa_t desc, driver, device;
+    bool enabled;
+};
+void vdev_queue_get(const struct vdev *d, unsigned queue, struct vdev_queue_regs *regs);
+/* Ignored (and logged) while the queue is enabled or when the value is not allowed. */
+void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size);
+void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t driver, gpa_t device);
+void vdev_queue_enable(struct vdev *d, unsigned queue);
+/* VIRTIO_F_RING_RESET: complete when it returns. */
+void vdev_queue_reset(struct vdev *d, unsigned queue);
+/* The driver rang the doorbell. */
+void vdev_queue_notify(struct vdev *d, unsigned queue);
+
+const struct vdev_type *vdev_get_type(const struct vdev *d);
+void vdev_destroy(struct vdev *d); /* resets first; NULL is allowed */
+
+#endif
