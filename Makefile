@@ -16,6 +16,8 @@ DESTDIR ?=
 include ci/build/layers.mk
 include ci/build/rules.mk
 include ci/build/programs.mk
+include ci/build/lint.mk
+-include ci/build/fio.mk
 
 .PHONY: help build packages run check unit lint mutants install clean format
 
