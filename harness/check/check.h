@@ -42,9 +42,9 @@ struct check {
     const char *file;
     int line;
     enum check_judges judges;
-    const char *proves; /* requirement ids, separated by spaces */
-    uint64_t needs;     /* NEED_* bits; unmet: SKIP with the reason */
-    const char *title;  /* optional, one line */
+    const char *proves;  /* requirement ids, separated by spaces */
+    uint64_t needs;      /* NEED_* bits; unmet: SKIP with the reason */
+    const char *title;   /* optional, one line */
     unsigned timeout_ms; /* 0: the runner's default */
     void (*run)(struct check_ctx *t);
 };
@@ -99,12 +99,15 @@ void check_defer(struct check_ctx *t, void (*fn)(void *), void *arg);
 /* ---- running (the agent does) ---- */
 struct check_failure {
     enum check_level level;
-    const char *file;
+    char file[128];
     int line;
     char text[512];
 };
 
-struct check_note { char name[64]; char value[448]; };
+struct check_note {
+    char name[64];
+    char value[448];
+};
 
 struct check_result {
     enum outcome outcome;
