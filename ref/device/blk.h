@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio-blk (VIRTIO 5.2), device side.
+ *
+ * Two stores. A *file or block device*, through io_uring: requests of one batch are submitted
+ * with one system call, completions arrive by an eventfd in the event loop. A *null* store of a
+ * given size, for measuring everything but a disk: reads fill with zeroes, writes are dropped.
+ *
+ * Durability (5.2.6.2). While the cache is in write-back mode a completed FLUSH means that every
+ * write completed before the FLUSH was submitted is on stable storage. In write-through mode
+ * (FLUSH not negotiated, or the driver cleared `writeback` under CONFIG_WCE) each write is stable
+ * when it completes.
+ *
+ * An image is locked while a device uses it (an open file description lock: exclusive for a
+ * writable device, shared for a read-only one), so that two backends cannot write one image.
+ */
+#ifndef RP_DEVICE_BLK_H
+#define RP_DEVICE_BLK_H
+
+#include "device/vdev.h"
+
+#define BLK_SERIAL_BYTES 20
+#define BLK_SECTOR_BYTES 512u
+
+struct blk_options {
+    const char *path;    /* file or block device; NULL selects the null store */
+    uint64_t null_bytes; /* size of the null store, a multiple of 512 */
+    bool read_only;
+    bool direct;                   /* O_DIRECT; unaligned requests go through a bounce buffer */
+    unsigned queues;               /* 0: 1 */
+    unsigned queue_size_max;       /* a power of two; 0: the limit in vdev_config */
+    const char *serial;            /* up to 20 bytes (a 20 byte one has no NUL); NULL: empty */
+    uint32_t block_bytes;          /* logical block size, a power of two, 512 to 64 KiB; 0: 512 */
+    uint32_t physical_block_bytes; /* for TOPOLOGY; 0: block_bytes, at least 4096 for a file */
+    uint32_t seg_max;              /* data segments of one request; 0: 126 */
+    uint32_t size_max;             /* bytes of one segment; 0: 1 MiB */
+    uint32_t inflight_max;         /* requests at the store at once; 0: 256 */
+    uint64_t features_off;         /* device feature bits not to offer */
+};
+
+/*
+ * Create a device; *out is released with vdev_destroy. On an error `error` (of error_bytes, may
+ * be NULL with 0) holds one line for the user:
+ *   -EINVAL  an option out of range, an image whose size is no multiple of 512, not a file or
+ *            block device
+ *   -ENOENT, -EACCES, -EROFS, ...  as open(2) said; -EROFS or -EACCES also for a read-only image
+ *            of a writable disk
+ *   -EBUSY   the image is in use by another process
+ *   -ENOMEM, -EMFILE, -ENOSYS (no io_uring)
+ */
+int blk_create(const struct vdev_config *config, const struct blk_options *options,
+               struct vdev **out, char *error, size_t error_bytes);
+
+/* The image grew or shrank (a multiple of 512): take the new capacity over and tell the driver.
+ * `null_bytes` is for the null store. 0 or -errno. */
+int blk_resize(struct vdev *d, uint64_t null_bytes);
+
+/* Feature bit of a name in lower case ("flush", "discard", "write-zeroes", "mq", "ro", "seg-max",
+ * "size-max", "blk-size", "topology", "config-wce", "indirect", "event-idx", "ring-reset"),
+ * UINT64_MAX when unknown: for "features=-discard" on a command line. Transport-independent ones
+ * belong into vdev_config.features, the others into blk_options.features_off. */
+uint64_t blk_feature_by_name(const char *name);
+
+/* What the device did, for a test or a report. */
+struct blk_stats {
+    uint64_t reads, writes, flushes, discards, zeroes, ids, unsupported, errors;
+    uint64_t read_bytes, written_bytes;
+};
+void blk_get_stats(const struct vdev *d, struct blk_stats *stats);
+
+#endif
