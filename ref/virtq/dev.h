@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device side of a virtqueue.
+ *
+ * Taking:   virtq_dev_pop gives one chain at a time, copied and checked.
+ * Giving:   virtq_dev_push writes used entries, virtq_dev_publish makes all of them visible at
+ *           once, virtq_dev_interrupt_needed then says whether the driver wants to hear of it.
+ * Sleeping: virtq_dev_kick_enable asks for a doorbell and says whether more arrived meanwhile;
+ *           a device sleeps only when it returned false. virtq_dev_kick_disable is a hint.
+ *
+ * The first broken rule makes the queue *faulty*: pop returns -EPROTO from then on and `fault`
+ * names the rule. Pushing what was taken earlier stays allowed.
+ *
+ * One thread uses a queue at a time. Nothing here allocates or calls the kernel, except through
+ * the indirect callbacks.
+ */
+#ifndef RP_VIRTQ_DEV_H
+#define RP_VIRTQ_DEV_H
+
+#include <sys/uio.h>
+
+#include "virtq/virtq.h"
+
+/* Entries that indirect_get may fill: a table of VIRTQ_CHAIN_MAX descriptors anywhere in a page
+ * spans five pages. */
+#define VIRTQ_INDIRECT_IOV_MAX 8u
+#define VIRTQ_CHAIN_MAX        1024u
+
+/* Identifies a chain to push; copy it out of the chain and keep it with the request. */
+struct virtq_token {
+    uint16_t id;    /* split: head index; packed: buffer id */
+    uint16_t descs; /* ring slots taken, for the packed format */
+};
+
+/* One chain. The caller provides segs with room for the chain_max given at init. */
+struct virtq_chain {
+    struct virtq_seg *segs; /* borrowed from the caller; copies, the driver cannot change them */
+    unsigned count;
+    unsigned readable; /* the first `readable` segments are for reading, the rest for writing */
+    uint64_t readable_bytes, writable_bytes;
+    struct virtq_token token;
+};
+
+/* Where a device side begins or stands. For split queues the wrap fields stay false. */
+struct virtq_dev_state {
+    uint16_t avail_idx; /* next chain to take */
+    uint16_t used_idx;  /* next used entry to write */
+    bool avail_wrap, used_wrap;
+};
+
+struct virtq_dev_config {
+    enum virtq_format format;
+    unsigned size;
+    bool indirect;      /* VIRTIO_F_INDIRECT_DESC negotiated */
+    bool event_idx;     /* VIRTIO_F_EVENT_IDX negotiated */
+    unsigned chain_max; /* segments that this device accepts, 1 to VIRTQ_CHAIN_MAX */
+    struct virtq_areas areas;
+    struct virtq_dev_state start; /* all zero for a queue that was just enabled */
+
+    /*
+     * Reach an indirect table of len_bytes (a multiple of 16) for reading: fill up to
+     * VIRTQ_INDIRECT_IOV_MAX entries that cover it in order, 0 or -errno. indirect_put releases
+     * it before pop returns; it is called exactly once for each get that returned 0.
+     * May be NULL when `indirect` is false.
+     */
+    int (*indirect_get)(void *ctx, gpa_t addr, uint32_t len_bytes, struct iovec *iov,
+                        unsigned *iov_count);
+    void (*indirect_put)(void *ctx);
+    void *ctx;
+};
+
+/* Fields are private to ref/virtq but for those marked. */
+struct virtq_dev {
+    struct virtq_dev_config cfg;
+    uint16_t mask; /* split: size - 1 */
+    uint16_t avail_next;
+    uint16_t avail_seen; /* available index at the last look: up to here no new fetch is needed */
+    uint16_t used_next;
+    uint16_t used_published;
+    uint16_t used_signalled; /* used index at the last interrupt decision */
+    bool kick_on;
+    enum virtq_fault fault; /* public, read-only */
+    uint16_t fault_index;   /* public, read-only: head or descriptor index that broke the rule */
+};
+
+/*
+ * Returns 0, -EINVAL for a configuration that makes no sense (size, chain_max, a missing area or
+ * callback), or -EOPNOTSUPP for a format that is not built in. Does not touch the areas: a
+ * device must not before DRIVER_OK, and notification starts enabled, as zeroed rings say.
+ */
+int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config);
+
+/*
+ * Take the next chain.
+ *   1        chain is filled
+ *   0        nothing is available
+ *   -EPROTO  the queue is faulty; q->fault says why
+ *   else     what indirect_get returned, when that is not the driver's fault: -ENOMEM, -EMFILE,
+ *            -EAGAIN. The chain was not taken and can be tried again.
+ */
+int virtq_dev_pop(struct virtq_dev *q, struct virtq_chain *chain);
+
+/* Chains that can be popped now without waiting, at most `size`; 0 for a faulty queue. */
+unsigned virtq_dev_pending(struct virtq_dev *q);
+
+/* Chains taken and not yet pushed. */
+unsigned virtq_dev_outstanding(const struct virtq_dev *q);
+
+/* Write a used entry: `written` bytes from the start of the writable part (2.7.8). Chains may be
+ * pushed in any order, each once. The driver sees nothing before publish. */
+void virtq_dev_push(struct virtq_dev *q, struct virtq_token token, uint32_t written);
+
+/* Make pushed entries visible. Returns how many. */
+unsigned virtq_dev_publish(struct virtq_dev *q);
+
+/* After publish: must the driver be notified (2.7.7.2, 2.7.10)? One decision covers everything
+ * published since the previous one. Costs a full barrier. */
+bool virtq_dev_interrupt_needed(struct virtq_dev *q);
+
+/* "No doorbell needed": a hint (2.7.10.1), used while the device polls. */
+void virtq_dev_kick_disable(struct virtq_dev *q);
+/* Ask for the doorbell again. True: chains became available meanwhile, pop them first. */
+bool virtq_dev_kick_enable(struct virtq_dev *q);
+
+/*
+ * Where the queue stands. With nothing outstanding another device side can go on from here.
+ */
+void virtq_dev_get_state(const struct virtq_dev *q, struct virtq_dev_state *state);
+
+/*
+ * A start state for a device that lost its own and finds a ring in use: begin where used entries
+ * end. Exact when the predecessor used chains in the order in which it took them; a predecessor
+ * that reordered must record what was in flight, the ring cannot tell.
+ */
+int virtq_dev_state_recover(enum virtq_format format, unsigned size,
+                            const struct virtq_areas *areas, struct virtq_dev_state *state);
+
+#endif
