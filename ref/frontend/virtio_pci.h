@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The modern virtio-pci transport, driver side (VIRTIO 4.1).
+ *
+ * The structures are found through vendor capabilities; each is checked against the size of the
+ * BAR that it lies in, and the accesses use the width of the field (4.1.3.1).
+ */
+#ifndef RP_FRONTEND_VIRTIO_PCI_H
+#define RP_FRONTEND_VIRTIO_PCI_H
+
+#include "frontend/pci.h"
+#include "frontend/virtio.h"
+
+/* One structure of 4.1.4: where its capability says that it is. */
+struct fe_vpci_region {
+    bool present;
+    uint8_t cap_offset, bar, cap_len;
+    uint32_t offset, bytes;
+};
+
+/* Common configuration fields (4.1.4.3), by their offset. */
+enum fe_vpci_common {
+    FE_VPCI_DEVICE_FEATURE_SELECT = 0x00,
+    FE_VPCI_DEVICE_FEATURE = 0x04,
+    FE_VPCI_DRIVER_FEATURE_SELECT = 0x08,
+    FE_VPCI_DRIVER_FEATURE = 0x0c,
+    FE_VPCI_CONFIG_MSIX_VECTOR = 0x10,
+    FE_VPCI_NUM_QUEUES = 0x12,
+    FE_VPCI_DEVICE_STATUS = 0x14,
+    FE_VPCI_CONFIG_GENERATION = 0x15,
+    FE_VPCI_QUEUE_SELECT = 0x16,
+    FE_VPCI_QUEUE_SIZE = 0x18,
+    FE_VPCI_QUEUE_MSIX_VECTOR = 0x1a,
+    FE_VPCI_QUEUE_ENABLE = 0x1c,
+    FE_VPCI_QUEUE_NOTIFY_OFF = 0x1e,
+    FE_VPCI_QUEUE_DESC = 0x20,
+    FE_VPCI_QUEUE_DRIVER = 0x28,
+    FE_VPCI_QUEUE_DEVICE = 0x30,
+    FE_VPCI_QUEUE_NOTIFY_DATA = 0x38,
+    FE_VPCI_QUEUE_RESET = 0x3a,
+};
+
+struct fe_virtio_pci {
+    struct fe_virtio virtio;
+    struct fe_pci_func func;
+    struct fe_vpci_region common, notify, isr, device, pci_cfg;
+    uint32_t notify_multiplier;
+    unsigned num_queues;
+    uint32_t notify_offset[FE_VIRTIO_QUEUES_MAX]; /* in the BAR, valid for queues set up */
+    /* MSI-X vectors handed out; the message is kept for fe_virtio's reattach. */
+    struct {
+        bool used;
+        struct fe_msi msi;
+    } vectors[FE_VIRTIO_QUEUES_MAX + 1];
+    unsigned intx_users;
+};
+
+/*
+ * Find the structures of an opened function, assign its BARs and enable it. -ENODEV: no virtio
+ * device; -ENOTSUP: no modern interface; -EPROTO: a required structure is missing or does not
+ * fit its BAR; -ENOSPC: no room in the BAR window.
+ */
+int fe_virtio_pci_create(struct fe_pci_host *h, sbdf_t sbdf, struct fe_virtio_pci **out);
+
+/* Read the virtio capabilities of an opened function without judging them, for checks.
+ * `max` entries at most; *count is how many were found. */
+struct fe_vpci_cap {
+    uint8_t cap_offset, cap_len, type, bar, id;
+    uint32_t offset, bytes, extra; /* extra: the dword behind, e.g. notify_off_multiplier */
+};
+int fe_virtio_pci_caps(struct fe_pci_func *f, struct fe_vpci_cap *caps, unsigned max,
+                       unsigned *count);
+
+/* A common configuration field by its own width. -ERANGE: past the structure. */
+int fe_vpci_common_read(struct fe_virtio_pci *p, unsigned field, unsigned bytes, uint64_t *value);
+int fe_vpci_common_write(struct fe_virtio_pci *p, unsigned field, unsigned bytes, uint64_t value);
+
+#endif
