@@ -136,6 +136,8 @@ bool pci_function_msix_enabled(const struct pci_function *f);
 unsigned pci_function_msix_vectors(const struct pci_function *f);
 /* Send, or leave pending, the message of a vector. A vector out of range is ignored. */
 void pci_function_msix_notify(struct pci_function *f, unsigned vector);
+/* Drop all pending messages: the function was reset by a way of its own. */
+void pci_function_msix_forget(struct pci_function *f);
 
 /* The function's own interrupt condition; the pin follows it as the command register and MSI-X
  * allow, and the status register shows it in any case. */
