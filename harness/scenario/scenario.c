@@ -1,0 +1,1063 @@
+/* SPDX-License-Identifier: MIT */
+#include "scenario/scenario.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scenario/doc.h"
+#include "scenario/units.h"
+#include "util/bits.h"
+
+#define DEFAULT_TIMEOUT_NS   (120ull * 1000000000)
+#define DEFAULT_MEMORY_BYTES (64ull << 20)
+#define QUEUE_SIZE_MAX       32768u
+#define QUEUES_MAX           64u
+#define VCPUS_MAX            128u
+
+struct reader {
+    const char *path;
+    struct scenario *s;
+    char *why;
+    size_t why_size;
+};
+
+/* ---- tables ---- */
+
+static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
+static const char *const arch_names[] = {"x86", "arm", NULL};
+static const char *const topology_names[] = {"ioreq-only", "hypervisor-bridge", NULL};
+static const char *const background_names[] = {"default", "ones", NULL};
+static const char *const addressing_names[] = {"grants", "foreign", NULL};
+static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
+static const char *const config_names[] = {"command-line", "xenstore", NULL};
+static const char *const device_type_names[] = {"blk", NULL};
+static const char *const backing_names[] = {"image", "null", "path", NULL};
+static const char *const domain_names[] = {"domu", "dom0", NULL};
+static const char *const set_names[] = {"main", "quick", "fio", NULL};
+static const char *const when_names[] = {"start", NULL};
+
+static int features_valid(const char *text);
+
+struct axis_desc {
+    const char *name;
+    const char *const *values; /* NULL: a number or a text */
+    uint64_t min, max;
+    bool pow2;
+    int (*valid)(const char *text); /* texts; 0 or -EINVAL */
+    const char *what;
+};
+
+static const struct axis_desc axis_table[SCENARIO_AXES] = {
+    [AXIS_ARCH] = {.name = "arch", .values = arch_names},
+    [AXIS_TOPOLOGY] = {.name = "topology", .values = topology_names},
+    [AXIS_BACKGROUND] = {.name = "background", .values = background_names},
+    [AXIS_ADDRESSING] = {.name = "addressing", .values = addressing_names},
+    [AXIS_MEMORY] = {.name = "memory", .values = memory_names},
+    [AXIS_QUEUE_SIZE] = {.name = "queue-size", .min = 1, .max = QUEUE_SIZE_MAX, .pow2 = true},
+    [AXIS_QUEUES] = {.name = "queues", .min = 1, .max = QUEUES_MAX},
+    [AXIS_FEATURES] = {.name = "features",
+                       .valid = features_valid,
+                       .what = "default, or edits such as -indirect_desc joined by '+'"},
+    [AXIS_CONFIG] = {.name = "config", .values = config_names},
+    [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
+};
+
+enum metric_unit { UNIT_NS, UNIT_BYTES, UNIT_COUNT };
+
+static const struct {
+    const char *name;
+    enum metric_unit unit;
+} metric_table[SCENARIO_METRICS] = {
+    [METRIC_DURATION] = {"duration", UNIT_NS},    [METRIC_CHECKS] = {"checks", UNIT_COUNT},
+    [METRIC_READ] = {"read", UNIT_BYTES},         [METRIC_WRITTEN] = {"written", UNIT_BYTES},
+    [METRIC_RESTARTS] = {"restarts", UNIT_COUNT},
+};
+
+static const struct {
+    const char *key, *object;
+    enum scenario_action action;
+} action_table[] = {
+    {"kill", "backend", ACTION_KILL_BACKEND},   {"stop", "backend", ACTION_STOP_BACKEND},
+    {"start", "backend", ACTION_START_BACKEND}, {"restart", "backend", ACTION_RESTART_BACKEND},
+    {"pause", "domain", ACTION_PAUSE_DOMAIN},   {"unpause", "domain", ACTION_UNPAUSE_DOMAIN},
+};
+
+const char *scenario_testbed_name(enum scenario_testbed t)
+{
+    return testbed_names[t];
+}
+
+const char *scenario_axis_name(enum scenario_axis a)
+{
+    return axis_table[a].name;
+}
+
+const char *scenario_metric_name(enum scenario_metric m)
+{
+    return metric_table[m].name;
+}
+
+/* ---- reading ---- */
+
+static int refuse(struct reader *r, unsigned line, unsigned column, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int refuse(struct reader *r, unsigned line, unsigned column, const char *fmt, ...)
+{
+    va_list ap;
+    int n = snprintf(r->why, r->why_size, "%s:%u:%u: ", r->path, line, column);
+
+    if (n >= 0 && (size_t)n < r->why_size) {
+        va_start(ap, fmt);
+        vsnprintf(r->why + n, r->why_size - (size_t)n, fmt, ap);
+        va_end(ap);
+    }
+    return -EINVAL;
+}
+
+#define refuse_at(r, n, ...) refuse(r, (n)->line, (n)->column, __VA_ARGS__)
+
+static int no_memory(struct reader *r)
+{
+    snprintf(r->why, r->why_size, "%s: out of memory", r->path);
+    return -ENOMEM;
+}
+
+static void join_names(const char *const *names, char *buf, size_t size)
+{
+    size_t used = 0;
+
+    buf[0] = 0;
+    for (; *names && used < size; names++)
+        used += (size_t)snprintf(buf + used, size - used, "%s%s", used ? ", " : "", *names);
+}
+
+static int check_keys(struct reader *r, const struct doc_node *map, const char *const *known)
+{
+    char all[512];
+
+    for (const struct doc_node *n = map->first; n; n = n->next) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, n->key))
+            k++;
+        if (*k)
+            continue;
+        join_names(known, all, sizeof(all));
+        return refuse(r, n->key_line, n->key_column, "unknown key '%.64s' (known here: %s)", n->key,
+                      all);
+    }
+    return 0;
+}
+
+static int want_kind(struct reader *r, const struct doc_node *n, enum doc_kind kind,
+                     const char *what)
+{
+    if (n->kind == kind)
+        return 0;
+    return refuse_at(r, n, "%s has to be %s, not %s", what, doc_kind_name(kind),
+                     doc_kind_name(n->kind));
+}
+
+static int read_text(struct reader *r, const struct doc_node *n, const char *what, char **out)
+{
+    int ret = want_kind(r, n, DOC_SCALAR, what);
+
+    if (ret)
+        return ret;
+    if (!n->text[0])
+        return refuse_at(r, n, "%s is empty", what);
+    *out = strdup(n->text);
+    return *out ? 0 : no_memory(r);
+}
+
+static int read_bool(struct reader *r, const struct doc_node *n, const char *what, bool *out)
+{
+    int ret = want_kind(r, n, DOC_SCALAR, what);
+
+    if (ret)
+        return ret;
+    if (!n->quoted && !strcmp(n->text, "true"))
+        *out = true;
+    else if (!n->quoted && !strcmp(n->text, "false"))
+        *out = false;
+    else
+        return refuse_at(r, n, "%s has to be true or false, not '%.64s'", what, n->text);
+    return 0;
+}
+
+static int read_number(struct reader *r, const struct doc_node *n, const char *what,
+                       int (*parse)(const char *, uint64_t *), const char *example, uint64_t min,
+                       uint64_t max, uint64_t *out)
+{
+    char least[32], most[32];
+    int ret = want_kind(r, n, DOC_SCALAR, what);
+
+    if (ret)
+        return ret;
+    ret = n->quoted ? -EINVAL : parse(n->text, out);
+    if (ret == -EINVAL)
+        return refuse_at(r, n, "%s has to be %s, not '%.64s'", what, example, n->text);
+    if (!ret && *out >= min && *out <= max)
+        return 0;
+    if (parse == units_parse_bytes) {
+        units_format_bytes(min, least, sizeof(least));
+        units_format_bytes(max, most, sizeof(most));
+    } else if (parse == units_parse_ns) {
+        units_format_ns(min, least, sizeof(least));
+        units_format_ns(max, most, sizeof(most));
+    } else {
+        snprintf(least, sizeof(least), "%" PRIu64, min);
+        snprintf(most, sizeof(most), "%" PRIu64, max);
+    }
+    return refuse_at(r, n, "%s is out of range: '%.64s' is not within %s to %s", what, n->text,
+                     least, most);
+}
+
+static int read_count(struct reader *r, const struct doc_node *n, const char *what, uint64_t min,
+                      uint64_t max, uint32_t *out)
+{
+    uint64_t v = 0;
+    int ret = read_number(r, n, what, units_parse_count, "a whole number", min, max, &v);
+
+    *out = (uint32_t)v;
+    return ret;
+}
+
+static int read_name(struct reader *r, const struct doc_node *n, const char *what,
+                     const char *const *names, unsigned *out)
+{
+    char all[256];
+    int ret = want_kind(r, n, DOC_SCALAR, what);
+
+    if (ret)
+        return ret;
+    for (unsigned i = 0; names[i]; i++)
+        if (!strcmp(names[i], n->text)) {
+            *out = i;
+            return 0;
+        }
+    join_names(names, all, sizeof(all));
+    return refuse_at(r, n, "unknown %s '%.64s' (known: %s)", what, n->text, all);
+}
+
+/* A list of texts, or a single one. Repeated entries are refused. */
+static int read_texts(struct reader *r, const struct doc_node *n, const char *what, char ***out,
+                      unsigned *count)
+{
+    const struct doc_node *first = n->kind == DOC_LIST ? n->first : n;
+    const struct doc_node *end = n->kind == DOC_LIST ? NULL : n->next;
+    unsigned total = n->kind == DOC_LIST ? doc_count(n) : 1;
+    int ret;
+
+    if (n->kind == DOC_MAP)
+        return refuse_at(r, n, "%s has to be a list, not a map", what);
+    if (!total)
+        return refuse_at(r, n, "%s is empty", what);
+    if (total > SCENARIO_LIST_MAX)
+        return refuse_at(r, n, "%s has %u entries, at most %u are allowed", what, total,
+                         SCENARIO_LIST_MAX);
+    *out = calloc(total, sizeof(**out));
+    if (!*out)
+        return no_memory(r);
+    for (const struct doc_node *c = first; c != end; c = c->next) {
+        ret = read_text(r, c, what, &(*out)[*count]);
+        if (ret)
+            return ret;
+        unsigned index = (*count)++; /* the scenario owns the text from here, also on an error */
+        for (unsigned i = 0; i < index; i++)
+            if (!strcmp((*out)[i], c->text))
+                return refuse_at(r, c, "'%.64s' is listed twice", c->text);
+    }
+    return 0;
+}
+
+/* Lower-case words with digits, '-' and '_': usable in a file name and on a command line. */
+static int name_valid(const char *text)
+{
+    if (!islower((unsigned char)text[0]) || strlen(text) > 64)
+        return -EINVAL;
+    for (const char *c = text; *c; c++)
+        if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) && *c != '-' && *c != '_')
+            return -EINVAL;
+    return 0;
+}
+
+static int pattern_valid(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) && !strchr("_.*?", *c))
+            return -EINVAL;
+    return strlen(text) < 128 ? 0 : -EINVAL;
+}
+
+/* "default" or edits "-name" / "+name" written one after the other with '+' between them. */
+static int features_valid(const char *text)
+{
+    const char *c = text;
+
+    if (!strcmp(text, "default"))
+        return 0;
+    if (strlen(text) > 200)
+        return -EINVAL;
+    do {
+        if (c != text)
+            c++;
+        if (*c == '-')
+            c++;
+        if (!islower((unsigned char)*c))
+            return -EINVAL;
+        while (islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_')
+            c++;
+    } while (*c == '+');
+    return *c ? -EINVAL : 0;
+}
+
+static bool sbdf_valid(const char *text)
+{
+    unsigned seg, bus, dev, fn;
+    int used = 0;
+
+    if (strlen(text) != 12 || strspn(text, "0123456789abcdef:.") != 12)
+        return false;
+    return sscanf(text, "%4x:%2x:%2x.%1x%n", &seg, &bus, &dev, &fn, &used) == 4 && used == 12 &&
+           dev < 32 && fn < 8;
+}
+
+static int read_device(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"type",       "sbdf",   "backing",  "path",
+                                        "size",       "fill",   "ro",       "queues",
+                                        "queue-size", "serial", "features", NULL};
+    struct scenario *s = r->s;
+    const struct doc_node *c;
+    unsigned v;
+    int ret;
+
+    if (s->device_count == SCENARIO_DEVICES_MAX)
+        return refuse_at(r, n, "more than %u devices", SCENARIO_DEVICES_MAX);
+    struct scenario_device *d = &s->devices[s->device_count++];
+    ret = want_kind(r, n, DOC_MAP, "a device");
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+
+    c = doc_get(n, "type");
+    if (!c)
+        return refuse_at(r, n, "a device needs a type");
+    ret = read_name(r, c, "device type", device_type_names, &v);
+    if (ret)
+        return ret;
+    d->type = (enum scenario_device_type)v;
+
+    c = doc_get(n, "sbdf");
+    if (!c)
+        return refuse_at(r, n, "a device needs an sbdf");
+    ret = read_text(r, c, "sbdf", &d->sbdf);
+    if (ret)
+        return ret;
+    if (!sbdf_valid(d->sbdf))
+        return refuse_at(r, c, "'%.64s' is no sbdf like 0000:00:01.0", d->sbdf);
+    for (unsigned i = 0; i + 1 < s->device_count; i++)
+        if (!strcmp(s->devices[i].sbdf, d->sbdf))
+            return refuse_at(r, c, "there is a device at %s already", d->sbdf);
+
+    d->backing = BACKING_IMAGE;
+    c = doc_get(n, "path");
+    if (c) {
+        d->backing = BACKING_PATH;
+        ret = read_text(r, c, "path", &d->path);
+        if (ret)
+            return ret;
+        if (strchr(d->path, ','))
+            return refuse_at(r, c, "a path with a comma cannot be given to the backend");
+    }
+    c = doc_get(n, "backing");
+    if (c) {
+        ret = read_name(r, c, "backing", backing_names, &v);
+        if (ret)
+            return ret;
+        if ((v == BACKING_PATH) != (d->path != NULL))
+            return refuse_at(r, c,
+                             d->path ? "a device with a path has no other backing"
+                                     : "backing: path needs the key path");
+        d->backing = (enum scenario_backing)v;
+    }
+
+    c = doc_get(n, "size");
+    if (c && d->path)
+        return refuse_at(r, c, "the size of a device with a path is its file's");
+    if (!c && !d->path)
+        return refuse_at(r, n, "a device needs a size");
+    if (c) {
+        ret = read_number(r, c, "size", units_parse_bytes, "a size such as 64MiB", 0, 1ull << 50,
+                          &d->size_bytes);
+        if (ret)
+            return ret;
+        if (d->size_bytes % 512)
+            return refuse_at(r, c, "size is not a multiple of 512 bytes");
+    }
+    c = doc_get(n, "fill");
+    if (c) {
+        ret = read_bool(r, c, "fill", &d->filled);
+        if (ret)
+            return ret;
+        if (d->filled && d->backing != BACKING_IMAGE)
+            return refuse_at(r, c, "only an image can be filled");
+        if (d->filled && d->size_bytes > (256u << 20))
+            return refuse_at(r, c, "an image of more than 256MiB is not filled");
+    }
+    c = doc_get(n, "ro");
+    ret = c ? read_bool(r, c, "ro", &d->ro) : 0;
+    c = doc_get(n, "queues");
+    if (!ret && c)
+        ret = read_count(r, c, "queues", 1, QUEUES_MAX, &d->queues);
+    c = doc_get(n, "queue-size");
+    if (!ret && c)
+        ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);
+    if (!ret && c && !is_pow2(d->queue_size))
+        ret = refuse_at(r, c, "queue-size has to be a power of two (VIRTIO 2.7)");
+    c = doc_get(n, "serial");
+    if (!ret && c) {
+        ret = read_text(r, c, "serial", &d->serial);
+        if (!ret && (strlen(d->serial) > 20 || strpbrk(d->serial, ", ")))
+            ret = refuse_at(r, c, "a serial has at most 20 characters, no comma and no blank");
+    }
+    c = doc_get(n, "features");
+    if (!ret && c) {
+        ret = read_text(r, c, "features", &d->features);
+        if (!ret && features_valid(d->features))
+            ret = refuse_at(r, c, "features has to be %s, not '%.64s'",
+                            axis_table[AXIS_FEATURES].what, d->features);
+    }
+    return ret;
+}
+
+static int read_devices(struct reader *r, const struct doc_node *n)
+{
+    if (n->kind != DOC_LIST)
+        return read_device(r, n);
+    for (const struct doc_node *c = n->first; c; c = c->next) {
+        int ret = read_device(r, c);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int check_axis_value(struct reader *r, const struct doc_node *n, enum scenario_axis axis)
+{
+    const struct axis_desc *a = &axis_table[axis];
+    uint64_t v;
+    unsigned index;
+    int ret;
+
+    if (a->values)
+        return read_name(r, n, a->name, a->values, &index);
+    if (a->valid) {
+        ret = want_kind(r, n, DOC_SCALAR, a->name);
+        if (!ret && a->valid(n->text))
+            ret = refuse_at(r, n, "%s has to be %s, not '%.64s'", a->name, a->what, n->text);
+        return ret;
+    }
+    ret = read_number(r, n, a->name, units_parse_count, "a whole number", a->min, a->max, &v);
+    if (!ret && a->pow2 && !is_pow2(v))
+        ret = refuse_at(r, n, "%s has to be a power of two", a->name);
+    return ret;
+}
+
+static int read_matrix(struct reader *r, const struct doc_node *n)
+{
+    struct scenario *s = r->s;
+    uint64_t cells = 1;
+    int ret = want_kind(r, n, DOC_MAP, "matrix");
+
+    if (ret)
+        return ret;
+    for (const struct doc_node *c = n->first; c; c = c->next) {
+        char all[512];
+        const char *names[SCENARIO_AXES + 1] = {0};
+        unsigned axis = 0;
+        while (axis < SCENARIO_AXES && strcmp(axis_table[axis].name, c->key))
+            axis++;
+        if (axis == SCENARIO_AXES) {
+            for (unsigned i = 0; i < SCENARIO_AXES; i++)
+                names[i] = axis_table[i].name;
+            join_names(names, all, sizeof(all));
+            return refuse(r, c->key_line, c->key_column, "unknown axis '%.64s' (known: %s)", c->key,
+                          all);
+        }
+        ret = want_kind(r, c, DOC_LIST, "an axis");
+        for (const struct doc_node *v = c->first; !ret && v; v = v->next)
+            ret = check_axis_value(r, v, (enum scenario_axis)axis);
+        if (!ret)
+            ret = read_texts(r, c, axis_table[axis].name, &s->axis_values[axis],
+                             &s->axis_count[axis]);
+        if (ret)
+            return ret;
+        s->axis_order[s->axes++] = (enum scenario_axis)axis;
+        cells *= s->axis_count[axis];
+        if (cells > SCENARIO_CELLS_MAX)
+            return refuse_at(r, n, "the matrix has more than %u cells", SCENARIO_CELLS_MAX);
+    }
+    return 0;
+}
+
+static int resolve_path(struct reader *r, const char *text, char **out)
+{
+    const char *slash = strrchr(r->path, '/');
+    int n;
+
+    if (text[0] == '/' || !slash)
+        n = asprintf(out, "%s", text);
+    else
+        n = asprintf(out, "%.*s/%s", (int)(slash - r->path), r->path, text);
+    if (n < 0) {
+        *out = NULL;
+        return no_memory(r);
+    }
+    return 0;
+}
+
+static int read_run(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"fio", NULL};
+    static const char *const fio_known[] = {"job", "options", NULL};
+    struct scenario_fio *f = &r->s->fio;
+    int ret = want_kind(r, n, DOC_MAP, "run");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    const struct doc_node *fio = doc_get(n, "fio");
+    if (!fio)
+        return refuse_at(r, n, "run is empty");
+    ret = want_kind(r, fio, DOC_MAP, "fio");
+    if (!ret)
+        ret = check_keys(r, fio, fio_known);
+    if (ret)
+        return ret;
+    const struct doc_node *job = doc_get(fio, "job");
+    if (!job)
+        return refuse_at(r, fio, "fio needs a job file");
+    ret = want_kind(r, job, DOC_SCALAR, "job");
+    if (!ret && !job->text[0])
+        ret = refuse_at(r, job, "job is empty");
+    if (!ret)
+        ret = resolve_path(r, job->text, &f->job);
+    const struct doc_node *options = doc_get(fio, "options");
+    if (!ret && options)
+        ret = read_texts(r, options, "options", &f->options, &f->option_count);
+    r->s->has_fio = true;
+    return ret;
+}
+
+static int read_step(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"at",    "after",   "after-notifies", "kill",    "stop",
+                                        "start", "restart", "pause",          "unpause", NULL};
+    struct scenario *s = r->s;
+    const struct doc_node *when = NULL, *what = NULL;
+    struct scenario_step step = {.line = n->line};
+    unsigned v;
+    int ret = want_kind(r, n, DOC_MAP, "a step of the timeline");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    if (s->timeline_count == SCENARIO_TIMELINE_MAX)
+        return refuse_at(r, n, "more than %u steps", SCENARIO_TIMELINE_MAX);
+
+    for (const struct doc_node *c = n->first; c; c = c->next) {
+        bool is_when = !strcmp(c->key, "at") || !strncmp(c->key, "after", 5);
+        const struct doc_node **slot = is_when ? &when : &what;
+        if (*slot)
+            return refuse(r, c->key_line, c->key_column, "a step has one time and one action");
+        *slot = c;
+    }
+    if (!when || !what)
+        return refuse_at(r, n, "a step needs a time (at, after, after-notifies) and an action");
+
+    if (!strcmp(when->key, "at")) {
+        step.when = WHEN_START;
+        ret = read_name(r, when, "time", when_names, &v);
+        if (!ret && s->timeline_count)
+            ret = refuse_at(r, when, "only the first step can be at the start");
+    } else if (!strcmp(when->key, "after")) {
+        step.when = WHEN_AFTER;
+        ret = read_number(r, when, "after", units_parse_ns, "a time such as 200ms", 0,
+                          3600ull * 1000000000, &step.amount);
+    } else {
+        step.when = WHEN_NOTIFIES;
+        ret = read_number(r, when, "after-notifies", units_parse_count, "a whole number", 1,
+                          1ull << 40, &step.amount);
+    }
+    if (ret)
+        return ret;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(action_table); i++) {
+        if (strcmp(action_table[i].key, what->key))
+            continue;
+        const char *const objects[] = {action_table[i].object, NULL};
+        ret = read_name(r, what, "object", objects, &v);
+        if (ret)
+            return ret;
+        step.action = action_table[i].action;
+    }
+    s->timeline[s->timeline_count++] = step;
+    return 0;
+}
+
+static int read_timeline(struct reader *r, const struct doc_node *n)
+{
+    int ret = want_kind(r, n, DOC_LIST, "timeline");
+
+    for (const struct doc_node *c = n->first; !ret && c; c = c->next)
+        ret = read_step(r, c);
+    return ret;
+}
+
+static int read_expect(struct reader *r, const struct doc_node *n)
+{
+    struct scenario *s = r->s;
+    int ret = want_kind(r, n, DOC_MAP, "expect");
+
+    if (ret)
+        return ret;
+    for (const struct doc_node *c = n->first; c; c = c->next) {
+        const char *names[SCENARIO_METRICS + 1] = {0};
+        char all[256];
+        unsigned m = 0;
+        while (m < SCENARIO_METRICS && strcmp(metric_table[m].name, c->key))
+            m++;
+        if (m == SCENARIO_METRICS) {
+            for (unsigned i = 0; i < SCENARIO_METRICS; i++)
+                names[i] = metric_table[i].name;
+            join_names(names, all, sizeof(all));
+            return refuse(r, c->key_line, c->key_column, "unknown metric '%.64s' (known: %s)",
+                          c->key, all);
+        }
+        ret = want_kind(r, c, DOC_SCALAR, "an expectation");
+        if (ret)
+            return ret;
+
+        struct scenario_expect *e = &s->expect[s->expect_count];
+        const char *t = c->text;
+        e->metric = (enum scenario_metric)m;
+        e->line = c->line;
+        if (!strncmp(t, ">=", 2))
+            e->relation = REL_AT_LEAST;
+        else if (!strncmp(t, "<=", 2))
+            e->relation = REL_AT_MOST;
+        else if (!strncmp(t, "==", 2))
+            e->relation = REL_EQUAL;
+        else
+            return refuse_at(r, c, "an expectation begins with >=, <= or ==, not '%.64s'", t);
+        t += 2;
+        while (*t == ' ')
+            t++;
+        enum metric_unit unit = metric_table[m].unit;
+        ret = unit == UNIT_NS      ? units_parse_ns(t, &e->value)
+              : unit == UNIT_BYTES ? units_parse_bytes(t, &e->value)
+                                   : units_parse_count(t, &e->value);
+        if (ret)
+            return refuse_at(r, c, "'%.64s' is not %s", t,
+                             unit == UNIT_NS      ? "a time such as 1s"
+                             : unit == UNIT_BYTES ? "a size such as 1GiB"
+                                                  : "a whole number");
+        s->expect_count++;
+        e->text = strdup(c->text);
+        if (!e->text)
+            return no_memory(r);
+    }
+    return 0;
+}
+
+static int read_domain(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"memory", "vcpus", NULL};
+    int ret = want_kind(r, n, DOC_MAP, "domain");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    const struct doc_node *c = doc_get(n, "memory");
+    if (c) {
+        ret = read_number(r, c, "memory", units_parse_bytes, "a size such as 64MiB", 4u << 20,
+                          2ull << 30, &r->s->memory_bytes);
+        if (!ret && r->s->memory_bytes % 4096)
+            ret = refuse_at(r, c, "memory is not a multiple of 4KiB");
+    }
+    c = doc_get(n, "vcpus");
+    if (!ret && c)
+        ret = read_count(r, c, "vcpus", 1, VCPUS_MAX, &r->s->vcpus);
+    return ret;
+}
+
+static int read_names_as_mask(struct reader *r, const struct doc_node *n, const char *what,
+                              const char *const *names, unsigned *mask)
+{
+    int ret = want_kind(r, n, DOC_LIST, what);
+
+    if (!ret && !n->first)
+        ret = refuse_at(r, n, "%s is empty", what);
+    for (const struct doc_node *c = n->first; !ret && c; c = c->next) {
+        unsigned v;
+        ret = read_name(r, c, what, names, &v);
+        if (!ret && *mask & 1u << v)
+            ret = refuse_at(r, c, "'%s' is listed twice", c->text);
+        if (!ret)
+            *mask |= 1u << v;
+    }
+    return ret;
+}
+
+static int read_checks(struct reader *r, const struct doc_node *n)
+{
+    int ret = read_texts(r, n, "checks", &r->s->checks, &r->s->check_count);
+
+    if (ret)
+        return ret;
+    for (const struct doc_node *c = n->kind == DOC_LIST ? n->first : n; c;
+         c = n->kind == DOC_LIST ? c->next : NULL)
+        if (pattern_valid(c->text))
+            return refuse_at(r, c, "'%.64s' is no pattern like blk.* or pci.bar_*", c->text);
+    return 0;
+}
+
+/* What no single key can say. */
+static int check_whole(struct reader *r, const struct doc_node *root)
+{
+    struct scenario *s = r->s;
+
+    if (!s->check_count && !s->has_fio)
+        return refuse_at(r, root, "nothing to run: checks or run is missing");
+    if (s->check_count && s->has_fio)
+        return refuse_at(r, doc_get(root, "run"), "a scenario has checks or run, not both");
+    if (s->has_fio && !s->device_count)
+        return refuse_at(r, doc_get(root, "run"), "fio needs a device");
+    if (s->in_dom0 && s->has_fio)
+        return refuse_at(r, doc_get(root, "runs-in"), "fio runs in the domU");
+    if (s->timeline_count && !s->device_count)
+        return refuse_at(r, doc_get(root, "timeline"), "there is no backend without a device");
+    if (s->timeline_count && !s->has_fio)
+        return refuse_at(r, doc_get(root, "timeline"),
+                         "a timeline goes with run; a check moves the backend itself");
+    for (unsigned i = 0; i < s->expect_count; i++) {
+        enum scenario_metric m = s->expect[i].metric;
+        bool of_fio = m == METRIC_READ || m == METRIC_WRITTEN || m == METRIC_RESTARTS;
+        if ((of_fio && !s->has_fio) || (m == METRIC_CHECKS && s->has_fio))
+            return refuse_at(r, doc_get(doc_get(root, "expect"), metric_table[m].name),
+                             "nothing in this scenario measures %s", metric_table[m].name);
+    }
+    static const enum scenario_axis of_devices[] = {AXIS_MEMORY, AXIS_QUEUE_SIZE, AXIS_QUEUES,
+                                                    AXIS_FEATURES, AXIS_CONFIG};
+    for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
+        const struct doc_node *matrix = doc_get(root, "matrix");
+        if (s->axis_count[of_devices[i]] && !s->device_count)
+            return refuse_at(r, doc_get(matrix, axis_table[of_devices[i]].name),
+                             "this axis is bound to the backend, and there is no device");
+    }
+    const struct doc_node *domain = doc_get(root, "domain");
+    if (s->axis_count[AXIS_VCPUS] && domain && doc_get(domain, "vcpus"))
+        return refuse_at(r, doc_get(domain, "vcpus"), "vcpus is an axis of this scenario");
+    return 0;
+}
+
+static int read_root(struct reader *r, const struct doc_node *root)
+{
+    static const char *const known[] = {"scenario", "title",  "testbeds", "sets",    "device",
+                                        "domain",   "matrix", "checks",   "runs-in", "run",
+                                        "timeline", "expect", "timeout",  NULL};
+    struct scenario *s = r->s;
+    const struct doc_node *c;
+    unsigned mask = 0, v = 0;
+    int ret = check_keys(r, root, known);
+
+    if (ret)
+        return ret;
+    c = doc_get(root, "scenario");
+    if (!c)
+        return refuse_at(r, root, "the key scenario (its name) is missing");
+    ret = read_text(r, c, "scenario", &s->name);
+    if (ret)
+        return ret;
+    if (name_valid(s->name))
+        return refuse_at(r, c,
+                         "a name has lower-case letters, digits, '-' and '_', and begins "
+                         "with a letter");
+    c = doc_get(root, "title");
+    if (!c)
+        return refuse_at(r, root, "the key title is missing");
+    ret = read_text(r, c, "title", &s->title);
+
+    c = doc_get(root, "testbeds");
+    s->testbeds = 1u << TESTBED_SIM;
+    if (!ret && c) {
+        s->testbeds = 0;
+        ret = read_names_as_mask(r, c, "testbeds", testbed_names, &s->testbeds);
+    }
+    c = doc_get(root, "sets");
+    if (!ret && c)
+        ret = read_names_as_mask(r, c, "sets", set_names, &mask);
+    if (!ret && c)
+        ret = read_texts(r, c, "sets", &s->sets, &s->set_count);
+    c = doc_get(root, "device");
+    if (!ret && c)
+        ret = read_devices(r, c);
+    c = doc_get(root, "domain");
+    if (!ret && c)
+        ret = read_domain(r, c);
+    c = doc_get(root, "matrix");
+    if (!ret && c)
+        ret = read_matrix(r, c);
+    c = doc_get(root, "checks");
+    if (!ret && c)
+        ret = read_checks(r, c);
+    c = doc_get(root, "runs-in");
+    if (!ret && c)
+        ret = read_name(r, c, "domain", domain_names, &v);
+    s->in_dom0 = v == 1;
+    c = doc_get(root, "run");
+    if (!ret && c)
+        ret = read_run(r, c);
+    c = doc_get(root, "timeline");
+    if (!ret && c)
+        ret = read_timeline(r, c);
+    c = doc_get(root, "expect");
+    if (!ret && c)
+        ret = read_expect(r, c);
+    c = doc_get(root, "timeout");
+    if (!ret && c)
+        ret = read_number(r, c, "timeout", units_parse_ns, "a time such as 60s", 1000000000,
+                          3600ull * 1000000000, &s->timeout_ns);
+    return ret ? ret : check_whole(r, root);
+}
+
+static int scenario_from_doc(const char *path, const struct doc_node *root, struct scenario **out,
+                             char *why, size_t why_size)
+{
+    struct reader r = {.path = path, .why = why, .why_size = why_size};
+    int ret;
+
+    r.s = calloc(1, sizeof(*r.s));
+    if (!r.s)
+        return no_memory(&r);
+    r.s->timeout_ns = DEFAULT_TIMEOUT_NS;
+    r.s->memory_bytes = DEFAULT_MEMORY_BYTES;
+    r.s->vcpus = 1;
+    r.s->path = strdup(path);
+    ret = r.s->path ? read_root(&r, root) : no_memory(&r);
+    if (ret) {
+        scenario_free(r.s);
+        return ret;
+    }
+    *out = r.s;
+    return 0;
+}
+
+int scenario_parse(const char *path, const char *text, size_t length, struct scenario **out,
+                   char *why, size_t why_size)
+{
+    struct doc_node *root;
+    int ret = doc_parse(path, text, length, &root, why, why_size);
+
+    *out = NULL;
+    if (ret)
+        return ret;
+    ret = scenario_from_doc(path, root, out, why, why_size);
+    doc_free(root);
+    return ret;
+}
+
+int scenario_load(const char *path, struct scenario **out, char *why, size_t why_size)
+{
+    struct doc_node *root;
+    int ret = doc_load(path, &root, why, why_size);
+
+    *out = NULL;
+    if (ret)
+        return ret;
+    ret = scenario_from_doc(path, root, out, why, why_size);
+    doc_free(root);
+    return ret;
+}
+
+static void free_texts(char **texts, unsigned count)
+{
+    for (unsigned i = 0; texts && i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+void scenario_free(struct scenario *s)
+{
+    if (!s)
+        return;
+    free(s->path);
+    free(s->name);
+    free(s->title);
+    free_texts(s->sets, s->set_count);
+    free_texts(s->checks, s->check_count);
+    for (unsigned i = 0; i < s->device_count; i++) {
+        free(s->devices[i].sbdf);
+        free(s->devices[i].path);
+        free(s->devices[i].serial);
+        free(s->devices[i].features);
+    }
+    free(s->fio.job);
+    free_texts(s->fio.options, s->fio.option_count);
+    for (unsigned i = 0; i < s->expect_count; i++)
+        free(s->expect[i].text);
+    for (unsigned i = 0; i < SCENARIO_AXES; i++)
+        free_texts(s->axis_values[i], s->axis_count[i]);
+    free(s);
+}
+
+bool scenario_in_set(const struct scenario *s, const char *set)
+{
+    for (unsigned i = 0; i < s->set_count; i++)
+        if (!strcmp(s->sets[i], set))
+            return true;
+    return false;
+}
+
+/* ---- cells ---- */
+
+unsigned scenario_cell_count(const struct scenario *s)
+{
+    unsigned cells = 1;
+
+    for (unsigned i = 0; i < s->axes; i++)
+        cells *= s->axis_count[s->axis_order[i]];
+    return cells;
+}
+
+static unsigned name_index(const char *const *names, const char *value)
+{
+    unsigned i = 0;
+
+    while (names[i] && strcmp(names[i], value))
+        i++;
+    return i;
+}
+
+static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const char *value)
+{
+    uint64_t number = 0;
+
+    if (!axis_table[axis].values && !axis_table[axis].valid)
+        (void)units_parse_count(value, &number);
+    switch (axis) {
+    case AXIS_ARCH:
+        cell->arch = (enum scenario_arch)name_index(arch_names, value);
+        break;
+    case AXIS_TOPOLOGY:
+        cell->topology = (enum scenario_topology)name_index(topology_names, value);
+        break;
+    case AXIS_BACKGROUND:
+        cell->background = (enum scenario_background)name_index(background_names, value);
+        break;
+    case AXIS_ADDRESSING:
+        cell->addressing = (enum scenario_addressing)name_index(addressing_names, value);
+        break;
+    case AXIS_MEMORY:
+        cell->memory = (enum scenario_memory)name_index(memory_names, value);
+        break;
+    case AXIS_CONFIG:
+        cell->config = (enum scenario_config)name_index(config_names, value);
+        break;
+    case AXIS_QUEUE_SIZE:
+        cell->queue_size = (uint32_t)number;
+        break;
+    case AXIS_QUEUES:
+        cell->queues = (uint32_t)number;
+        break;
+    case AXIS_VCPUS:
+        cell->vcpus = (uint32_t)number;
+        break;
+    case AXIS_FEATURES:
+        cell->features = strcmp(value, "default") ? value : NULL;
+        break;
+    case SCENARIO_AXES:
+        break;
+    }
+}
+
+void scenario_cell_get(const struct scenario *s, unsigned index, struct scenario_cell *cell)
+{
+    *cell = (struct scenario_cell){.scenario = s, .axes = s->axes, .vcpus = s->vcpus};
+    for (unsigned i = s->axes; i-- > 0;) {
+        enum scenario_axis axis = s->axis_order[i];
+        unsigned count = s->axis_count[axis];
+        cell->axis[i] = axis;
+        cell->value[i] = s->axis_values[axis][index % count];
+        index /= count;
+        bind_axis(cell, axis, cell->value[i]);
+    }
+}
+
+const char *scenario_cell_id(const struct scenario_cell *cell, char *buf, size_t size)
+{
+    int n = snprintf(buf, size, "%s", cell->scenario->name);
+    size_t used = n < 0 ? 0 : (size_t)n;
+
+    for (unsigned i = 0; i < cell->axes && used < size; i++)
+        used += (size_t)snprintf(buf + used, size - used, "%s%s=%s", i ? "," : "[",
+                                 scenario_axis_name(cell->axis[i]), cell->value[i]);
+    if (cell->axes && used < size)
+        snprintf(buf + used, size - used, "]");
+    return buf;
+}
+
+bool scenario_cell_matches(const struct scenario_cell *cell, const char *pattern)
+{
+    char id[512], literal[512];
+    size_t used = 0;
+
+    if (!fnmatch(pattern, cell->scenario->name, 0))
+        return true;
+    for (const char *c = pattern; *c && used + 2 < sizeof(literal); c++) {
+        if (*c == '[' || *c == ']')
+            literal[used++] = '\\';
+        literal[used++] = *c;
+    }
+    literal[used] = 0;
+    return !fnmatch(literal, scenario_cell_id(cell, id, sizeof(id)), 0);
+}
+
+bool scenario_expect_holds(const struct scenario_expect *e, uint64_t value)
+{
+    switch (e->relation) {
+    case REL_AT_LEAST:
+        return value >= e->value;
+    case REL_AT_MOST:
+        return value <= e->value;
+    case REL_EQUAL:
+        return value == e->value;
+    }
+    return false;
+}
+
+const char *scenario_metric_format(enum scenario_metric m, uint64_t value, char *buf, size_t size)
+{
+    switch (metric_table[m].unit) {
+    case UNIT_NS:
+        return units_format_ns(value, buf, size);
+    case UNIT_BYTES:
+        return units_format_bytes(value, buf, size);
+    case UNIT_COUNT:
+        break;
+    }
+    snprintf(buf, size, "%" PRIu64, value);
+    return buf;
+}

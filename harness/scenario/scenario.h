@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scenario files: what to run, on which devices, along which axes, and what is expected.
+ *
+ * A scenario selects, binds and expects; behaviour is C. Its axes span a matrix, and every cell
+ * of the matrix is one simulation (or one boot) with a result of its own. scenarios/README.md
+ * documents every key for authors; the tables in scenario.c are what it documents.
+ *
+ * Reading is strict: an unknown or repeated key, a wrong type, a value out of range, an axis that
+ * nothing is bound to are errors that name file, line and column. A scenario that loads is
+ * complete: nobody after this module has to check it again.
+ */
+#ifndef RP_SCENARIO_SCENARIO_H
+#define RP_SCENARIO_SCENARIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SCENARIO_DEVICES_MAX  32
+#define SCENARIO_LIST_MAX     64
+#define SCENARIO_TIMELINE_MAX 256
+#define SCENARIO_CELLS_MAX    4096u
+
+/* ---- what a scenario may run on ---- */
+enum scenario_testbed { TESTBED_SIM, TESTBED_QEMU, TESTBED_XEN, SCENARIO_TESTBEDS };
+const char *scenario_testbed_name(enum scenario_testbed t);
+
+/* ---- axes: each is bound to an option of the domain, the backend or the agent ---- */
+enum scenario_axis {
+    AXIS_ARCH,       /* the guest's address map: x86, arm */
+    AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, hypervisor-bridge */
+    AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
+    AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
+    AXIS_MEMORY,     /* how the backend reaches memory: auto, grant-map, foreign-map */
+    AXIS_QUEUE_SIZE, /* every device's queue-size */
+    AXIS_QUEUES,     /* every device's queues */
+    AXIS_FEATURES,   /* every device's features: default, or edits such as -indirect_desc */
+    AXIS_CONFIG,     /* where the backend learns its devices: command-line, xenstore */
+    AXIS_VCPUS,      /* of the domain */
+    SCENARIO_AXES
+};
+const char *scenario_axis_name(enum scenario_axis a);
+
+enum scenario_arch { ARCH_X86, ARCH_ARM };
+enum scenario_topology { TOPOLOGY_IOREQ_ONLY, TOPOLOGY_HYPERVISOR_BRIDGE };
+enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
+enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
+enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
+enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
+
+/* ---- parts ---- */
+enum scenario_device_type { DEVICE_BLK };
+
+/* What a block device's sectors are kept on. */
+enum scenario_backing {
+    BACKING_IMAGE, /* a sparse image made for the cell, gone after it */
+    BACKING_NULL,  /* the backend's null store */
+    BACKING_PATH,  /* a file or block device of the user's */
+};
+
+struct scenario_device {
+    enum scenario_device_type type;
+    char *sbdf; /* "0000:00:01.0" */
+    enum scenario_backing backing;
+    char *path;          /* BACKING_PATH: as written, relative to the working folder */
+    uint64_t size_bytes; /* image and null */
+    bool filled;         /* image: every sector carries its number (see README), else zeroes */
+    bool ro;
+    uint32_t queues, queue_size; /* 0: the backend's default */
+    char *serial;                /* NULL: none */
+    char *features;              /* NULL: none; edits joined by '+', e.g. "-discard+-flush" */
+};
+
+enum scenario_action {
+    ACTION_KILL_BACKEND,    /* SIGKILL */
+    ACTION_STOP_BACKEND,    /* SIGTERM, waits for its end */
+    ACTION_START_BACKEND,   /* waits until it is ready */
+    ACTION_RESTART_BACKEND, /* kill and start */
+    ACTION_PAUSE_DOMAIN,
+    ACTION_UNPAUSE_DOMAIN,
+};
+
+/* When a step may begin; steps run strictly in order, each after the one before it. */
+enum scenario_when {
+    WHEN_START,    /* as soon as the subject runs */
+    WHEN_AFTER,    /* so long after the step before (or the start) */
+    WHEN_NOTIFIES, /* when the guest has sent so many more notifications since the step before */
+};
+
+struct scenario_step {
+    enum scenario_when when;
+    uint64_t amount; /* ns or notifications */
+    enum scenario_action action;
+    unsigned line;
+};
+
+enum scenario_metric {
+    METRIC_DURATION, /* of the cell's run, ns */
+    METRIC_CHECKS,   /* checks that passed */
+    METRIC_READ,     /* bytes that fio read */
+    METRIC_WRITTEN,
+    METRIC_RESTARTS, /* backend starts during the run, the first not counted */
+    SCENARIO_METRICS
+};
+const char *scenario_metric_name(enum scenario_metric m);
+
+enum scenario_relation { REL_AT_LEAST, REL_AT_MOST, REL_EQUAL };
+
+struct scenario_expect {
+    enum scenario_metric metric;
+    enum scenario_relation relation;
+    uint64_t value;
+    char *text; /* as written, ">= 1GiB" */
+    unsigned line;
+};
+
+/* A stock fio in the guest, through the external engine. */
+struct scenario_fio {
+    char *job; /* path, resolved against the scenario file's folder */
+    char **options;
+    unsigned option_count;
+};
+
+struct scenario {
+    char *path; /* of the file, as given */
+    char *name, *title;
+    unsigned testbeds; /* mask of 1 << enum scenario_testbed */
+    char **sets;
+    unsigned set_count;
+    struct scenario_device devices[SCENARIO_DEVICES_MAX];
+    unsigned device_count; /* 0: no backend is started */
+    char **checks;         /* patterns, "blk.*"; checks or fio, never both */
+    unsigned check_count;
+    bool has_fio;
+    struct scenario_fio fio;
+    bool in_dom0; /* checks run in dom0, with an agent in the domU as their peer */
+    struct scenario_step timeline[SCENARIO_TIMELINE_MAX];
+    unsigned timeline_count;
+    struct scenario_expect expect[SCENARIO_METRICS];
+    unsigned expect_count;
+    uint64_t timeout_ns; /* of a cell */
+    uint64_t memory_bytes;
+    uint32_t vcpus;
+    /* The matrix: values as written; an absent axis has none and its default applies. */
+    char **axis_values[SCENARIO_AXES];
+    unsigned axis_count[SCENARIO_AXES];
+    enum scenario_axis axis_order[SCENARIO_AXES]; /* as in the file: the last turns fastest */
+    unsigned axes;
+};
+
+/* 0 and a scenario owned by the caller, or -errno with "file:line:column: message" in why. */
+int scenario_load(const char *path, struct scenario **out, char *why, size_t why_size);
+int scenario_parse(const char *path, const char *text, size_t length, struct scenario **out,
+                   char *why, size_t why_size);
+void scenario_free(struct scenario *s); /* NULL is allowed */
+
+bool scenario_in_set(const struct scenario *s, const char *set);
+
+/* ---- cells ---- */
+
+/* One point of the matrix, with every axis bound. */
+struct scenario_cell {
+    const struct scenario *scenario; /* borrowed */
+    /* The axes that the scenario names, in its order; borrowed from it. */
+    unsigned axes;
+    enum scenario_axis axis[SCENARIO_AXES];
+    const char *value[SCENARIO_AXES];
+    /* bound */
+    enum scenario_arch arch;
+    enum scenario_topology topology;
+    enum scenario_background background;
+    enum scenario_addressing addressing;
+    enum scenario_memory memory;
+    enum scenario_config config;
+    uint32_t vcpus;
+    uint32_t queues, queue_size; /* 0: what each device says */
+    const char *features;        /* NULL: what each device says */
+};
+
+/* At most SCENARIO_CELLS_MAX, at least 1. */
+unsigned scenario_cell_count(const struct scenario *s);
+void scenario_cell_get(const struct scenario *s, unsigned index, struct scenario_cell *cell);
+/* "name" or "name[arch=x86,addressing=grants]". Returns buf. */
+const char *scenario_cell_id(const struct scenario_cell *cell, char *buf, size_t size);
+
+/* NAME or NAME[...], with fnmatch(3) wildcards; brackets of a cell are literal. */
+bool scenario_cell_matches(const struct scenario_cell *cell, const char *pattern);
+
+bool scenario_expect_holds(const struct scenario_expect *e, uint64_t value);
+/* Value in the metric's unit, for people. Returns buf. */
+const char *scenario_metric_format(enum scenario_metric m, uint64_t value, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* What scenario files are refused for, and where the message points; how a matrix expands. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scenario/doc.h"
+#include "scenario/scenario.h"
+#include "scenario/units.h"
+#include "util/bits.h"
+
+#define HEAD "scenario: s\ntitle: t\n"
+#define DEV  "device: {type: blk, sbdf: \"0000:00:01.0\", size: 1MiB}\n"
+
+static const struct bad_row {
+    const char *text;
+    const char *message; /* beginning, after "f.yaml:" */
+} bad_rows[] = {
+    {"", "1:1: the file is empty"},
+    {"- a\n", "1:1: the file has to be a map"},
+    {"a: [1\n", "2:1: did not find expected ',' or ']'"},
+    {"\tx: 1\n", "1:1: found character that cannot start any token"},
+    {"title: t\n", "1:1: the key scenario"},
+    {"scenario: s\n", "1:1: the key title"},
+    {"scenario: s\nscenario: t\n", "2:1: duplicate key 'scenario'"},
+    {"scenario: &a s\n", "1:11: anchors are not allowed"},
+    {"scenario: *a\n", "1:11: aliases are not allowed"},
+    {"scenario: !!str s\n", "1:11: tags are not allowed"},
+    {"? [a]\n: b\n", "1:3: a key has to be a plain word"},
+    {"a: b\n---\nc: d\n", "2:1: a second document"},
+    {"scenario: \"a\\0b\"\n", "1:11: text with a zero byte"},
+    {"a: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]\n", "1:20: nested too deeply"},
+    {"scenario: S\ntitle: t\n", "1:11: a name has lower-case"},
+    {"scenario: [s]\ntitle: t\n", "1:11: scenario has to be a single value, not a list"},
+    {HEAD "check: [a]\n", "3:1: unknown key 'check' (known here: scenario, "},
+    {HEAD, "1:1: nothing to run"},
+    {HEAD "checks: []\n", "3:9: checks is empty"},
+    {HEAD "checks: {a: b}\n", "3:9: checks has to be a list, not a map"},
+    {HEAD "checks: [blk.*, blk.*]\n", "3:17: 'blk.*' is listed twice"},
+    {HEAD "checks: [\"a b\"]\n", "3:10: 'a b' is no pattern"},
+    {HEAD "checks: [blk.*]\ntimeout: 5\n", "4:10: timeout has to be a time such as 60s, not '5'"},
+    {HEAD "checks: [blk.*]\ntimeout: \"5s\"\n", "4:10: timeout has to be a time"},
+    {HEAD "checks: [blk.*]\ntimeout: 1ms\n", "4:10: timeout is out of range: '1ms' is not"},
+    {HEAD "checks: [blk.*]\ntestbeds: [moon]\n",
+     "4:12: unknown testbeds 'moon' (known: sim, qemu, xen)"},
+    {HEAD "checks: [blk.*]\ntestbeds: [sim, sim]\n", "4:17: 'sim' is listed twice"},
+    {HEAD "checks: [blk.*]\nsets: [nightly]\n", "4:8: unknown sets 'nightly'"},
+    {HEAD "checks: [blk.*]\nmatrix: {arhc: [x86]}\n", "4:10: unknown axis 'arhc' (known: arch, "},
+    {HEAD "checks: [blk.*]\nmatrix:\n  arch: [x86, mips]\n", "5:15: unknown arch 'mips'"},
+    {HEAD "checks: [blk.*]\nmatrix:\n  arch: x86\n", "5:9: an axis has to be a list"},
+    {HEAD "checks: [blk.*]\nmatrix:\n  arch: [x86, x86]\n", "5:15: 'x86' is listed twice"},
+    {HEAD "checks: [blk.*]\nmatrix:\n  vcpus: [0]\n", "5:11: vcpus is out of range"},
+    {HEAD "checks: [blk.*]\nmatrix:\n  memory: [auto]\n",
+     "5:11: this axis is bound to the backend"},
+    {HEAD DEV "checks: [blk.*]\nmatrix:\n  queue-size: [24]\n",
+     "6:16: queue-size has to be a power"},
+    {HEAD DEV "checks: [blk.*]\nmatrix:\n  features: [-A]\n", "6:14: features has to be default"},
+    {HEAD "checks: [blk.*]\nmatrix: {vcpus: [1]}\ndomain: {vcpus: 2}\n", "5:17: vcpus is an axis"},
+    {HEAD "checks: [blk.*]\ndevice: {type: disk}\n", "4:16: unknown device type 'disk'"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, size: 1MiB}\n", "4:9: a device needs an sbdf"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:20.0, size: 1MiB}\n",
+     "4:27: '0000:00:20.0' is no sbdf"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0}\n",
+     "4:9: a device needs a size"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0, size: 1000}\n",
+     "4:47: size is not a multiple"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0, size: 64MB}\n",
+     "4:47: size has to be a size such as 64MiB, not '64MB'"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0, size: 1MiB, path: x}\n",
+     "4:47: the size of a device with a path"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0, size: 1MiB, ro: yes}\n",
+     "4:57: ro has to be true or false"},
+    {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:01.0, size: 1MiB, queues: 65}\n",
+     "4:61: queues is out of range: '65' is not within 1 to 64"},
+    {HEAD "checks: [blk.*]\ndevice:\n  - {type: blk, sbdf: 0000:00:01.0, size: 1MiB}\n"
+          "  - {type: blk, sbdf: 0000:00:01.0, size: 1MiB}\n",
+     "6:23: there is a device at 0000:00:01.0 already"},
+    {HEAD DEV "run: {fio: {job: a.fio}}\nchecks: [blk.*]\n", "4:6: a scenario has checks or run"},
+    {HEAD "run: {fio: {job: a.fio}}\n", "3:6: fio needs a device"},
+    {HEAD DEV "run: {fio: {}}\n", "4:12: fio needs a job file"},
+    {HEAD DEV "run: {fio: {job: a, jobs: 2}}\n", "4:21: unknown key 'jobs'"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{kill: backend}]\n", "5:12: a step needs a time"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1s, kill: domain}]\n",
+     "5:30: unknown object 'domain' (known: backend)"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1s, at: start, kill: backend}]\n",
+     "5:24: a step has one time"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1, kill: backend}]\n",
+     "5:20: after has to be a time"},
+    {HEAD DEV "checks: [a.*]\ntimeline: [{after: 1s, kill: backend}]\n",
+     "5:11: a timeline goes with run"},
+    {HEAD "checks: [a.*]\nexpect: {speed: \">= 1\"}\n", "4:10: unknown metric 'speed'"},
+    {HEAD "checks: [a.*]\nexpect: {checks: \"40\"}\n", "4:18: an expectation begins with"},
+    {HEAD "checks: [a.*]\nexpect: {checks: \">= many\"}\n", "4:18: 'many' is not a whole number"},
+    {HEAD "checks: [a.*]\nexpect: {read: \">= 1GiB\"}\n",
+     "4:16: nothing in this scenario measures"},
+    {HEAD "checks: [a.*]\ndomain: {memory: 1MiB}\n", "4:18: memory is out of range"},
+    {HEAD "checks: [a.*]\nruns-in: domX\n", "4:10: unknown domain 'domX'"},
+};
+
+START_TEST(refuses_with_place)
+{
+    const struct bad_row *row = &bad_rows[_i];
+    struct scenario *s = (void *)1;
+    char why[1024] = "", want[512];
+
+    int ret = scenario_parse("f.yaml", row->text, strlen(row->text), &s, why, sizeof(why));
+    snprintf(want, sizeof(want), "f.yaml:%s", row->message);
+    ck_assert_msg(ret == -EINVAL, "accepted:\n%s", row->text);
+    ck_assert_ptr_null(s);
+    ck_assert_msg(!strncmp(why, want, strlen(want)), "in\n%sgot:  %s\nwant: %s", row->text, why,
+                  want);
+}
+END_TEST
+
+/* Any cut of a valid file is refused or accepted, never worse; the sanitizers watch. */
+START_TEST(survives_truncation)
+{
+    static const char text[] =
+        HEAD "testbeds: [sim, qemu]\nsets: [main]\n" DEV
+             "matrix: {arch: [x86, arm], features: [default, -indirect_desc+-event_idx]}\n"
+             "run: {fio: {job: a.fio, options: [--size=1m]}}\n"
+             "timeline:\n  - {at: start, pause: domain}\n  - {after: 1s, unpause: domain}\n"
+             "expect: {read: \">= 1GiB\", restarts: \"== 0\"}\n";
+    for (size_t n = 0; n < sizeof(text); n++) {
+        struct scenario *s;
+        char why[256];
+        char *cut = malloc(n ? n : 1);
+        ck_assert_ptr_nonnull(cut);
+        memcpy(cut, text, n);
+        if (!scenario_parse("f", cut, n, &s, why, sizeof(why)))
+            scenario_free(s);
+        free(cut);
+    }
+    struct scenario *s;
+    char why[256];
+    ck_assert_msg(!scenario_parse("a/f", text, sizeof(text) - 1, &s, why, sizeof(why)), "%s", why);
+    ck_assert_str_eq(s->fio.job, "a/a.fio");
+    ck_assert_uint_eq(s->timeline_count, 2);
+    ck_assert_uint_eq(s->expect_count, 2);
+    scenario_free(s);
+}
+END_TEST
+
+START_TEST(matrix_expands_in_file_order)
+{
+    static const char text[] = HEAD DEV
+        "checks: [blk.*]\n"
+        "matrix: {addressing: [grants, foreign], arch: [x86, arm], queue-size: [8, 256]}\n";
+    static const char *const ids[] = {
+        "s[addressing=grants,arch=x86,queue-size=8]",
+        "s[addressing=grants,arch=x86,queue-size=256]",
+        "s[addressing=grants,arch=arm,queue-size=8]",
+        "s[addressing=grants,arch=arm,queue-size=256]",
+        "s[addressing=foreign,arch=x86,queue-size=8]",
+        "s[addressing=foreign,arch=x86,queue-size=256]",
+        "s[addressing=foreign,arch=arm,queue-size=8]",
+        "s[addressing=foreign,arch=arm,queue-size=256]",
+    };
+    struct scenario *s;
+    struct scenario_cell cell;
+    char why[256], id[256];
+
+    ck_assert_msg(!scenario_parse("f", text, strlen(text), &s, why, sizeof(why)), "%s", why);
+    ck_assert_uint_eq(scenario_cell_count(s), ARRAY_LENGTH(ids));
+    for (unsigned i = 0; i < ARRAY_LENGTH(ids); i++) {
+        scenario_cell_get(s, i, &cell);
+        ck_assert_str_eq(scenario_cell_id(&cell, id, sizeof(id)), ids[i]);
+        ck_assert_int_eq(cell.addressing, i < 4 ? ADDRESSING_GRANTS : ADDRESSING_FOREIGN);
+        ck_assert_int_eq(cell.arch, i & 2 ? ARCH_ARM : ARCH_X86);
+        ck_assert_uint_eq(cell.queue_size, i & 1 ? 256 : 8);
+        ck_assert_uint_eq(cell.vcpus, 1);
+    }
+    ck_assert(scenario_cell_matches(&cell, "s"));
+    ck_assert(scenario_cell_matches(&cell, "s*arch=arm*"));
+    ck_assert(scenario_cell_matches(&cell, ids[7]));
+    ck_assert(!scenario_cell_matches(&cell, ids[6]));
+    ck_assert(!scenario_cell_matches(&cell, "t"));
+    ck_assert_uint_eq(strlen(scenario_cell_id(&cell, id, 8)), 7);
+    scenario_free(s);
+}
+END_TEST
+
+START_TEST(matrix_is_bounded)
+{
+    char text[4096], *p = text;
+    struct scenario *s;
+    char why[256];
+
+    p += sprintf(p, HEAD DEV "checks: [a.*]\nmatrix:\n  vcpus: [1");
+    for (unsigned i = 2; i <= 64; i++)
+        p += sprintf(p, ",%u", i);
+    p += sprintf(p, "]\n  queues: [1");
+    for (unsigned i = 2; i <= 64; i++)
+        p += sprintf(p, ",%u", i);
+    sprintf(p, "]\n  arch: [x86, arm]\n");
+    ck_assert_int_eq(scenario_parse("f", text, strlen(text), &s, why, sizeof(why)), -EINVAL);
+    ck_assert_msg(strstr(why, "more than 4096 cells") != NULL, "%s", why);
+}
+END_TEST
+
+START_TEST(units)
+{
+    uint64_t v;
+    char buf[32];
+
+    ck_assert_int_eq(units_parse_bytes("64MiB", &v), 0);
+    ck_assert_uint_eq(v, 64u << 20);
+    ck_assert_int_eq(units_parse_bytes("1.5KiB", &v), 0);
+    ck_assert_uint_eq(v, 1536);
+    ck_assert_int_eq(units_parse_bytes("0.1B", &v), -ERANGE);
+    ck_assert_int_eq(units_parse_bytes("16777216TiB", &v), -ERANGE);
+    ck_assert_int_eq(units_parse_bytes("18446744073709551616", &v), -ERANGE);
+    ck_assert_int_eq(units_parse_bytes("-1", &v), -EINVAL);
+    ck_assert_int_eq(units_parse_bytes("1 MiB", &v), -EINVAL);
+    ck_assert_int_eq(units_parse_bytes("1.", &v), -EINVAL);
+    ck_assert_int_eq(units_parse_ns("200ms", &v), 0);
+    ck_assert_uint_eq(v, 200000000);
+    ck_assert_int_eq(units_parse_ns("0.25s", &v), 0);
+    ck_assert_uint_eq(v, 250000000);
+    ck_assert_int_eq(units_parse_ns("1.0000000001s", &v), -ERANGE);
+    ck_assert_int_eq(units_parse_ns("7", &v), -EINVAL);
+    ck_assert_int_eq(units_parse_count("0x10", &v), 0);
+    ck_assert_uint_eq(v, 16);
+    ck_assert_int_eq(units_parse_count("0x", &v), -EINVAL);
+    ck_assert_int_eq(units_parse_count("99999999999999999999", &v), -ERANGE);
+    ck_assert_str_eq(units_format_bytes(3u << 20, buf, sizeof(buf)), "3MiB");
+    ck_assert_str_eq(units_format_bytes(1025, buf, sizeof(buf)), "1025B");
+    ck_assert_str_eq(units_format_ns(1300000000, buf, sizeof(buf)), "1.3s");
+}
+END_TEST
+
+START_TEST(expectations)
+{
+    static const char text[] =
+        HEAD "checks: [a.*]\nexpect: {checks: \">=40\", duration: \"<= 1s\"}\n";
+    struct scenario *s;
+    char why[256];
+
+    ck_assert_msg(!scenario_parse("f", text, strlen(text), &s, why, sizeof(why)), "%s", why);
+    ck_assert(scenario_expect_holds(&s->expect[0], 40));
+    ck_assert(!scenario_expect_holds(&s->expect[0], 39));
+    ck_assert(scenario_expect_holds(&s->expect[1], 1000000000));
+    ck_assert(!scenario_expect_holds(&s->expect[1], 1000000001));
+    scenario_free(s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("scenario");
+    TCase *tc = tcase_create("strict");
+
+    tcase_add_loop_test(tc, refuses_with_place, 0, ARRAY_LENGTH(bad_rows));
+    tcase_add_test(tc, survives_truncation);
+    tcase_add_test(tc, matrix_expands_in_file_order);
+    tcase_add_test(tc, matrix_is_bounded);
+    tcase_add_test(tc, units);
+    tcase_add_test(tc, expectations);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_FORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
