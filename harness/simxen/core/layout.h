@@ -139,6 +139,9 @@ struct sim_ioserver {
     uint32_t vcpu_port[SIM_VCPUS_MAX]; /* vp_eport: ports in the target domain */
     uint32_t nr_ranges[SIM_RANGE_TYPES];
     struct sim_range ranges[SIM_RANGE_TYPES][SIM_IORANGES_MAX];
+    /* [any] set by whoever maps the pages as a resource: gfns are refused from then on (EPERM), as
+     * the resource is once the server has gfns (sync_gfn != 0). */
+    _Atomic uint32_t resource_used;
 };
 
 /* ---- vCPUs and interrupts ---- */
@@ -154,6 +157,7 @@ enum sim_dom_flags {
     SIM_DOM_PAUSED = 1,
     SIM_DOM_DYING = 2,
     SIM_DOM_SHUTDOWN = 4, /* reason in shutdown_reason */
+    SIM_DOM_GONE = 8,     /* the last reference has gone: no such domain any more */
 };
 
 struct sim_dom {

@@ -29,7 +29,10 @@ enum sim_op {
     SIM_OP_EVT_UNBIND,     /* a0 handle, a1 port */
     SIM_OP_EVT_CLAIM,      /* a0 handle, a1 port of the own domain that the toolstack made */
     SIM_OP_EVT_RESTRICT,   /* a0 handle, a1 domid */
-    SIM_OP_EVT_TARGET,     /* a0 port of the own domain -> fds: eventfd to kick; a0 port gen */
+    SIM_OP_EVT_TARGET,     /* a0 port, a1 0: the far end of the own domain's port; 1: port of domain
+                              a2 itself -> fds: eventfd to kick (none: nobody); a0 port gen */
+    SIM_OP_EVT_SYNC,       /* a0 domid, a1 port: it changed hands while the caller sent to it; a
+                              token that went astray is replaced */
 
     SIM_OP_DM_CREATE = 64, /* a0 domid, a1 bufioreq mode -> a0 id */
     SIM_OP_DM_DESTROY,     /* a0 domid, a1 id */
@@ -37,7 +40,7 @@ enum sim_op {
     SIM_OP_DM_MAP,         /* a0 domid, a1 id, a2 range type, a3 start, a4 end */
     SIM_OP_DM_UNMAP,
     SIM_OP_DM_STATE,       /* a0 domid, a1 id, a2 enabled */
-    SIM_OP_DM_IRQ_FD,      /* a0 domid, a1 vcpu -> fds: eventfd of its interrupts */
+    SIM_OP_DM_IRQ_FD,      /* a0 domid, a1 vcpu -> fds: eventfd of its interrupts (non-blocking) */
 
     SIM_OP_DOM_CREATE = 96,/* payload struct sim_dom_config -> a0 domid */
     SIM_OP_DOM_DESTROY,    /* a0 domid */
@@ -51,7 +54,7 @@ enum sim_op {
 
     SIM_OP_GUEST_ATTACH = 128, /* a0 domid, the caller is its kernel from now on:
                                   -> fds: eventfd that becomes readable when the domain dies */
-    SIM_OP_VCPU_FDS,       /* a0 vcpu -> fds: ioreq eventfd, irq eventfd */
+    SIM_OP_VCPU_FDS,       /* a0 vcpu -> fds: ioreq eventfd, irq eventfd (non-blocking, counting) */
 
     SIM_OP_AUDIT = 160,    /* a0 pid, 0 all but hv -> payload struct sim_audit */
     SIM_OP_QUIT,           /* end the whole simulation */

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "simxen/core/gnttab.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+_Static_assert(sizeof(grant_entry_v1_t) == 8, "grant table version 1");
+_Static_assert(offsetof(grant_entry_v1_t, flags) == 0 && offsetof(grant_entry_v1_t, domid) == 2,
+               "flags and domid are one word");
+
+/* Each of Xen's pin counters has 8 bits, and its top bit set refuses the next one. */
+#define PIN_MAX 128
+
+/* As many times as Xen retries when the guest changes an entry meanwhile. */
+#define RETRIES 4
+
+/* References taken under one hold of the lock. */
+#define BATCH 64u
+
+int sim_gnt_table(const struct sim_dom_ref *d, grant_entry_v1_t **table)
+{
+    void *base;
+    int rc = sim_dom_memory(d, &base);
+
+    if (rc)
+        return rc;
+    *table = (grant_entry_v1_t *)((char *)base + d->dom->gnt_frame0 * SIM_PAGE);
+    return 0;
+}
+
+static bool pinned(const struct sim_active *act)
+{
+    return act->pin_ro || act->pin_rw;
+}
+
+static bool dying(const struct sim_dom *d)
+{
+    return atomic_load_explicit(&d->flags, memory_order_acquire) & SIM_DOM_DYING;
+}
+
+/* Check what the guest granted and set the in-use bits, in one compare-and-exchange. */
+static int set_status(grant_entry_v1_t *entry, const struct sim_active *act, uint16_t by,
+                      bool readonly, enum sim_gnt_use use)
+{
+    _Atomic uint32_t *word = sim_gnt_word(entry);
+    uint16_t mask = GTF_type_mask | (use == SIM_GNT_MAP ? GTF_sub_page : 0);
+    uint32_t seen = atomic_load(word);
+
+    for (unsigned tries = 0;; tries++) {
+        uint16_t flags = (uint16_t)seen;
+        uint32_t want = seen | GTF_reading;
+
+        if (!pinned(act) && ((flags & mask) != GTF_permit_access || seen >> 16 != by))
+            return GNTST_general_error;
+        if (!readonly) {
+            if (flags & GTF_readonly)
+                return GNTST_general_error;
+            want |= GTF_writing;
+        }
+        if (atomic_compare_exchange_strong(word, &seen, want))
+            return GNTST_okay;
+        if (tries == RETRIES)
+            return GNTST_general_error;
+    }
+}
+
+/* Take back the bits that no remaining pin needs. */
+static void reduce_status(grant_entry_v1_t *entry, const struct sim_active *act)
+{
+    uint32_t clear = 0;
+
+    if (!pinned(act))
+        clear |= GTF_reading;
+    if (!act->pin_rw)
+        clear |= GTF_writing;
+    if (clear)
+        atomic_fetch_and(sim_gnt_word(entry), ~clear);
+}
+
+/* Under gnt_lock. */
+static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t ref,
+                   uint16_t by, bool readonly, enum sim_gnt_use use, struct sim_gnt_pin *pin)
+{
+    struct sim_dom *d = rd->dom;
+    struct sim_active *act;
+    struct sim_track_entry e = {
+        .domid = rd->domid,
+        .flags = readonly ? 0 : SIM_GNT_WRITABLE,
+        .ref = ref,
+        .nr = 1,
+    };
+    int status;
+
+    if (ref >= d->gnt_frames * SIM_GREFS_PER_FRAME || ref >= SIM_GREFS_MAX)
+        return GNTST_bad_gntref;
+    act = &d->active[ref];
+    if (pinned(act) && (act->domid != by || (readonly ? act->pin_ro : act->pin_rw) >= PIN_MAX))
+        return GNTST_general_error;
+    if (dying(d))
+        return pinned(act) && use == SIM_GNT_COPY ? GNTST_bad_domain : GNTST_bad_page;
+    if (!pinned(act) || (!readonly && !act->pin_rw)) {
+        status = set_status(&table[ref], act, by, readonly, use);
+        if (status != GNTST_okay)
+            return status;
+    }
+    if (!pinned(act)) {
+        uint64_t gfn = *(volatile uint32_t *)&table[ref].frame;
+
+        if (sim_gfn_to_frame(d, gfn,
+                             1u << SIM_REGION_RAM | 1u << SIM_REGION_SPECIAL |
+                                 1u << SIM_REGION_GNTTAB,
+                             &pin->frame)) {
+            reduce_status(&table[ref], act);
+            return GNTST_bad_page;
+        }
+        act->domid = by;
+        act->gfn = gfn;
+    } else if (sim_gfn_to_frame(d, act->gfn,
+                                1u << SIM_REGION_RAM | 1u << SIM_REGION_SPECIAL |
+                                    1u << SIM_REGION_GNTTAB,
+                                &pin->frame)) {
+        return GNTST_bad_page;
+    }
+    if (readonly)
+        act->pin_ro++;
+    else
+        act->pin_rw++;
+    e.gfn = act->gfn;
+    if (sim_track_take(SIM_TRACK_GRANT, &e, &pin->track)) {
+        if (readonly)
+            act->pin_ro--;
+        else
+            act->pin_rw--;
+        reduce_status(&table[ref], act);
+        return GNTST_no_space;
+    }
+    return GNTST_okay;
+}
+
+/* Under gnt_lock. */
+static void unpin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t track)
+{
+    const struct sim_track_entry *e = &sim_self_track()->entries[track];
+    struct sim_active *act = &rd->dom->active[e->ref];
+
+    if (e->flags & SIM_GNT_WRITABLE)
+        act->pin_rw--;
+    else
+        act->pin_ro--;
+    reduce_status(&table[e->ref], act);
+    sim_track_drop(track);
+}
+
+int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, bool readonly,
+                enum sim_gnt_use use, struct sim_gnt_pin *pins)
+{
+    const struct sim_dom_ref *ld;
+    grant_entry_v1_t *table;
+    unsigned done = 0;
+    uint32_t used;
+    int status = GNTST_okay;
+
+    if (sim_dom_get(sim_self_domid(), &ld) || sim_gnt_table(rd, &table))
+        return GNTST_general_error;
+    used = atomic_fetch_add(&ld->dom->maptrack_used, n);
+    if (use == SIM_GNT_MAP &&
+        (n > ld->dom->maptrack_max || used > ld->dom->maptrack_max - n)) {
+        atomic_fetch_sub(&ld->dom->maptrack_used, n);
+        return GNTST_no_space;
+    }
+
+    while (done < n && status == GNTST_okay) {
+        unsigned end = n - done > BATCH ? done + BATCH : n;
+
+        sim_lock_gnt(rd);
+        while (done < end) {
+            status = pin_one(rd, table, refs[done], ld->domid, readonly, use, &pins[done]);
+            if (status != GNTST_okay)
+                break;
+            done++;
+        }
+        sim_unlock_gnt(rd);
+    }
+    if (status != GNTST_okay) {
+        atomic_fetch_sub(&ld->dom->maptrack_used, n - done);
+        sim_gnt_unpin(rd, done, pins);
+        return status;
+    }
+    if (use == SIM_GNT_MAP)
+        atomic_fetch_add_explicit(&rd->dom->stats.gnt_map, n, memory_order_relaxed);
+    return GNTST_okay;
+}
+
+void sim_gnt_unpin(const struct sim_dom_ref *rd, unsigned n, const struct sim_gnt_pin *pins)
+{
+    const struct sim_dom_ref *ld;
+    grant_entry_v1_t *table;
+    unsigned done = 0;
+
+    /* Both were mapped when the pins were taken, for the life of the process. */
+    if (n == 0 || sim_dom_get(sim_self_domid(), &ld) || sim_gnt_table(rd, &table))
+        return;
+    while (done < n) {
+        unsigned end = n - done > BATCH ? done + BATCH : n;
+
+        sim_lock_gnt(rd);
+        for (; done < end; done++)
+            unpin_one(rd, table, pins[done].track);
+        sim_unlock_gnt(rd);
+    }
+    atomic_fetch_sub(&ld->dom->maptrack_used, n);
+    if (dying(rd->dom)) {
+        struct sim_msg msg = {.op = SIM_OP_POKE, .a = {rd->domid}};
+
+        sim_call(&msg, NULL, NULL);
+    }
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "simxen/core/kmem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "simxen/core/gnttab.h"
+
+/* The first MiB stays unused where there is more, as on a real machine: frame 0 in particular
+ * is an address that drivers take for "none". */
+#define LOW_FRAMES 256u
+
+static void lock(struct sim_dom *d)
+{
+    /* An owner that died can have left a bit set for a page that nobody holds, never the
+     * reverse: the state is usable as it is. */
+    if (pthread_mutex_lock(&d->alloc_lock) == EOWNERDEAD)
+        pthread_mutex_consistent(&d->alloc_lock);
+}
+
+static void unlock(struct sim_dom *d)
+{
+    pthread_mutex_unlock(&d->alloc_lock);
+}
+
+static uint64_t *bitmap(struct sim_dom *d)
+{
+    return (uint64_t *)(void *)((char *)d + d->alloc_bitmap_offset);
+}
+
+static bool used(const uint64_t *map, uint64_t frame)
+{
+    return map[frame / 64] >> frame % 64 & 1;
+}
+
+static void mark(uint64_t *map, uint64_t frame, bool in_use)
+{
+    if (in_use)
+        map[frame / 64] |= 1ull << frame % 64;
+    else
+        map[frame / 64] &= ~(1ull << frame % 64);
+}
+
+static uint64_t first_frame(const struct sim_dom *d)
+{
+    return d->alloc_pages > 4 * LOW_FRAMES ? LOW_FRAMES : 1;
+}
+
+/* First frame of a run of n free ones at or after `from`, or alloc_pages. */
+static uint64_t find_run(const struct sim_dom *d, const uint64_t *map, uint64_t from, uint64_t n)
+{
+    uint64_t run = 0;
+
+    for (uint64_t f = from; f < d->alloc_pages; f++) {
+        if (run == 0 && f % 64 == 0 && map[f / 64] == UINT64_MAX) {
+            f += 63;
+            continue;
+        }
+        run = used(map, f) ? 0 : run + 1;
+        if (run == n)
+            return f + 1 - n;
+    }
+    return d->alloc_pages;
+}
+
+static int find_pages(struct sim_dom *d, unsigned n, bool contiguous, uint64_t *frames)
+{
+    uint64_t *map = bitmap(d);
+    uint64_t f = find_run(d, map, first_frame(d), n);
+
+    if (f < d->alloc_pages) {
+        for (unsigned i = 0; i < n; i++)
+            frames[i] = f + i;
+    } else if (contiguous) {
+        return -ENOMEM;
+    } else {
+        f = first_frame(d);
+        for (unsigned i = 0; i < n; i++, f++) {
+            f = find_run(d, map, f, 1);
+            if (f >= d->alloc_pages)
+                return -ENOMEM;
+            frames[i] = f;
+        }
+    }
+    for (unsigned i = 0; i < n; i++)
+        mark(map, frames[i], true);
+    return 0;
+}
+
+static void clear_pages(char *memory, unsigned n, const uint64_t *frames)
+{
+    for (unsigned i = 0; i < n; i++)
+        memset(memory + frames[i] * SIM_PAGE, 0, SIM_PAGE);
+}
+
+int sim_kmem_alloc(const struct sim_dom_ref *self, unsigned n, bool contiguous, uint64_t *frames)
+{
+    void *memory;
+    int rc;
+
+    if (n == 0)
+        return -EINVAL;
+    rc = sim_dom_memory(self, &memory);
+    if (rc)
+        return rc;
+    lock(self->dom);
+    rc = find_pages(self->dom, n, contiguous, frames);
+    unlock(self->dom);
+    if (rc == 0)
+        clear_pages(memory, n, frames);
+    return rc;
+}
+
+void sim_kmem_free(const struct sim_dom_ref *self, unsigned n, const uint64_t *frames)
+{
+    lock(self->dom);
+    for (unsigned i = 0; i < n; i++)
+        mark(bitmap(self->dom), frames[i], false);
+    unlock(self->dom);
+}
+
+int sim_kmem_gfn(const struct sim_dom *d, uint64_t frame, uint64_t *gfn)
+{
+    for (unsigned i = 0; i < d->nr_regions && i < SIM_REGIONS_MAX; i++) {
+        const struct sim_region *r = &d->regions[i];
+
+        if (frame >= r->frame && frame - r->frame < r->nr) {
+            *gfn = r->gfn + (frame - r->frame);
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int grow(const struct sim_dom_ref *self, uint32_t refs)
+{
+    uint32_t frames = (refs + SIM_GREFS_PER_FRAME - 1) / SIM_GREFS_PER_FRAME;
+    struct sim_msg msg = {.op = SIM_OP_GNT_GROW, .a = {self->domid, frames}};
+    int rc;
+
+    if (frames <= __atomic_load_n(&self->dom->gnt_frames, __ATOMIC_ACQUIRE))
+        return 0;
+    if (frames > self->dom->gnt_frames_max)
+        return -ENOSPC;
+    rc = sim_call(&msg, NULL, NULL);
+    if (rc)
+        return rc;
+    return frames <= __atomic_load_n(&self->dom->gnt_frames, __ATOMIC_ACQUIRE) ? 0 : -ENOSPC;
+}
+
+static bool entry_free(grant_entry_v1_t *e)
+{
+    return (atomic_load(sim_gnt_word(e)) & 0xffff) == 0;
+}
+
+/* First of n free entries in [from, to), or `to`. */
+static uint32_t find_refs(grant_entry_v1_t *table, uint32_t from, uint32_t to, unsigned n)
+{
+    unsigned run = 0;
+
+    for (uint32_t r = from; r < to; r++) {
+        run = entry_free(&table[r]) ? run + 1 : 0;
+        if (run == n)
+            return r + 1 - n;
+    }
+    return to;
+}
+
+/* Under alloc_lock, which the growing of the table does not need. */
+static int choose_refs(const struct sim_dom_ref *self, grant_entry_v1_t *table, unsigned n,
+                       uint32_t *first)
+{
+    struct sim_dom *d = self->dom;
+    uint32_t have = d->gnt_frames * SIM_GREFS_PER_FRAME;
+    uint32_t hint = (uint32_t)d->gref_next_hint;
+    uint32_t r;
+    int rc;
+
+    if (hint < GNTTAB_NR_RESERVED_ENTRIES || hint >= have)
+        hint = GNTTAB_NR_RESERVED_ENTRIES;
+    r = find_refs(table, hint, have, n);
+    if (r == have && hint > GNTTAB_NR_RESERVED_ENTRIES)
+        r = find_refs(table, GNTTAB_NR_RESERVED_ENTRIES, have, n);
+    if (r == have) {
+        /* The run may begin with the free entries at the end of what exists. */
+        while (r > GNTTAB_NR_RESERVED_ENTRIES && entry_free(&table[r - 1]))
+            r--;
+        if (n > SIM_GREFS_MAX - r)
+            return -ENOSPC;
+        rc = grow(self, r + n);
+        if (rc)
+            return rc;
+    }
+    d->gref_next_hint = r + n;
+    *first = r;
+    return 0;
+}
+
+static void write_entry(grant_entry_v1_t *e, uint64_t gfn, uint16_t peer, bool readonly)
+{
+    uint16_t flags = GTF_permit_access | (readonly ? GTF_readonly : 0);
+
+    /* The frame and the domain have to be there before the flags allow anything. */
+    *(volatile uint32_t *)&e->frame = (uint32_t)gfn;
+    atomic_store_explicit(sim_gnt_word(e), sim_gnt_word_make(flags, peer), memory_order_release);
+}
+
+int sim_kmem_grant(const struct sim_dom_ref *self, unsigned n, const uint64_t *gfns, uint16_t peer,
+                   bool readonly, uint32_t first, uint32_t *got)
+{
+    grant_entry_v1_t *table;
+    int rc;
+
+    if (n == 0 || n > SIM_GREFS_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < n; i++) {
+        if (gfns[i] > UINT32_MAX)
+            return -EINVAL;
+    }
+    rc = sim_gnt_table(self, &table);
+    if (rc)
+        return rc;
+
+    lock(self->dom);
+    if (first == SIM_GREF_ANY) {
+        rc = choose_refs(self, table, n, &first);
+    } else if (first < GNTTAB_NR_RESERVED_ENTRIES || first > SIM_GREFS_MAX - n) {
+        rc = -EINVAL;
+    } else {
+        rc = grow(self, first + n);
+        for (unsigned i = 0; i < n && rc == 0; i++) {
+            if (!entry_free(&table[first + i]))
+                rc = -EEXIST;
+        }
+    }
+    for (unsigned i = 0; i < n && rc == 0; i++)
+        write_entry(&table[first + i], gfns[i], peer, readonly);
+    unlock(self->dom);
+    if (rc == 0)
+        *got = first;
+    return rc;
+}
+
+static grant_entry_v1_t *entry_of(const struct sim_dom_ref *self, uint32_t ref)
+{
+    grant_entry_v1_t *table;
+
+    if (ref >= self->dom->gnt_frames * SIM_GREFS_PER_FRAME || sim_gnt_table(self, &table))
+        return NULL;
+    return &table[ref];
+}
+
+int sim_kmem_end(const struct sim_dom_ref *self, uint32_t ref)
+{
+    grant_entry_v1_t *e = entry_of(self, ref);
+    uint32_t seen;
+
+    if (!e)
+        return -EINVAL;
+    seen = atomic_load(sim_gnt_word(e));
+    do {
+        if (seen & (GTF_reading | GTF_writing))
+            return -EBUSY;
+    } while (!atomic_compare_exchange_weak(sim_gnt_word(e), &seen, 0));
+    return 0;
+}
+
+unsigned sim_kmem_in_use(const struct sim_dom_ref *self, uint32_t ref)
+{
+    grant_entry_v1_t *e = entry_of(self, ref);
+
+    return e ? atomic_load(sim_gnt_word(e)) & (GTF_reading | GTF_writing) : 0;
+}
+
+int sim_kmem_share(const struct sim_dom_ref *self, uint16_t peer, bool readonly, uint32_t *track)
+{
+    struct sim_track_entry e = {.domid = self->domid, .nr = 1};
+    grant_entry_v1_t *table;
+    void *memory;
+    uint64_t frame, gfn;
+    int rc = sim_gnt_table(self, &table);
+
+    if (rc == 0)
+        rc = sim_dom_memory(self, &memory);
+    if (rc)
+        return rc;
+
+    lock(self->dom);
+    rc = find_pages(self->dom, 1, true, &frame);
+    if (rc)
+        goto out;
+    clear_pages(memory, 1, &frame);
+    rc = sim_kmem_gfn(self->dom, frame, &gfn);
+    if (rc == 0 && gfn > UINT32_MAX)
+        rc = -ENOMEM;
+    if (rc == 0)
+        rc = choose_refs(self, table, 1, &e.ref);
+    if (rc == 0) {
+        e.gfn = gfn;
+        rc = sim_track_take(SIM_TRACK_SHARE, &e, track);
+    }
+    if (rc == 0)
+        write_entry(&table[e.ref], gfn, peer, readonly);
+    else
+        mark(bitmap(self->dom), frame, false);
+out:
+    unlock(self->dom);
+    return rc;
+}
+
+int sim_kmem_unshare(const struct sim_dom_ref *self, uint32_t track)
+{
+    struct sim_track_entry *e = &sim_self_track()->entries[track];
+    uint64_t frame;
+    int rc;
+
+    lock(self->dom);
+    rc = sim_kmem_end(self, e->ref);
+    if (rc == 0) {
+        if (sim_gfn_to_frame(self->dom, e->gfn, 1u << SIM_REGION_RAM, &frame) == 0)
+            mark(bitmap(self->dom), frame, false);
+        sim_track_drop(track);
+    }
+    unlock(self->dom);
+    return rc;
+}
