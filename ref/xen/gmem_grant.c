@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include <sys/mman.h>
+
+#include "gmem/gref.h"
+#include "util/mutant.h"
+#include "xen/gmem_permap.h"
+
+/* For a mutant: implementations that size a region by guest memory lose higher references. */
+#define REF_LIMIT_OF_SMALL_REGION 1024u
+
+static int grant_gather(struct permap_pages *pages, const struct gmem_range *range,
+                        uint32_t *offset_bytes)
+{
+    gref_t first;
+    uint32_t n;
+    int rc;
+
+    rc = gref_decode(range->addr, range->len_bytes, &first, offset_bytes, &n);
+    if (rc)
+        return rc;
+    if (MUTANT(grant_page_count_ignores_offset))
+        n = (uint32_t)(((uint64_t)range->len_bytes + XEN_PAGE_BYTES - 1) / XEN_PAGE_BYTES);
+    if (MUTANT(grant_high_refs_refused) && first.raw >= REF_LIMIT_OF_SMALL_REGION)
+        return -EINVAL;
+    rc = permap_pages_reserve(pages, n, PERMAP_GRANT);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t ref = first.raw + i;
+
+        if (MUTANT(grant_refs_by_host_page))
+            ref = first.raw + i / 4;
+        pages->refs[pages->count++] = ref;
+    }
+    return 0;
+}
+
+static int grant_map(const struct gmem_strategy_args *args, struct permap_pages *pages,
+                     bool writable, void **base)
+{
+    int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *p;
+
+    if (MUTANT(grant_map_always_writable))
+        prot = PROT_READ | PROT_WRITE;
+    p = xengnttab_map_domain_grant_refs(args->xen->gnttab, pages->count, args->domid, pages->refs,
+                                        prot);
+    if (!p)
+        return xen_map_error(errno);
+    *base = p;
+    return 0;
+}
+
+static void grant_unmap(const struct gmem_strategy_args *args, void *base, uint32_t pages)
+{
+    (void)xengnttab_unmap(args->xen->gnttab, base, pages);
+}
+
+const struct permap_ops permap_grant_ops = {
+    .gather = grant_gather,
+    .map = grant_map,
+    .unmap = grant_unmap,
+};
+
+int gmem_grant_create(const struct gmem_strategy_args *args, struct gmem **out)
+{
+    return permap_create("grant-map", args, 1u << PERMAP_GRANT, out);
+}
