@@ -115,9 +115,7 @@ int fe_pci_bars_assign(struct fe_pci_func *f);
 /* Put one BAR at an address of the caller's choice inside the window (tests move BARs). */
 int fe_pci_bar_set(struct fe_pci_func *f, unsigned bar, uint64_t addr);
 
-#define FE_PCI_COMMAND_MEMORY       0x0002u
-#define FE_PCI_COMMAND_MASTER       0x0004u
-#define FE_PCI_COMMAND_INTX_DISABLE 0x0400u
+/* Set and clear PCI_COMMAND_* bits. */
 int fe_pci_command(struct fe_pci_func *f, uint16_t set, uint16_t clear);
 
 /* Accesses inside a BAR, refused with -ERANGE when they would leave it or it is not assigned. */

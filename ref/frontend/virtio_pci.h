@@ -10,6 +10,7 @@
 
 #include "frontend/pci.h"
 #include "frontend/virtio.h"
+#include "spec/virtio_pci.h"
 
 /* One structure of 4.1.4: where its capability says that it is. */
 struct fe_vpci_region {
@@ -18,34 +19,16 @@ struct fe_vpci_region {
     uint32_t offset, bytes;
 };
 
-/* Common configuration fields (4.1.4.3), by their offset. */
-enum fe_vpci_common {
-    FE_VPCI_DEVICE_FEATURE_SELECT = 0x00,
-    FE_VPCI_DEVICE_FEATURE = 0x04,
-    FE_VPCI_DRIVER_FEATURE_SELECT = 0x08,
-    FE_VPCI_DRIVER_FEATURE = 0x0c,
-    FE_VPCI_CONFIG_MSIX_VECTOR = 0x10,
-    FE_VPCI_NUM_QUEUES = 0x12,
-    FE_VPCI_DEVICE_STATUS = 0x14,
-    FE_VPCI_CONFIG_GENERATION = 0x15,
-    FE_VPCI_QUEUE_SELECT = 0x16,
-    FE_VPCI_QUEUE_SIZE = 0x18,
-    FE_VPCI_QUEUE_MSIX_VECTOR = 0x1a,
-    FE_VPCI_QUEUE_ENABLE = 0x1c,
-    FE_VPCI_QUEUE_NOTIFY_OFF = 0x1e,
-    FE_VPCI_QUEUE_DESC = 0x20,
-    FE_VPCI_QUEUE_DRIVER = 0x28,
-    FE_VPCI_QUEUE_DEVICE = 0x30,
-    FE_VPCI_QUEUE_NOTIFY_DATA = 0x38,
-    FE_VPCI_QUEUE_RESET = 0x3a,
-};
+/* A field of the common configuration as the two arguments offset and width. */
+#define FE_VPCI_FIELD(field)                                                                       \
+    offsetof(struct virtio_pci_common_cfg, field),                                                 \
+        sizeof(((struct virtio_pci_common_cfg *)0)->field)
 
 struct fe_virtio_pci {
     struct fe_virtio virtio;
     struct fe_pci_func func;
     struct fe_vpci_region common, notify, isr, device, pci_cfg;
     uint32_t notify_multiplier;
-    unsigned num_queues;
     uint32_t notify_offset[FE_VIRTIO_QUEUES_MAX]; /* in the BAR, valid for queues set up */
     /* MSI-X vectors handed out; the message is kept for fe_virtio's reattach. */
     struct {
@@ -71,8 +54,9 @@ struct fe_vpci_cap {
 int fe_virtio_pci_caps(struct fe_pci_func *f, struct fe_vpci_cap *caps, unsigned max,
                        unsigned *count);
 
-/* A common configuration field by its own width. -ERANGE: past the structure. */
-int fe_vpci_common_read(struct fe_virtio_pci *p, unsigned field, unsigned bytes, uint64_t *value);
-int fe_vpci_common_write(struct fe_virtio_pci *p, unsigned field, unsigned bytes, uint64_t value);
+/* Access to the common configuration, `FE_VPCI_FIELD(name)` by its own width. -ERANGE: past the
+ * structure. */
+int fe_vpci_common_read(struct fe_virtio_pci *p, unsigned offset, unsigned bytes, uint64_t *value);
+int fe_vpci_common_write(struct fe_virtio_pci *p, unsigned offset, unsigned bytes, uint64_t value);
 
 #endif
