@@ -78,8 +78,8 @@ static void reduce_status(grant_entry_v1_t *entry, const struct sim_active *act)
 }
 
 /* Under gnt_lock. */
-static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t ref,
-                   uint16_t by, bool readonly, enum sim_gnt_use use, struct sim_gnt_pin *pin)
+static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t ref, uint16_t by,
+                   bool readonly, enum sim_gnt_use use, struct sim_gnt_pin *pin)
 {
     struct sim_dom *d = rd->dom;
     struct sim_active *act;
@@ -106,10 +106,9 @@ static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32
     if (!pinned(act)) {
         uint64_t gfn = *(volatile uint32_t *)&table[ref].frame;
 
-        if (sim_gfn_to_frame(d, gfn,
-                             1u << SIM_REGION_RAM | 1u << SIM_REGION_SPECIAL |
-                                 1u << SIM_REGION_GNTTAB,
-                             &pin->frame)) {
+        if (sim_gfn_to_frame(
+                d, gfn, 1u << SIM_REGION_RAM | 1u << SIM_REGION_SPECIAL | 1u << SIM_REGION_GNTTAB,
+                &pin->frame)) {
             reduce_status(&table[ref], act);
             return GNTST_bad_page;
         }
@@ -163,8 +162,7 @@ int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, 
     if (sim_dom_get(sim_self_domid(), &ld) || sim_gnt_table(rd, &table))
         return GNTST_general_error;
     used = atomic_fetch_add(&ld->dom->maptrack_used, n);
-    if (use == SIM_GNT_MAP &&
-        (n > ld->dom->maptrack_max || used > ld->dom->maptrack_max - n)) {
+    if (use == SIM_GNT_MAP && (n > ld->dom->maptrack_max || used > ld->dom->maptrack_max - n)) {
         atomic_fetch_sub(&ld->dom->maptrack_used, n);
         return GNTST_no_space;
     }

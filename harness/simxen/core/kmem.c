@@ -166,7 +166,11 @@ static uint32_t find_refs(grant_entry_v1_t *table, uint32_t from, uint32_t to, u
     return to;
 }
 
-/* Under alloc_lock, which the growing of the table does not need. */
+/*
+ * Choose n free references, under alloc_lock. -EAGAIN: the table has to have *first entries
+ * first; growing it is a message to the hypervisor process, which may itself be waiting for this
+ * lock to clean up after somebody, so the caller sends it with the lock released.
+ */
 static int choose_refs(const struct sim_dom_ref *self, grant_entry_v1_t *table, unsigned n,
                        uint32_t *first)
 {
@@ -174,7 +178,6 @@ static int choose_refs(const struct sim_dom_ref *self, grant_entry_v1_t *table, 
     uint32_t have = d->gnt_frames * SIM_GREFS_PER_FRAME;
     uint32_t hint = (uint32_t)d->gref_next_hint;
     uint32_t r;
-    int rc;
 
     if (hint < GNTTAB_NR_RESERVED_ENTRIES || hint >= have)
         hint = GNTTAB_NR_RESERVED_ENTRIES;
@@ -187,13 +190,28 @@ static int choose_refs(const struct sim_dom_ref *self, grant_entry_v1_t *table, 
             r--;
         if (n > SIM_GREFS_MAX - r)
             return -ENOSPC;
-        rc = grow(self, r + n);
-        if (rc)
-            return rc;
+        *first = r + n;
+        return -EAGAIN;
     }
     d->gref_next_hint = r + n;
     *first = r;
     return 0;
+}
+
+/* choose_refs, growing the table when that is what it takes. Called and left under the lock. */
+static int choose_or_grow(const struct sim_dom_ref *self, grant_entry_v1_t *table, unsigned n,
+                          uint32_t *first)
+{
+    int rc;
+
+    while ((rc = choose_refs(self, table, n, first)) == -EAGAIN) {
+        unlock(self->dom);
+        rc = grow(self, *first);
+        lock(self->dom);
+        if (rc)
+            return rc;
+    }
+    return rc;
 }
 
 static void write_entry(grant_entry_v1_t *e, uint64_t gfn, uint16_t peer, bool readonly)
@@ -221,13 +239,18 @@ int sim_kmem_grant(const struct sim_dom_ref *self, unsigned n, const uint64_t *g
     if (rc)
         return rc;
 
+    if (first != SIM_GREF_ANY) {
+        if (first < GNTTAB_NR_RESERVED_ENTRIES || first > SIM_GREFS_MAX - n)
+            return -EINVAL;
+        rc = grow(self, first + n);
+        if (rc)
+            return rc == -ENOSPC ? -EINVAL : rc;
+    }
+
     lock(self->dom);
     if (first == SIM_GREF_ANY) {
-        rc = choose_refs(self, table, n, &first);
-    } else if (first < GNTTAB_NR_RESERVED_ENTRIES || first > SIM_GREFS_MAX - n) {
-        rc = -EINVAL;
+        rc = choose_or_grow(self, table, n, &first);
     } else {
-        rc = grow(self, first + n);
         for (unsigned i = 0; i < n && rc == 0; i++) {
             if (!entry_free(&table[first + i]))
                 rc = -EEXIST;
@@ -294,7 +317,7 @@ int sim_kmem_share(const struct sim_dom_ref *self, uint16_t peer, bool readonly,
     if (rc == 0 && gfn > UINT32_MAX)
         rc = -ENOMEM;
     if (rc == 0)
-        rc = choose_refs(self, table, 1, &e.ref);
+        rc = choose_or_grow(self, table, 1, &e.ref);
     if (rc == 0) {
         e.gfn = gfn;
         rc = sim_track_take(SIM_TRACK_SHARE, &e, track);
