@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a conformance check starts from.
+ *
+ * The agent describes the machine that it runs on in a struct subject and hands it to check_run.
+ * A check then asks for what it needs: a device that was just reset, one with features
+ * negotiated, a queue, buffers. Everything given is taken back when the check ends, however it
+ * ends: the device is reset, then all memory is freed. A backend that still maps a page then, or
+ * that does not finish a reset, has failed the check (that expectation is evaluated only when it
+ * is broken, so that it never makes an empty check look like one that proved something).
+ *
+ * Faults are kept apart: what the device did wrong ends in expect(MUST), what the platform could
+ * not do ends in error_out. must() makes that distinction for a return code.
+ *
+ * A check never looks inside the backend. What it cannot see from the guest it asks the testbed
+ * (given_ask), which a vendor's testbed answers too.
+ */
+#ifndef RP_CONFORMANCE_GIVEN_H
+#define RP_CONFORMANCE_GIVEN_H
+
+#include "check/check.h"
+#include "frontend/memory.h"
+#include "frontend/pci.h"
+#include "frontend/platform.h"
+#include "frontend/virtio_pci.h"
+
+/* Time limits: generous, since they are waited for in full only by a broken device. */
+#define MS(n)          ((uint64_t)(n)*1000000u)
+#define LIMIT_REPLY_NS MS(5000)  /* for something that must happen */
+#define LIMIT_QUIET_NS MS(50)    /* for something that must not happen */
+#define LIMIT_RESET_NS MS(10000) /* for a reset */
+
+struct subject {
+    struct fe_platform *platform; /* borrowed, as all pointers here */
+    const struct fe_host_bridge *bridges;
+    unsigned nr_bridges;
+    bool has_sbdf; /* the device under test */
+    sbdf_t sbdf;
+    enum fe_addressing addressing;
+    uint16_t backend_domid;
+    /*
+     * Ask the testbed. `args_json` is an object or NULL. 0 and *value_json (malloc'd, to be
+     * freed by the caller, NULL when there is none); -EOPNOTSUPP when this testbed cannot;
+     * another error with a text.
+     */
+    int (*ask)(void *ctx, const char *what, const char *args_json, char **value_json, char *error,
+               size_t error_bytes);
+    void *ask_ctx;
+    const char *params_json; /* of the run request, or NULL */
+};
+
+/* ---- needs ---- */
+#define NEED_DEVICE       (1ull << 0) /* a function is bound (--sbdf) */
+#define NEED_BLK          (1ull << 1)
+#define NEED_WRITABLE     (1ull << 2) /* VIRTIO_BLK_F_RO not offered */
+#define NEED_READONLY     (1ull << 3)
+#define NEED_GRANTS       (1ull << 4) /* addressing */
+#define NEED_FOREIGN      (1ull << 5)
+#define NEED_MSIX         (1ull << 6)
+#define NEED_INTX         (1ull << 7)
+#define NEED_INDIRECT     (1ull << 8)
+#define NEED_EVENT_IDX    (1ull << 9)
+#define NEED_MQ           (1ull << 10) /* and more than one queue */
+#define NEED_FLUSH        (1ull << 11)
+#define NEED_DISCARD      (1ull << 12)
+#define NEED_WRITE_ZEROES (1ull << 13)
+#define NEED_SEG_MAX      (1ull << 14)
+#define NEED_SIZE_MAX     (1ull << 15)
+#define NEED_BLK_SIZE     (1ull << 16)
+#define NEED_TOPOLOGY     (1ull << 17)
+#define NEED_RING_RESET   (1ull << 18)
+#define NEED_TESTBED      (1ull << 19) /* asks are answered: backend.kill, backend.start */
+#define NEED_PCI_CFG      (1ull << 20) /* the configuration access capability */
+#define NEED_MIXED        (1ull << 21) /* the backend takes grants and frames in one request */
+#define NEED_HOLES                                                                                 \
+    (1ull << 22) /* guest-physical space without memory: a platform that                           \
+                    lets the driver name any frame */
+
+/*
+ * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does
+ * not answer meets every need about it: the check is to run and to say that it is missing.
+ */
+bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes);
+
+/* ---- return codes ---- */
+void must_at(struct check_ctx *t, int rc, const char *file, int line, const char *what);
+/* rc is 0, or the subject broke a MUST and the check ends (or the harness failed: ERROR). */
+#define must(t, rc, what) must_at(t, (rc), __FILE__, __LINE__, what)
+
+/* ---- the device ---- */
+struct ring;
+struct buffer;
+
+struct device {
+    struct check_ctx *t;
+    const struct subject *subject;
+    struct fe_pci_host host;
+    struct fe_memory mem;
+    struct fe_virtio_pci *pci;
+    struct fe_virtio *v; /* &pci->virtio */
+    uint64_t offered;    /* features */
+    struct ring *rings;
+    struct buffer *buffers;
+    bool gone_on_purpose; /* the check killed the backend: no reset at the end */
+};
+
+/* The bridge that the bound function is behind, or the first one; for checks of ECAM itself. */
+struct fe_pci_host *given_host(struct check_ctx *t);
+
+/* The bound device, found, enabled and reset; status 0. */
+struct device *given_device(struct check_ctx *t);
+
+/* The same with these features (beside VERSION_1 and, with grants, ACCESS_PLATFORM) accepted
+ * as far as they are offered, and FEATURES_OK set. */
+struct device *given_negotiated(struct check_ctx *t, uint64_t features);
+
+/* Reset and negotiate again in the course of a check; rings of before are released. */
+void device_negotiate(struct device *d, uint64_t features);
+void device_reset(struct device *d);
+void device_driver_ok(struct device *d);
+uint8_t device_status(struct device *d);
+/* Wait until status & mask == want: true, or false after timeout_ns. */
+bool device_status_wait(struct device *d, uint8_t mask, uint8_t want, uint64_t timeout_ns);
+
+/* Accesses that have to succeed. */
+uint64_t config_get(struct device *d, unsigned offset, unsigned bytes); /* PCI configuration */
+void config_set(struct device *d, unsigned offset, unsigned bytes, uint64_t value);
+uint64_t common_get(struct device *d, unsigned offset, unsigned bytes); /* FE_VPCI_FIELD(x) */
+void common_set(struct device *d, unsigned offset, unsigned bytes, uint64_t value);
+uint64_t device_get(struct device *d, unsigned offset, unsigned bytes); /* device configuration */
+
+/* ---- buffers ---- */
+
+/*
+ * Memory for one direction of one request, `bytes` from `offset` in a page. The rest of its
+ * pages is filled with a canary. With grants it is granted for this purpose only (read-only when
+ * the device only reads it).
+ */
+struct buffer {
+    struct buffer *next;
+    struct device *d;
+    uint8_t *va; /* the first of the `bytes` bytes */
+    gpa_t addr;  /* the same for the device */
+    uint32_t bytes, offset;
+    unsigned pages;
+    void *base;
+    struct fe_mapping map;
+    bool mapped;
+};
+
+struct buffer *given_buffer(struct device *d, uint32_t bytes, uint32_t offset, enum fe_dma_dir dir);
+/* The device is through with it: its access has to be over (xen.grant.release.1). */
+void buffer_release(struct buffer *b);
+/* Map a released buffer again, perhaps for the other direction. */
+void buffer_map(struct buffer *b, enum fe_dma_dir dir);
+/* No byte around the buffer changed. */
+void expect_canaries(struct check_ctx *t, const struct buffer *b, const char *what);
+/* A pattern that differs for each seed and position, and its test. */
+void buffer_fill(struct buffer *b, uint32_t seed);
+bool buffer_matches(const struct buffer *b, uint32_t seed);
+bool buffer_is(const struct buffer *b, uint8_t byte);
+
+/* ---- the testbed ---- */
+
+/* Ask; anything but success is an ERROR. */
+void given_ask(struct check_ctx *t, const char *what, const char *args_json);
+/* The same for a member of the answer that is a number; true/false count as 1 and 0. */
+uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
+                          const char *member);
+
+uint64_t given_now_ns(void);
+/* A pause between two looks at memory that nothing signals. */
+void given_pause(void);
+
+#endif
