@@ -8,6 +8,8 @@
  * Sleeping: virtq_dev_kick_enable asks for a doorbell and says whether more arrived meanwhile;
  *           a device sleeps only when it returned false. virtq_dev_kick_disable is a hint.
  *
+ * With EVENT_IDX a doorbell is asked for by position, so it comes once for each kick_enable.
+ *
  * The first broken rule makes the queue *faulty*: pop returns -EPROTO from then on and `fault`
  * names the rule. Pushing what was taken earlier stays allowed.
  *
@@ -32,7 +34,10 @@ struct virtq_token {
     uint16_t descs; /* ring slots taken, for the packed format */
 };
 
-/* One chain. The caller provides segs with room for the chain_max given at init. */
+/*
+ * One chain. The caller provides segs with room for the chain_max given at init. Descriptors of
+ * length 0 are legal and carry nothing: they do not appear.
+ */
 struct virtq_chain {
     struct virtq_seg *segs; /* borrowed from the caller; copies, the driver cannot change them */
     unsigned count;

@@ -55,9 +55,9 @@ struct virtq_drv {
     uint16_t free_head;
     uint16_t free_count;
     uint16_t outstanding;
-    uint16_t avail_next;
-    uint16_t avail_published;
-    uint16_t avail_signalled; /* available index at the last doorbell decision */
+    uint16_t detach_next;
+    uint64_t added, published; /* chains since init; the low 16 bits are available indices */
+    uint16_t avail_signalled;  /* available index at the last doorbell decision */
     uint16_t used_next;
     bool irq_on;
     enum virtq_fault fault; /* public: sticky, VIRTQ_FAULT_USED_IDX; reap then gives -EPROTO */

@@ -39,7 +39,7 @@ enum virtq_fault {
     VIRTQ_FAULT_CHAIN_LOOP,         /* chain longer than the table: a loop */
     VIRTQ_FAULT_CHAIN_LONG,         /* chain longer than the device accepts */
     VIRTQ_FAULT_CHAIN_ORDER,        /* a readable descriptor after a writable one (2.7.4.2) */
-    VIRTQ_FAULT_DESC_EMPTY,         /* a descriptor of length 0 */
+    VIRTQ_FAULT_CHAIN_BYTES,        /* chain of more than 2^32 bytes (2.7.5.2) */
     VIRTQ_FAULT_DESC_WRAP,          /* address + length passes 2^64 */
     VIRTQ_FAULT_INDIRECT_UNOFFERED, /* INDIRECT without the feature (2.7.5.3.1) */
     VIRTQ_FAULT_INDIRECT_NESTED,    /* INDIRECT inside an indirect table (2.7.5.3.1) */
@@ -57,7 +57,7 @@ enum virtq_fault {
     VIRTQ_FAULT_COUNT
 };
 
-/* "avail-idx-jump", ...; "none" for VIRTQ_OK. Never NULL. */
+/* "avail-idx", "chain-loop", ...; "none" for VIRTQ_OK. Never NULL. */
 const char *virtq_fault_name(enum virtq_fault fault);
 
 /* One buffer of a chain, as the driver describes it. */
