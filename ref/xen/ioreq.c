@@ -199,6 +199,37 @@ static int map_pages(struct ioreq_server *s)
     return 0;
 }
 
+/* Bind every port that Xen has made and that is not bound yet. Xen makes them when a server is
+ * enabled for the first time, so an adopted one usually has them. */
+static int bind_ports(struct ioreq_server *s)
+{
+    const struct ioreq_config *c = &s->config;
+
+    for (unsigned v = 0; v < c->vcpus; v++) {
+        evtchn_port_t remote = __atomic_load_n(&s->slots[v].vp_eport, __ATOMIC_RELAXED);
+        xenevtchn_port_or_error_t port;
+
+        if (s->local[v] || !remote)
+            continue;
+        port = xenevtchn_bind_interdomain(c->xen->evtchn, c->domid, remote);
+        if (port < 0)
+            return xen_error();
+        s->local[v] = (evtchn_port_t)port;
+    }
+    if (c->buffered && !s->buffer_port) {
+        evtchn_port_t remote;
+        xenevtchn_port_or_error_t port;
+
+        if (xendevicemodel_get_ioreq_server_info(c->xen->dm, c->domid, s->id, NULL, NULL, &remote))
+            return xen_error();
+        port = xenevtchn_bind_interdomain(c->xen->evtchn, c->domid, remote);
+        if (port < 0)
+            return xen_error();
+        s->buffer_port = (evtchn_port_t)port;
+    }
+    return 0;
+}
+
 static void release(struct ioreq_server *s)
 {
     xenforeignmemory_handle *foreign = s->config.xen->foreign;
@@ -263,6 +294,15 @@ int ioreq_server_create(const struct ioreq_config *config, struct ioreq_server *
     rc = map_pages(s);
     if (rc)
         goto fail;
+    if (s->adopted) {
+        /* A port that another process has bound refuses: then that process lives, and the object
+         * is its own. */
+        rc = bind_ports(s);
+        if (rc) {
+            rc = rc == -EINVAL ? -EBUSY : rc;
+            goto fail;
+        }
+    }
     /* From here on it is this process that ends the object, an adopted one too. */
     s->exists = true;
     *out = s;
@@ -279,7 +319,7 @@ void ioreq_server_destroy(struct ioreq_server *s)
         return;
     /* Xen pauses the domain around the change: afterwards no new request can appear. */
     (void)xendevicemodel_set_ioreq_server_state(s->config.xen->dm, s->config.domid, s->id, 0);
-    if (s->enabled)
+    if (s->slots)
         serve_all(s, 1u << STATE_IOREQ_READY | 1u << STATE_IOREQ_INPROCESS);
     release(s);
 }
@@ -355,44 +395,17 @@ int ioreq_server_unmap_function(struct ioreq_server *s, sbdf_t at)
 
 /* ---- going live ---- */
 
-static int bind_ports(struct ioreq_server *s)
-{
-    const struct ioreq_config *c = &s->config;
-
-    for (unsigned v = 0; v < c->vcpus; v++) {
-        evtchn_port_t remote = __atomic_load_n(&s->slots[v].vp_eport, __ATOMIC_RELAXED);
-        xenevtchn_port_or_error_t port;
-
-        port = xenevtchn_bind_interdomain(c->xen->evtchn, c->domid, remote);
-        if (port < 0)
-            return xen_error();
-        s->local[v] = (evtchn_port_t)port;
-    }
-    if (c->buffered) {
-        evtchn_port_t remote;
-        xenevtchn_port_or_error_t port;
-
-        if (xendevicemodel_get_ioreq_server_info(c->xen->dm, c->domid, s->id, NULL, NULL, &remote))
-            return xen_error();
-        port = xenevtchn_bind_interdomain(c->xen->evtchn, c->domid, remote);
-        if (port < 0)
-            return xen_error();
-        s->buffer_port = (evtchn_port_t)port;
-    }
-    return 0;
-}
-
 /*
  * What a dead predecessor left: requests not begun, requests begun (a device's registers are safe
  * to access again: the device itself is new), and answers whose signal was never sent.
  */
 static void replay(struct ioreq_server *s)
 {
+    if (MUTANT(ioreq_adopt_without_replay))
+        return;
     for (unsigned v = 0; v < s->config.vcpus; v++) {
         uint8_t flags = __atomic_load_n(&s->slots[v].flags, __ATOMIC_ACQUIRE);
 
-        if (MUTANT(ioreq_adopt_without_replay))
-            return;
         if ((flags & IOREQ_SLOT_STATE) == STATE_IORESP_READY)
             notify_vcpu(s, v);
         else if (serve_slot(s, v, 1u << STATE_IOREQ_READY | 1u << STATE_IOREQ_INPROCESS))

@@ -75,6 +75,7 @@ struct ioreq_stats {
  *   -ESRCH   no such domain
  *   -ENOENT  adopt_id names no server
  *   -EPERM   adopt_id names a server of another domain's, or this process may not
+ *   -EBUSY   adopt_id names a server that a living process serves; it is left alone
  *   -ENOSPC  the domain has its 8 servers already
  *   -EINVAL  vcpus 0 or more than the hypervisor maps
  *   -EOPNOTSUPP  the hypervisor has no IOREQ servers (Arm without CONFIG_IOREQ_SERVER)

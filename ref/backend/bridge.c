@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+#include "backend/bridge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/log.h"
+#include "util/mutant.h"
+#include "xen/irq.h"
+
+#define LINES         4u /* INTx lines that pins are spread over */
+#define PINS_PER_BUS  (32u * 4u)
+#define ECAM_FN_BYTES 4096u
+
+struct bridges;
+
+struct bridge {
+    struct bridges *all;
+    struct host_bridge where;
+    struct pci_host *host;
+    /* How many functions hold a pin of a device up; pins of one device are one wire. */
+    uint8_t *pin_holders; /* (bus - bus_first) * PINS_PER_BUS + device * 4 + pin - 1 */
+};
+
+/* A function on a bus. */
+struct place {
+    struct place *next;
+    sbdf_t at;
+    struct bridge *bridge;
+    struct pci_function *function; /* borrowed */
+    uint64_t *interrupts;          /* borrowed, may be NULL */
+    bool claimed;
+};
+
+struct bridges {
+    struct bridges_config config;
+    struct bridge list[BRIDGES_MAX];
+    unsigned count;
+    unsigned line_holders[LINES];
+    struct place *places;
+    struct ioreq_server *server; /* borrowed; NULL while not connected */
+    struct bridges_stats stats;
+};
+
+static struct place *find_place(struct bridges *b, sbdf_t at)
+{
+    for (struct place *p = b->places; p; p = p->next)
+        if (p->at.raw == at.raw)
+            return p;
+    return NULL;
+}
+
+/* ---- outputs of the PCI hosts ---- */
+
+static void count_interrupt(struct bridges *b, sbdf_t from)
+{
+    struct place *p = find_place(b, from);
+
+    if (p && p->interrupts)
+        (*p->interrupts)++;
+}
+
+static void host_msi(void *ctx, sbdf_t from, uint64_t addr, uint32_t data)
+{
+    struct bridge *br = ctx;
+    struct bridges *b = br->all;
+    int rc = xen_irq_msi(b->config.xen, b->config.domid, addr, data);
+
+    if (rc) {
+        b->stats.msi_failed++;
+        log_warn_limited("msi to %#llx, data %#x: error %d", (unsigned long long)addr, data, rc);
+        return;
+    }
+    b->stats.msi++;
+    count_interrupt(b, from);
+}
+
+static void host_intx(void *ctx, sbdf_t from, unsigned pin, bool level)
+{
+    struct bridge *br = ctx;
+    struct bridges *b = br->all;
+    unsigned device = sbdf_device(from);
+    uint8_t *holders = &br->pin_holders[(sbdf_bus(from) - br->where.bus_first) * PINS_PER_BUS +
+                                        device * 4 + (pin - 1)];
+    bool was = *holders != 0;
+    int rc = 0;
+
+    if (level) {
+        (*holders)++;
+        count_interrupt(b, from);
+    } else if (*holders) {
+        (*holders)--;
+    }
+    if (was == (*holders != 0))
+        return;
+    if (b->config.intx_line == BRIDGE_NO_LINE) {
+        rc = xen_irq_intx(b->config.xen, b->config.domid, from, pin, level);
+    } else {
+        unsigned line = (device + pin - 1) % LINES;
+
+        was = b->line_holders[line] != 0;
+        b->line_holders[line] += level ? 1u : -1u;
+        if (was != (b->line_holders[line] != 0))
+            rc = xen_irq_line(b->config.xen, b->config.domid, b->config.intx_line + line, level);
+    }
+    if (rc) {
+        b->stats.intx_failed++;
+        log_warn_limited("interrupt level of device %u pin %u: error %d", device, pin, rc);
+        return;
+    }
+    b->stats.intx++;
+}
+
+static int host_bar_mapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range range)
+{
+    struct bridges *b = ((struct bridge *)ctx)->all;
+    int rc;
+
+    if (!b->server)
+        return 0;
+    rc = ioreq_server_map_mmio(b->server, range.first, range.last);
+    if (rc)
+        log_warn_limited("BAR %u of function %#x at %#llx cannot be claimed: error %d", bar, of.raw,
+                         (unsigned long long)range.first, rc);
+    return rc;
+}
+
+static void host_bar_unmapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range range)
+{
+    struct bridges *b = ((struct bridge *)ctx)->all;
+
+    if (b->server)
+        (void)ioreq_server_unmap_mmio(b->server, range.first, range.last);
+}
+
+static const struct pci_host_ops window_ops = {.msi = host_msi, .intx = host_intx};
+static const struct pci_host_ops function_ops = {
+    .msi = host_msi,
+    .intx = host_intx,
+    .bar_mapped = host_bar_mapped,
+    .bar_unmapped = host_bar_unmapped,
+};
+
+/* ---- inputs from the IOREQ server ---- */
+
+static uint64_t access_read(void *ctx, uint64_t addr, unsigned bytes)
+{
+    struct bridges *b = ctx;
+    uint64_t value;
+
+    for (unsigned i = 0; i < b->count; i++)
+        if (pci_host_read(b->list[i].host, addr, bytes, &value))
+            return value;
+    b->stats.unclaimed++;
+    return MUTANT(bridge_unclaimed_reads_zero) ? 0 : UINT64_MAX;
+}
+
+static void access_write(void *ctx, uint64_t addr, unsigned bytes, uint64_t value)
+{
+    struct bridges *b = ctx;
+
+    for (unsigned i = 0; i < b->count; i++)
+        if (pci_host_write(b->list[i].host, addr, bytes, value))
+            return;
+    b->stats.unclaimed++;
+}
+
+static struct bridge *bridge_of(struct bridges *b, sbdf_t at)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (pci_host_serves(b->list[i].host, at))
+            return &b->list[i];
+    return NULL;
+}
+
+static uint64_t config_read(void *ctx, sbdf_t at, unsigned offset, unsigned bytes)
+{
+    struct bridge *br = bridge_of(ctx, at);
+
+    return br ? pci_host_config_read(br->host, at, offset, bytes) : UINT64_MAX;
+}
+
+static void config_write(void *ctx, sbdf_t at, unsigned offset, unsigned bytes, uint64_t value)
+{
+    struct bridge *br = bridge_of(ctx, at);
+
+    if (br)
+        pci_host_config_write(br->host, at, offset, bytes, value);
+}
+
+static const struct ioreq_ops ioreq_ops = {
+    .read = access_read,
+    .write = access_write,
+    .config_read = config_read,
+    .config_write = config_write,
+};
+
+const struct ioreq_ops *bridges_ioreq_ops(void)
+{
+    return &ioreq_ops;
+}
+
+/* ---- claims ---- */
+
+static int claim_place(struct bridges *b, struct place *p)
+{
+    uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
+    int rc = 0;
+
+    if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
+        rc = ioreq_server_map_mmio(b->server, base, base + ECAM_FN_BYTES - 1);
+    else if (b->config.claim == BRIDGE_CLAIM_PCIDEV)
+        rc = ioreq_server_map_function(b->server, p->at);
+    p->claimed = rc == 0;
+    return rc;
+}
+
+static void unclaim_place(struct bridges *b, struct place *p)
+{
+    uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
+
+    if (!p->claimed)
+        return;
+    p->claimed = false;
+    if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
+        (void)ioreq_server_unmap_mmio(b->server, base, base + ECAM_FN_BYTES - 1);
+    else if (b->config.claim == BRIDGE_CLAIM_PCIDEV)
+        (void)ioreq_server_unmap_function(b->server, p->at);
+}
+
+int bridges_connect(struct bridges *b, struct ioreq_server *server)
+{
+    int rc = 0;
+
+    b->server = server;
+    if (b->config.claim == BRIDGE_CLAIM_WINDOW) {
+        for (unsigned i = 0; !rc && i < b->count; i++) {
+            const struct host_bridge *w = &b->list[i].where;
+
+            rc = ioreq_server_map_mmio(server, w->ecam_base, w->ecam_base + w->ecam_bytes - 1);
+            if (!rc)
+                rc = ioreq_server_map_mmio(server, w->mem_base, w->mem_base + w->mem_bytes - 1);
+        }
+    }
+    for (struct place *p = b->places; !rc && p; p = p->next)
+        rc = claim_place(b, p);
+    if (rc)
+        b->server = NULL;
+    return rc;
+}
+
+void bridges_disconnect(struct bridges *b)
+{
+    b->server = NULL;
+}
+
+int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts)
+{
+    struct bridge *br = bridge_of(b, at);
+    struct place *p;
+    int rc;
+
+    if (!br)
+        return -EINVAL;
+    p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    *p = (struct place){.at = at, .bridge = br, .function = f, .interrupts = interrupts};
+    rc = pci_host_attach(br->host, at, f);
+    if (rc) {
+        free(p);
+        return rc;
+    }
+    p->next = b->places;
+    b->places = p;
+    if (b->server) {
+        rc = claim_place(b, p);
+        if (rc)
+            bridges_detach(b, at);
+    }
+    return rc;
+}
+
+void bridges_detach(struct bridges *b, sbdf_t at)
+{
+    for (struct place **link = &b->places; *link; link = &(*link)->next) {
+        struct place *p = *link;
+
+        if (p->at.raw != at.raw)
+            continue;
+        pci_host_detach(p->bridge->host, p->function);
+        if (b->server)
+            unclaim_place(b, p);
+        *link = p->next;
+        free(p);
+        return;
+    }
+}
+
+int bridges_create(const struct bridges_config *config, struct bridges **out)
+{
+    struct bridges *b;
+    int rc = 0;
+
+    if (config->count == 0 || config->count > BRIDGES_MAX)
+        return -EINVAL;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return -ENOMEM;
+    b->config = *config;
+    b->config.list = NULL;
+    for (unsigned i = 0; i < config->count; i++) {
+        const struct host_bridge *w = &config->list[i];
+        struct pci_host_config host = {
+            .segment = w->segment,
+            .bus_first = w->bus_first,
+            .bus_last = w->bus_last,
+            .ecam_base = w->ecam_base,
+            .ecam_bytes = w->ecam_bytes,
+            .windows = {{w->mem_base, w->mem_base + w->mem_bytes - 1}},
+            .window_count = 1,
+        };
+        struct bridge *br = &b->list[i];
+
+        br->all = b;
+        br->where = *w;
+        br->pin_holders = calloc((size_t)(w->bus_last - w->bus_first) + 1, PINS_PER_BUS);
+        b->count = i + 1;
+        if (!br->pin_holders) {
+            rc = -ENOMEM;
+            goto out;
+        }
+        rc = pci_host_create(&host,
+                             config->claim == BRIDGE_CLAIM_WINDOW ? &window_ops : &function_ops, br,
+                             &br->host);
+        if (rc)
+            goto out;
+    }
+out:
+    if (rc)
+        bridges_destroy(b);
+    else
+        *out = b;
+    return rc;
+}
+
+void bridges_destroy(struct bridges *b)
+{
+    if (!b)
+        return;
+    while (b->places)
+        bridges_detach(b, b->places->at);
+    for (unsigned i = 0; i < b->count; i++) {
+        pci_host_destroy(b->list[i].host);
+        free(b->list[i].pin_holders);
+    }
+    free(b);
+}
+
+const struct bridges_stats *bridges_get_stats(const struct bridges *b)
+{
+    return &b->stats;
+}

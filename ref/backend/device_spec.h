@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a device is to be: the same keys on the command line (--device blk,sbdf=...,path=...) and
+ * in Xenstore (one node a key). One table (device_spec.c) knows every key, checks its value and
+ * explains itself in --help.
+ */
+#ifndef RP_BACKEND_DEVICE_SPEC_H
+#define RP_BACKEND_DEVICE_SPEC_H
+
+#include <stdio.h>
+
+#include "util/types.h"
+
+#define DEVICE_SPEC_ERROR_BYTES  256
+#define DEVICE_SERIAL_BYTES_MAX  20
+#define DEVICE_SPEC_TYPE_BYTES   16
+#define DEVICE_SPEC_MEMORY_BYTES 32
+
+struct device_spec {
+    char type[DEVICE_SPEC_TYPE_BYTES]; /* "blk" */
+    sbdf_t sbdf;
+    bool has_sbdf;
+    char *path;          /* owned; NULL for a null store */
+    uint64_t null_bytes; /* size of the null store */
+    bool read_only, direct;
+    uint32_t queues, queue_size; /* 0: the default */
+    uint32_t block_bytes, physical_block_bytes, seg_max, size_max;
+    char serial[DEVICE_SERIAL_BYTES_MAX + 1];
+    char memory[DEVICE_SPEC_MEMORY_BYTES]; /* strategy, "" for the program's */
+    uint64_t features_on, features_off;    /* feature bits added to, taken from the default */
+    /* virtio-pci */
+    uint32_t vectors; /* 0: one a queue and one for configuration changes */
+    bool no_msix, bars_32bit;
+    uint32_t notify_multiplier; /* as in transport/virtio_pci.h; 0: the default */
+    uint8_t interrupt_pin;      /* 0: INTA */
+};
+
+void device_spec_init(struct device_spec *spec);
+void device_spec_fini(struct device_spec *spec);
+
+/* Set one key. -EINVAL with a sentence in `error`: unknown key, value not of its form or out of
+ * its bounds. -ENOMEM. */
+int device_spec_set(struct device_spec *spec, const char *key, const char *value,
+                    char error[DEVICE_SPEC_ERROR_BYTES]);
+/* Whether `key` is one that device_spec_set knows. */
+bool device_spec_knows(const char *key);
+
+/* A whole --device value. `spec` is initialised in any case. */
+int device_spec_parse(struct device_spec *spec, const char *text,
+                      char error[DEVICE_SPEC_ERROR_BYTES]);
+
+/* After all keys: what is missing or contradicts itself. */
+int device_spec_check(const struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES]);
+
+/* An sbdf in either spelling: "0000:00:01.0", or "0000-00-01-0" as Xenstore's paths and the nodes
+ * of this program have it. -EINVAL. */
+int device_spec_parse_sbdf(const char *text, sbdf_t *sbdf);
+
+void device_spec_help(FILE *out);
+
+#endif
