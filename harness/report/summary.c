@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* What a person reads at the end of a run. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check/wire.h"
+#include "report/report.h"
+#include "report/text.h"
+
+#define SHOWN_MAX 40u /* failures and holes in full; the files have all of them */
+
+enum paint { PAINT_NONE, PAINT_GOOD, PAINT_BAD, PAINT_MILD, PAINT_BOLD };
+
+static const char *paint(const struct report_style *s, enum paint p)
+{
+    static const char *const codes[] = {"\033[0m", "\033[32m", "\033[31m", "\033[33m", "\033[1m"};
+    return s->colour ? codes[p] : "";
+}
+
+static unsigned bad(const struct report_totals *t)
+{
+    return t->checks[FAIL] + t->checks[CRASH] + t->checks[ERROR];
+}
+
+/* One line a scenario, in the order in which their first cells stand in the report. */
+static void write_table(const struct report *r, const struct report_style *s, FILE *f)
+{
+    size_t width = strlen("scenario");
+
+    for (unsigned i = 0; i < r->cell_count; i++)
+        if (strlen(r->cells[i]->scenario) > width)
+            width = strlen(r->cells[i]->scenario);
+    fprintf(f, "\n%s%-*s  cells   pass   fail   warn   skip     time%s\n", paint(s, PAINT_BOLD),
+            (int)width, "scenario", paint(s, PAINT_NONE));
+    for (unsigned i = 0; i < r->cell_count; i++) {
+        const char *name = r->cells[i]->scenario;
+        bool seen = false;
+        for (unsigned j = 0; j < i && !seen; j++)
+            seen = !strcmp(r->cells[j]->scenario, name);
+        if (seen)
+            continue;
+
+        struct report_totals t = {0};
+        uint64_t ns = 0;
+        unsigned cells = 0;
+        for (unsigned j = i; j < r->cell_count; j++) {
+            if (strcmp(r->cells[j]->scenario, name))
+                continue;
+            report_totals_add(&t, r->cells[j]);
+            ns += r->cells[j]->duration_ns;
+            cells++;
+        }
+        enum paint p = bad(&t) ? PAINT_BAD : t.checks[PASS] ? PAINT_GOOD : PAINT_MILD;
+        fprintf(f, "%s%-*s%s  %5u  %5u  %s%5u%s  %5u  %5u  %6.1fs\n", paint(s, p), (int)width, name,
+                paint(s, PAINT_NONE), cells, t.checks[PASS],
+                paint(s, bad(&t) ? PAINT_BAD : PAINT_NONE), bad(&t), paint(s, PAINT_NONE),
+                t.checks[WARN] + t.checks[KNOWN], t.checks[SKIP], (double)ns / 1e9);
+    }
+}
+
+static void write_head(FILE *f, const struct report_style *s, enum outcome o, const char *what,
+                       const char *where)
+{
+    fprintf(f, "\n%s%s%s ", paint(s, o == WARN ? PAINT_MILD : PAINT_BAD), outcome_name(o),
+            paint(s, PAINT_NONE));
+    text_write_plain(f, what, 0);
+    fputs("  in ", f);
+    text_write_plain(f, where, 0);
+    putc('\n', f);
+}
+
+static void write_line(FILE *f, const char *label, const char *text)
+{
+    if (!text[0])
+        return;
+    fprintf(f, "  %-9s ", label);
+    text_write_plain(f, text, 0);
+    putc('\n', f);
+}
+
+static void write_log(FILE *f, const char *log)
+{
+    char *clean = text_clean(log), *save = NULL;
+
+    for (char *line = clean ? strtok_r(clean, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save)) {
+        fputs("  log       ", f);
+        text_write_plain(f, line, 200);
+        putc('\n', f);
+    }
+    free(clean);
+}
+
+static void write_check(FILE *f, const struct report_style *s, const struct report_cell *c,
+                        const struct report_check *k)
+{
+    write_head(f, s, k->outcome, k->name, c->id);
+    write_line(f, "proves", k->proves);
+    for (unsigned i = 0; i < k->failure_count; i++) {
+        const struct report_failure *x = &k->failures[i];
+        fprintf(f, "  %-9s ", wire_level_name(x->level));
+        text_write_plain(f, x->text, 0);
+        if (x->file[0]) {
+            fputs("  (", f);
+            text_write_plain(f, x->file, 0);
+            fprintf(f, ":%d)", x->line);
+        }
+        putc('\n', f);
+    }
+    write_line(f, "reason", k->reason);
+    if (s->rerun && k->outcome != WARN)
+        fprintf(f, "  alone     %s '%s' --filter '%s'\n", s->rerun, c->id, k->name);
+    write_log(f, k->log);
+}
+
+static void write_failures(const struct report *r, const struct report_style *s, FILE *f,
+                           bool warnings)
+{
+    unsigned shown = 0, left = 0;
+
+    for (unsigned i = 0; i < r->cell_count; i++) {
+        const struct report_cell *c = r->cells[i];
+        if (!warnings && c->reason[0] && c->outcome >= FAIL) {
+            write_head(f, s, c->outcome, "the cell", c->id);
+            write_line(f, "reason", c->reason);
+            if (s->rerun)
+                fprintf(f, "  alone     %s '%s'\n", s->rerun, c->id);
+            write_log(f, c->log);
+            shown++;
+        }
+        for (unsigned j = 0; j < c->check_count; j++) {
+            const struct report_check *k = &c->checks[j];
+            if (warnings ? k->outcome != WARN : k->outcome < FAIL)
+                continue;
+            if (shown >= SHOWN_MAX) {
+                left++;
+                continue;
+            }
+            write_check(f, s, c, k);
+            shown++;
+        }
+    }
+    if (left)
+        fprintf(f, "\n(%u more in the result files)\n", left);
+}
+
+static void write_metrics(const struct report *r, FILE *f)
+{
+    bool head = false;
+
+    for (unsigned i = 0; i < r->cell_count; i++) {
+        const struct report_cell *c = r->cells[i];
+        if (!c->metrics.count)
+            continue;
+        if (!head)
+            fputs("\nmeasured\n", f);
+        head = true;
+        fprintf(f, "  %s:", c->id);
+        for (unsigned j = 0; j < c->metrics.count; j++) {
+            fputs(j ? ", " : " ", f);
+            text_write_plain(f, c->metrics.items[j].name, 0);
+            putc(' ', f);
+            text_write_plain(f, c->metrics.items[j].value, 0);
+        }
+        putc('\n', f);
+    }
+}
+
+void report_write_summary(const struct report *r, const struct report_style *s, FILE *f)
+{
+    struct report_totals t;
+    struct report_pairs holes;
+
+    if (r->cell_count)
+        write_table(r, s, f);
+    write_metrics(r, f);
+    write_failures(r, s, f, false);
+    write_failures(r, s, f, true);
+
+    report_holes(r, &holes);
+    if (holes.count)
+        fprintf(f, "\nholes: %u requirements were skipped in every cell\n", holes.count);
+    for (unsigned i = 0; i < holes.count && i < SHOWN_MAX; i++) {
+        fprintf(f, "  %s: ", holes.items[i].name);
+        text_write_plain(f, holes.items[i].value, 120);
+        putc('\n', f);
+    }
+    if (holes.count > SHOWN_MAX)
+        fprintf(f, "  (%u more in the result files)\n", holes.count - SHOWN_MAX);
+    report_pairs_fini(&holes);
+
+    report_totals(r, &t);
+    fputc('\n', f);
+    text_write_plain(f, r->testbed_note, 0);
+    fputc('\n', f);
+    if (r->interrupted || r->cell_count < r->cells_planned)
+        fprintf(f, "%s%s: %u of %u cells ran%s\n", paint(s, PAINT_BAD),
+                r->interrupted ? "interrupted" : "incomplete", r->cell_count, r->cells_planned,
+                paint(s, PAINT_NONE));
+    if (t.checks[WARN] || t.checks[KNOWN])
+        fprintf(f, "%u broke a SHOULD, %u known\n", t.checks[WARN], t.checks[KNOWN]);
+    fprintf(f, "%s%u passed, %u failed, %u skipped%s\n",
+            paint(s, report_status(r) ? PAINT_BAD : PAINT_GOOD),
+            t.checks[PASS] + t.checks[WARN] + t.checks[KNOWN], bad(&t), t.checks[SKIP],
+            paint(s, PAINT_NONE));
+}
