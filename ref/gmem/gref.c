@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#include "gmem/gref.h"
+
+#include <errno.h>
+
+#include "util/bits.h"
+
+int gref_decode(gpa_t addr, uint32_t len_bytes, gref_t *first, uint32_t *offset_bytes,
+                uint32_t *pages)
+{
+    uint64_t ref = (addr.raw & ~GREF_ADDR_BIT) >> XEN_PAGE_SHIFT_BITS;
+    uint32_t offset = (uint32_t)(addr.raw & (XEN_PAGE_BYTES - 1));
+    uint64_t count = xen_pages_spanned(offset, len_bytes);
+
+    if (!gpa_is_grant(addr) || len_bytes == 0 || ref > UINT32_MAX)
+        return -EINVAL;
+    if (count - 1 > UINT32_MAX - ref)
+        return -EINVAL;
+    *first = gref_make((uint32_t)ref);
+    *offset_bytes = offset;
+    *pages = (uint32_t)count;
+    return 0;
+}
