@@ -43,8 +43,8 @@ static int config_check(const struct pci_host_config *c)
     if (c->bus_last < c->bus_first || c->window_count > PCI_HOST_WINDOWS_MAX)
         return -EINVAL;
     if (c->ecam_bytes) {
-        if ((c->ecam_base & (PCI_ECAM_BUS_BYTES - 1)) ||
-            c->ecam_bytes < buses * PCI_ECAM_BUS_BYTES ||
+        if ((c->ecam_base & (PCI_ECAM_BYTES_PER_BUS - 1)) ||
+            c->ecam_bytes < buses * PCI_ECAM_BYTES_PER_BUS ||
             c->ecam_base + (c->ecam_bytes - 1) < c->ecam_base)
             return -EINVAL;
     }
@@ -302,7 +302,7 @@ static bool in_ecam(const struct pci_host *h, uint64_t addr)
 static bool ecam_decode(const struct pci_host *h, uint64_t addr, sbdf_t *at, unsigned *offset)
 {
     uint64_t rel = addr - h->config.ecam_base;
-    uint64_t bus = h->config.bus_first + rel / PCI_ECAM_BUS_BYTES;
+    uint64_t bus = h->config.bus_first + rel / PCI_ECAM_BYTES_PER_BUS;
 
     if (bus > h->config.bus_last)
         return false;

@@ -19,7 +19,6 @@
 #include "pci/function.h"
 
 #define PCI_HOST_WINDOWS_MAX 4u
-#define PCI_ECAM_BUS_BYTES   0x100000u
 
 /* A guest-physical range, both ends included. */
 struct pci_range {

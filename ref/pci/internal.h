@@ -5,7 +5,7 @@
 
 #include "pci/function.h"
 #include "pci/host.h"
-#include "pci/regs.h"
+#include "spec/pci.h"
 
 struct pci_bar {
     uint64_t size_bytes; /* 0: none */
