@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "conformance/given.h"
+
+/* Asks, and gives the answer's value (NULL: none) or ends the check. */
+static json_t *ask_value(struct check_ctx *t, const char *what, const char *args_json)
+{
+    const struct subject *s = check_subject(t);
+    char error[256] = "";
+    char *text = NULL;
+    json_t *value = NULL;
+    int rc;
+
+    if (!s->ask)
+        error_out(t, "%s: no testbed answers", what);
+    rc = s->ask(s->ask_ctx, what, args_json, &text, error, sizeof(error));
+    if (rc) {
+        free(text);
+        error_out(t, "the testbed could not do %s: %s", what, error[0] ? error : "no reason given");
+    }
+    if (text)
+        value = json_loads(text, JSON_DECODE_ANY, NULL);
+    free(text);
+    return value;
+}
+
+void given_ask(struct check_ctx *t, const char *what, const char *args_json)
+{
+    json_decref(ask_value(t, what, args_json));
+}
+
+uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
+                          const char *member)
+{
+    json_t *value = ask_value(t, what, args_json);
+    json_t *m = member ? json_object_get(value, member) : value;
+    uint64_t number;
+
+    if (json_is_integer(m)) {
+        number = (uint64_t)json_integer_value(m);
+    } else if (json_is_boolean(m)) {
+        number = json_is_true(m);
+    } else {
+        json_decref(value);
+        error_out(t, "the testbed's answer to %s has no number %s", what, member ? member : "");
+    }
+    json_decref(value);
+    return number;
+}

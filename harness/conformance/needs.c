@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Which needs of a check are met, as one table. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conformance/given.h"
+#include "spec/virtio.h"
+#include "spec/virtio_blk.h"
+#include "util/bits.h"
+
+/* What is known about the subject without running a check. */
+struct facts {
+    const struct subject *s;
+    bool answers; /* the device could be opened */
+    uint32_t device_id;
+    uint64_t offered;
+    unsigned queues;
+    bool msix, intx, pci_cfg;
+};
+
+static bool params_flag(const struct subject *s, const char *name)
+{
+    json_t *params = s->params_json ? json_loads(s->params_json, 0, NULL) : NULL;
+    bool set = json_is_true(json_object_get(params, name));
+
+    json_decref(params);
+    return set;
+}
+
+static void facts_read_device(struct facts *f)
+{
+    struct fe_pci_host host;
+    struct fe_virtio_pci *p;
+    uint64_t addr;
+
+    for (unsigned i = 0; i < f->s->nr_bridges; i++) {
+        fe_pci_host_init(&host, f->s->platform, &f->s->bridges[i]);
+        if (fe_ecam_addr(&host, f->s->sbdf, 0, &addr))
+            continue;
+        if (fe_virtio_pci_create(&host, f->s->sbdf, &p))
+            return;
+        f->answers = fe_virtio_device_features(&p->virtio, &f->offered) == 0 &&
+                     p->virtio.ops->num_queues(&p->virtio, &f->queues) == 0;
+        f->device_id = p->virtio.device_id;
+        f->msix = p->func.msix.cap_offset != 0;
+        f->intx = p->func.irq_pin != 0;
+        f->pci_cfg = p->pci_cfg.present;
+        fe_virtio_destroy(&p->virtio);
+        return;
+    }
+}
+
+static bool facts_feature(const struct facts *f, unsigned bit)
+{
+    return (f->offered & VIRTIO_F(bit)) != 0;
+}
+
+#define NEED_OF_DEVICE                                                                             \
+    (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
+     NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
+     NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG)
+
+bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
+{
+    struct facts f = {.s = s};
+
+    if ((needs & (NEED_DEVICE | NEED_OF_DEVICE)) && s->has_sbdf)
+        facts_read_device(&f);
+
+    const struct {
+        uint64_t need;
+        bool met;
+        const char *why;
+    } table[] = {
+        {NEED_DEVICE, s->has_sbdf, "no device is bound"},
+        {NEED_BLK, f.device_id == VIRTIO_ID_BLOCK, "the device is no block device"},
+        {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
+        {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},
+        {NEED_GRANTS, s->addressing == FE_ADDRESSING_GRANTS, "the frontend uses no grants"},
+        {NEED_FOREIGN, s->addressing == FE_ADDRESSING_FOREIGN, "the frontend uses grants"},
+        {NEED_MSIX, f.msix, "the device has no MSI-X"},
+        {NEED_INTX, f.intx, "the device has no interrupt pin"},
+        {NEED_INDIRECT, facts_feature(&f, VIRTIO_F_INDIRECT_DESC),
+         "VIRTIO_F_INDIRECT_DESC is not offered"},
+        {NEED_EVENT_IDX, facts_feature(&f, VIRTIO_F_EVENT_IDX),
+         "VIRTIO_F_EVENT_IDX is not offered"},
+        {NEED_MQ, facts_feature(&f, VIRTIO_BLK_F_MQ) && f.queues > 1,
+         "the device has a single queue"},
+        {NEED_FLUSH, facts_feature(&f, VIRTIO_BLK_F_FLUSH), "VIRTIO_BLK_F_FLUSH is not offered"},
+        {NEED_DISCARD, facts_feature(&f, VIRTIO_BLK_F_DISCARD),
+         "VIRTIO_BLK_F_DISCARD is not offered"},
+        {NEED_WRITE_ZEROES, facts_feature(&f, VIRTIO_BLK_F_WRITE_ZEROES),
+         "VIRTIO_BLK_F_WRITE_ZEROES is not offered"},
+        {NEED_SEG_MAX, facts_feature(&f, VIRTIO_BLK_F_SEG_MAX),
+         "VIRTIO_BLK_F_SEG_MAX is not offered"},
+        {NEED_SIZE_MAX, facts_feature(&f, VIRTIO_BLK_F_SIZE_MAX),
+         "VIRTIO_BLK_F_SIZE_MAX is not offered"},
+        {NEED_BLK_SIZE, facts_feature(&f, VIRTIO_BLK_F_BLK_SIZE),
+         "VIRTIO_BLK_F_BLK_SIZE is not offered"},
+        {NEED_TOPOLOGY, facts_feature(&f, VIRTIO_BLK_F_TOPOLOGY),
+         "VIRTIO_BLK_F_TOPOLOGY is not offered"},
+        {NEED_RING_RESET, facts_feature(&f, VIRTIO_F_RING_RESET),
+         "VIRTIO_F_RING_RESET is not offered"},
+        {NEED_PCI_CFG, f.pci_cfg, "there is no PCI configuration access capability"},
+        {NEED_TESTBED, s->ask != NULL, "no testbed answers"},
+        {NEED_MIXED, params_flag(s, "mixed"),
+         "the scenario does not say that addresses may be mixed"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
+        if (!(needs & table[i].need) || table[i].met)
+            continue;
+        /* A device that is bound and does not answer: not a reason to skip, but to fail. */
+        if ((table[i].need & NEED_OF_DEVICE) && s->has_sbdf && !f.answers)
+            continue;
+        snprintf(why, why_bytes, "%s", table[i].why);
+        return false;
+    }
+    return true;
+}
