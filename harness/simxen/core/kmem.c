@@ -30,15 +30,18 @@ static uint64_t *bitmap(struct sim_dom *d)
 
 static bool used(const uint64_t *map, uint64_t frame)
 {
-    return map[frame / 64] >> frame % 64 & 1;
+    return __atomic_load_n(&map[frame / 64], __ATOMIC_RELAXED) >> (frame % 64) & 1;
 }
 
+/* Atomic: hv gives back what a dead process held without waiting for the lock. */
 static void mark(uint64_t *map, uint64_t frame, bool in_use)
 {
+    uint64_t bit = UINT64_C(1) << (frame % 64);
+
     if (in_use)
-        map[frame / 64] |= 1ull << frame % 64;
+        __atomic_fetch_or(&map[frame / 64], bit, __ATOMIC_SEQ_CST);
     else
-        map[frame / 64] &= ~(1ull << frame % 64);
+        __atomic_fetch_and(&map[frame / 64], ~bit, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t first_frame(const struct sim_dom *d)
