@@ -11,7 +11,6 @@
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
 #include "util/log.h"
-#include "util/mutant.h"
 #include "util/parse.h"
 #include "xen/gmem_strategy.h"
 
@@ -152,8 +151,7 @@ void device_destroy(struct device *d)
         bridges_detach(d->bridges, d->at);
     virtio_pci_destroy(d->pci);
     vdev_destroy(d->vdev);
-    if (!MUTANT(device_removal_leaks))
-        gmem_destroy(d->gmem);
+    gmem_destroy(d->gmem);
     free(d);
 }
 
