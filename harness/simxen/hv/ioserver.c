@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/* IOREQ servers: DMOPs and their errors as in Xen's common/ioreq.c. */
+
+/* The public headers show the modes of buffered requests to tools only. */
+#define __XEN_TOOLS__ 1
+
+#include "simxen/hv/hv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
+
+static void seq_begin(struct hv_dom *d)
+{
+    atomic_fetch_add(&d->c->ioserver_seq, 1);
+}
+
+static void seq_end(struct hv_dom *d)
+{
+    atomic_fetch_add(&d->c->ioserver_seq, 1);
+}
+
+/* Who may speak to an existing server: -EPERM, then -ENOENT, then -EPERM again. */
+static int server_get(struct hv_dom *self, struct hv_dom *d, uint64_t id, struct sim_ioserver **out)
+{
+    if (self == d || !domain_controls(self, d))
+        return -EPERM;
+    if (id >= SIM_IOSERVERS_MAX || !d->servers[id].used)
+        return -ENOENT;
+    *out = &d->c->ioservers[id];
+    return (*out)->owner_domid == self->domid ? 0 : -EPERM;
+}
+
+/* The frame number may come back from the shared block: one beyond the file is frame 0. */
+static void *frame_va(struct hv_dom *d, uint64_t frame)
+{
+    return d->mem + (frame < d->mem_bytes / SIM_PAGE ? frame : 0) * SIM_PAGE;
+}
+
+static void close_port(struct hv *hv, struct hv_dom *d, uint32_t port)
+{
+    if (port && port < SIM_PORTS_MAX && d->ports[port].xen_consumer)
+        evtchn_close(hv, d, port);
+}
+
+static void close_ports(struct hv *hv, struct hv_dom *d, struct sim_ioserver *s)
+{
+    uint32_t v;
+
+    for (v = 0; v < d->nr_vcpus; v++)
+        close_port(hv, d, s->vcpu_port[v]);
+    close_port(hv, d, s->bufioreq_port);
+}
+
+static unsigned slot_take(struct hv_dom *d)
+{
+    unsigned i, slot = d->next_slot;
+    bool taken = true;
+
+    while (taken) {
+        taken = false;
+        for (i = 0; i < SIM_IOSERVERS_MAX; i++)
+            taken |= d->servers[i].used && d->servers[i].slot == slot;
+        if (taken)
+            slot = (slot + 1) % HV_IO_SLOTS;
+    }
+    d->next_slot = (slot + 1) % HV_IO_SLOTS;
+    return slot;
+}
+
+int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64_t mode, pid_t pid,
+                    uint64_t *id)
+{
+    struct sim_ioserver *s;
+    struct hv_ioserver *h;
+    uint32_t v, port = 0;
+    int rc = 0;
+
+    if (self == d || !domain_controls(self, d))
+        return -EPERM;
+    if (d->arch != SIM_ARCH_X86 && mode)
+        return -EINVAL;
+    if (mode > HVM_IOREQSRV_BUFIOREQ_ATOMIC)
+        return -EINVAL;
+    for (*id = 0; *id < SIM_IOSERVERS_MAX && d->servers[*id].used; ++*id)
+        ;
+    if (*id == SIM_IOSERVERS_MAX)
+        return -ENOSPC;
+    h = &d->servers[*id];
+    s = &d->c->ioservers[*id];
+
+    seq_begin(d);
+    memset(s, 0, sizeof(*s));
+    for (v = 0; v < d->nr_vcpus && !rc; v++) {
+        rc = evtchn_alloc_xen(d, v, self->domid, &port);
+        if (!rc)
+            s->vcpu_port[v] = port;
+        if (!rc && v == 0 && mode != HVM_IOREQSRV_BUFIOREQ_OFF) {
+            rc = evtchn_alloc_xen(d, 0, self->domid, &port);
+            if (!rc)
+                s->bufioreq_port = port;
+        }
+    }
+    if (rc) {
+        close_ports(hv, d, s);
+        memset(s, 0, sizeof(*s));
+        seq_end(d);
+        return rc;
+    }
+    *h = (struct hv_ioserver){
+        .used = true, .creator = pid, .slot = slot_take(d), .gfn_index = {-1, -1}};
+    s->bufioreq = (uint8_t)mode;
+    s->owner_domid = self->domid;
+    s->sync_frame = d->io_frame0 + h->slot * 2;
+    s->sync_frames = 1;
+    memset(frame_va(d, s->sync_frame), 0, SIM_PAGE);
+    if (mode != HVM_IOREQSRV_BUFIOREQ_OFF) {
+        s->buf_frame = s->sync_frame + 1;
+        memset(frame_va(d, s->buf_frame), 0, SIM_PAGE);
+    }
+    if (++hv->last_server_gen == 0)
+        hv->last_server_gen = 1;
+    s->gen = hv->last_server_gen;
+    seq_end(d);
+    return 0;
+}
+
+static void server_free(struct hv *hv, struct hv_dom *d, unsigned id)
+{
+    struct hv_ioserver *h = &d->servers[id];
+    struct sim_ioserver *s = &d->c->ioservers[id];
+    unsigned i;
+
+    seq_begin(d);
+    close_ports(hv, d, s);
+    memset(s, 0, sizeof(*s));
+    for (i = 0; i < 2; i++)
+        if (h->gfn_index[i] >= 0)
+            d->gfns_used &= (uint8_t) ~(1u << h->gfn_index[i]);
+    memset(h, 0, sizeof(*h));
+    seq_end(d);
+}
+
+int ioserver_destroy(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64_t id)
+{
+    struct sim_ioserver *s;
+    int rc = server_get(self, d, id, &s);
+
+    if (!rc)
+        server_free(hv, d, (unsigned)id);
+    return rc;
+}
+
+void ioserver_destroy_all(struct hv *hv, struct hv_dom *d)
+{
+    unsigned i;
+
+    for (i = 0; i < SIM_IOSERVERS_MAX; i++)
+        if (d->servers[i].used)
+            server_free(hv, d, i);
+}
+
+static int gfn_take(struct hv_dom *d, int *index, uint64_t *gfn, uint64_t *frame)
+{
+    int i;
+
+    for (i = 0; i < (int)HV_IOREQ_GFNS && (d->gfns_used & (1u << i)); i++)
+        ;
+    if (i == (int)HV_IOREQ_GFNS)
+        return -ENOMEM;
+    *gfn = d->c->hvm_params[HVM_PARAM_IOREQ_SERVER_PFN] + (uint64_t)i;
+    if (domain_gfn_to_frame(d, *gfn, frame))
+        return -ENOMEM;
+    d->gfns_used |= (uint8_t)(1u << i);
+    *index = i;
+    return 0;
+}
+
+int ioserver_gfns(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t gfns[2])
+{
+    struct sim_ioserver *s;
+    int index[2] = {-1, -1};
+    uint64_t gfn[2] = {0, 0}, frame[2] = {0, 0};
+    int rc = server_get(self, d, id, &s);
+
+    if (rc)
+        return rc;
+    /* On Arm there are no such gfns: the pages are reached as a resource only. */
+    if (d->arch != SIM_ARCH_X86)
+        return -EOPNOTSUPP;
+    if (!s->sync_gfn) {
+        if (atomic_load(&s->resource_used))
+            return -EPERM;
+        if (d->flags & SIM_DOM_DYING)
+            return -EINVAL;
+        rc = gfn_take(d, &index[0], &gfn[0], &frame[0]);
+        if (!rc && s->buf_frame)
+            rc = gfn_take(d, &index[1], &gfn[1], &frame[1]);
+        if (rc) {
+            if (index[0] >= 0)
+                d->gfns_used &= (uint8_t) ~(1u << index[0]);
+            return rc;
+        }
+        seq_begin(d);
+        memcpy(frame_va(d, frame[0]), frame_va(d, s->sync_frame), SIM_PAGE);
+        s->sync_gfn = gfn[0];
+        s->sync_frame = frame[0];
+        d->servers[id].gfn_index[0] = index[0];
+        if (s->buf_frame) {
+            memcpy(frame_va(d, frame[1]), frame_va(d, s->buf_frame), SIM_PAGE);
+            s->buf_gfn = gfn[1];
+            s->buf_frame = frame[1];
+            d->servers[id].gfn_index[1] = index[1];
+        }
+        seq_end(d);
+    }
+    gfns[0] = s->sync_gfn;
+    gfns[1] = s->buf_gfn;
+    return 0;
+}
+
+/* Sorted, disjoint and with a gap between any two, as Xen's rangesets are. */
+struct rangeset {
+    struct sim_range *r;
+    uint32_t *nr;
+};
+
+/* Index of the first range that ends at or after `at`. */
+static uint32_t range_find(const struct rangeset *set, uint64_t at)
+{
+    uint32_t i;
+
+    for (i = 0; i < *set->nr && set->r[i].end < at; i++)
+        ;
+    return i;
+}
+
+static int range_add(const struct rangeset *set, uint64_t start, uint64_t end)
+{
+    uint32_t i = range_find(set, start);
+    bool left, right;
+
+    if (i < *set->nr && set->r[i].start <= end)
+        return -EEXIST;
+    left = i > 0 && set->r[i - 1].end == start - 1;
+    right = i < *set->nr && end != UINT64_MAX && set->r[i].start == end + 1;
+    if (left && right) {
+        set->r[i - 1].end = set->r[i].end;
+        memmove(&set->r[i], &set->r[i + 1], (*set->nr - i - 1) * sizeof(*set->r));
+        --*set->nr;
+    } else if (left) {
+        set->r[i - 1].end = end;
+    } else if (right) {
+        set->r[i].start = start;
+    } else {
+        if (*set->nr == SIM_IORANGES_MAX)
+            return -ENOMEM;
+        memmove(&set->r[i + 1], &set->r[i], (*set->nr - i) * sizeof(*set->r));
+        set->r[i] = (struct sim_range){start, end};
+        ++*set->nr;
+    }
+    return 0;
+}
+
+static int range_remove(const struct rangeset *set, uint64_t start, uint64_t end)
+{
+    uint32_t i = range_find(set, start);
+    struct sim_range *r = &set->r[i];
+
+    if (i == *set->nr || r->start > start || r->end < end)
+        return -ENOENT;
+    if (r->start == start && r->end == end) {
+        memmove(r, r + 1, (*set->nr - i - 1) * sizeof(*r));
+        --*set->nr;
+    } else if (r->start == start) {
+        r->start = end + 1;
+    } else if (r->end == end) {
+        r->end = start - 1;
+    } else {
+        if (*set->nr == SIM_IORANGES_MAX)
+            return -ENOMEM;
+        memmove(r + 1, r, (*set->nr - i) * sizeof(*r));
+        r[0].end = start - 1;
+        r[1].start = end + 1;
+        ++*set->nr;
+    }
+    return 0;
+}
+
+static int range_op(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t type,
+                    uint64_t start, uint64_t end,
+                    int (*op)(const struct rangeset *set, uint64_t start, uint64_t end))
+{
+    struct sim_ioserver *s;
+    struct rangeset set;
+    int rc;
+
+    if (self == d || !domain_controls(self, d))
+        return -EPERM;
+    if (start > end)
+        return -EINVAL;
+    rc = server_get(self, d, id, &s);
+    if (rc)
+        return rc;
+    if (type >= SIM_RANGE_TYPES)
+        return -EINVAL;
+    set = (struct rangeset){s->ranges[type], &s->nr_ranges[type]};
+    if (*set.nr > SIM_IORANGES_MAX)
+        return -ENOMEM;
+    seq_begin(d);
+    rc = op(&set, start, end);
+    seq_end(d);
+    return rc;
+}
+
+int ioserver_map(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t type, uint64_t start,
+                 uint64_t end)
+{
+    return range_op(self, d, id, type, start, end, range_add);
+}
+
+int ioserver_unmap(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t type,
+                   uint64_t start, uint64_t end)
+{
+    return range_op(self, d, id, type, start, end, range_remove);
+}
+
+int ioserver_state(struct hv_dom *self, struct hv_dom *d, uint64_t id, bool enabled)
+{
+    struct sim_ioserver *s;
+    int rc = server_get(self, d, id, &s);
+    shared_iopage_t *page;
+    uint32_t v;
+
+    if (rc || s->enabled == enabled)
+        return rc;
+    seq_begin(d);
+    page = frame_va(d, s->sync_frame);
+    /* Taking a page out of the guest's view, or putting it back, clears it. */
+    if (s->sync_gfn)
+        memset(page, 0, SIM_PAGE);
+    for (v = 0; enabled && v < d->nr_vcpus; v++)
+        page->vcpu_ioreq[v].vp_eport = s->vcpu_port[v];
+    s->enabled = enabled;
+    seq_end(d);
+    return 0;
+}
