@@ -63,7 +63,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_QUEUES] = {.name = "queues", .min = 1, .max = QUEUES_MAX},
     [AXIS_FEATURES] = {.name = "features",
                        .valid = features_valid,
-                       .what = "default, or edits such as -indirect_desc joined by '+'"},
+                       .what = "default, or edits such as -indirect_desc:-flush"},
     [AXIS_CONFIG] = {.name = "config", .values = config_names},
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
 };
@@ -296,7 +296,7 @@ static int pattern_valid(const char *text)
     return strlen(text) < 128 ? 0 : -EINVAL;
 }
 
-/* "default" or edits "-name" / "+name" written one after the other with '+' between them. */
+/* "default", or edits "-name" and "+name" with ':' between them, as the backend takes them. */
 static int features_valid(const char *text)
 {
     const char *c = text;
@@ -305,17 +305,17 @@ static int features_valid(const char *text)
         return 0;
     if (strlen(text) > 200)
         return -EINVAL;
-    do {
-        if (c != text)
-            c++;
-        if (*c == '-')
-            c++;
+    for (;; c++) {
+        if (*c != '-' && *c != '+')
+            return -EINVAL;
+        c++;
         if (!islower((unsigned char)*c))
             return -EINVAL;
         while (islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_')
             c++;
-    } while (*c == '+');
-    return *c ? -EINVAL : 0;
+        if (*c != ':')
+            return *c ? -EINVAL : 0;
+    }
 }
 
 static bool sbdf_valid(const char *text)
@@ -561,7 +561,7 @@ static int read_run(struct reader *r, const struct doc_node *n)
 
 static int read_step(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"at",    "after",   "after-notifies", "kill",    "stop",
+    static const char *const known[] = {"at",    "after",   "after-accesses", "kill",    "stop",
                                         "start", "restart", "pause",          "unpause", NULL};
     struct scenario *s = r->s;
     const struct doc_node *when = NULL, *what = NULL;
@@ -584,7 +584,7 @@ static int read_step(struct reader *r, const struct doc_node *n)
         *slot = c;
     }
     if (!when || !what)
-        return refuse_at(r, n, "a step needs a time (at, after, after-notifies) and an action");
+        return refuse_at(r, n, "a step needs a time (at, after, after-accesses) and an action");
 
     if (!strcmp(when->key, "at")) {
         step.when = WHEN_START;
@@ -596,8 +596,8 @@ static int read_step(struct reader *r, const struct doc_node *n)
         ret = read_number(r, when, "after", units_parse_ns, "a time such as 200ms", 0,
                           3600ull * 1000000000, &step.amount);
     } else {
-        step.when = WHEN_NOTIFIES;
-        ret = read_number(r, when, "after-notifies", units_parse_count, "a whole number", 1,
+        step.when = WHEN_ACCESSES;
+        ret = read_number(r, when, "after-accesses", units_parse_count, "a whole number", 1,
                           1ull << 40, &step.amount);
     }
     if (ret)

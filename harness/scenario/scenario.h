@@ -69,7 +69,7 @@ struct scenario_device {
     bool ro;
     uint32_t queues, queue_size; /* 0: the backend's default */
     char *serial;                /* NULL: none */
-    char *features;              /* NULL: none; edits joined by '+', e.g. "-discard+-flush" */
+    char *features;              /* NULL: none; edits joined by ':', "-discard:-flush" */
 };
 
 enum scenario_action {
@@ -85,12 +85,12 @@ enum scenario_action {
 enum scenario_when {
     WHEN_START,    /* as soon as the subject runs */
     WHEN_AFTER,    /* so long after the step before (or the start) */
-    WHEN_NOTIFIES, /* when the guest has sent so many more notifications since the step before */
+    WHEN_ACCESSES, /* after so many more trapped accesses of the guest (doorbells, mostly) */
 };
 
 struct scenario_step {
     enum scenario_when when;
-    uint64_t amount; /* ns or notifications */
+    uint64_t amount; /* ns or accesses */
     enum scenario_action action;
     unsigned line;
 };

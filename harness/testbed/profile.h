@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things lie in a guest's physical address space: one profile for each architecture, as
+ * firmware would describe it. Mainline fixes none for virtio-pci on Arm; ours is a profile too.
+ */
+#ifndef RP_TESTBED_PROFILE_H
+#define RP_TESTBED_PROFILE_H
+
+#include <stdint.h>
+
+#include "scenario/scenario.h"
+
+struct testbed_profile {
+    uint64_t ram_base;
+    uint16_t segment;
+    uint8_t bus_first, bus_last;
+    uint64_t ecam_base, ecam_bytes;
+    uint64_t mem_base, mem_bytes;
+};
+
+const struct testbed_profile *testbed_profile(enum scenario_arch arch);
+/* The bridge as backend and agent take it: "seg=0,bus=0-63,ecam=0x..+0x..,mem=0x..+0x..". */
+const char *testbed_profile_bridge(const struct testbed_profile *p, char *buf, size_t size);
+
+#endif

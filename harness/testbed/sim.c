@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: MIT */
+#include "testbed/sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "simxen/core/core.h"
+#include "simxen/ctl/ctl.h"
+#include "testbed/image.h"
+#include "testbed/profile.h"
+
+#define START_NS         20000000000ull
+#define BACKEND_READY_NS 20000000000ull
+#define DOM0_RAM_BYTES   (64ull << 20)
+#define NO_DOMAIN        0u
+#define READY_FD         3 /* process_spawn puts pass_fd there */
+
+struct sim_cell {
+    struct testbed_cell cell;
+    struct simxen *sim;
+    struct xs_handle *store;
+    uint16_t domid; /* NO_DOMAIN: none yet */
+};
+
+static struct sim_cell *sim_of(struct testbed_cell *c)
+{
+    return (struct sim_cell *)c;
+}
+
+/* ---- the world ---- */
+
+static void add_setting(void *ctx, const char *name, const char *value)
+{
+    words_set(ctx, name, value);
+}
+
+/* This process talks to the simulation, too (ctl and the store): as a process of dom0. */
+static void set_own(void *ctx, const char *name, const char *value)
+{
+    if (strcmp(name, "LD_LIBRARY_PATH"))
+        setenv(name, value, 1);
+}
+
+static char *in_run_dir(const struct testbed_cell *c, const char *name)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s", c->run_dir, name) < 0 ? NULL : path;
+}
+
+static char *image_path(const struct testbed_cell *c, unsigned device)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), "disk%u.img", device);
+    return in_run_dir(c, name);
+}
+
+static int make_images(struct testbed_cell *c)
+{
+    const struct scenario *s = c->plan.scenario;
+
+    for (unsigned i = 0; i < s->device_count; i++) {
+        const struct scenario_device *d = &s->devices[i];
+        if (d->backing != BACKING_IMAGE)
+            continue;
+        char *path = image_path(c, i);
+        int ret = path ? image_create(path, d->size_bytes, d->filled) : -ENOMEM;
+        if (ret)
+            testbed_fail(c, ret, "image %s: %s", path ? path : "", strerror(-ret));
+        free(path);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int sim_open(const struct testbed_config *cfg, const struct scenario_cell *plan,
+                    struct testbed_cell **out, char *why, size_t why_size)
+{
+    struct sim_cell *s = calloc(1, sizeof(*s));
+    char text[512] = "";
+    int ret;
+
+    *out = NULL;
+    if (!s) {
+        snprintf(why, why_size, "out of memory");
+        return -ENOMEM;
+    }
+    struct testbed_cell *c = &s->cell;
+    c->ops = &testbed_sim;
+    c->config = cfg;
+    c->plan = *plan;
+    c->backend = PROCESS_INIT;
+    for (unsigned i = 0; i < TESTBED_ROLES; i++)
+        c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+    s->domid = NO_DOMAIN;
+
+    c->run_dir = cfg->run_dir;
+    *out = c;
+    ret = make_images(c);
+    if (ret)
+        goto out;
+
+    const struct simxen_start start = {
+        .run_dir = c->run_dir,
+        .lib_dir = cfg->sim_dir,
+        .bin_dir = cfg->bin_dir,
+        .xenstored = true,
+        .dom0_ram_bytes = DOM0_RAM_BYTES,
+        .timeout_ns = START_NS,
+    };
+    ret = simxen_start(&start, &s->sim, text, sizeof(text));
+    if (ret) {
+        testbed_fail(c, ret, "simxen does not start: %s", text[0] ? text : strerror(-ret));
+        goto out;
+    }
+    simxen_env(s->sim, 0, cfg->sim_dir, set_own, NULL);
+    s->store = xs_open(0);
+    if (!s->store)
+        ret = testbed_fail(c, -errno, "no connection to xenstored: %s", strerror(errno));
+out:
+    if (ret)
+        snprintf(why, why_size, "%s", c->why);
+    return ret;
+}
+
+static void stop_guest(struct testbed_cell *c)
+{
+    for (unsigned i = 0; i < TESTBED_ROLES; i++)
+        testbed_agent_stop(c, (enum testbed_role)i);
+    process_end(&c->backend, SIGTERM, 2000000000u);
+}
+
+static void sim_close(struct testbed_cell *c)
+{
+    if (!c)
+        return;
+    struct sim_cell *s = sim_of(c);
+
+    stop_guest(c);
+    if (s->store)
+        xs_close(s->store);
+    simxen_stop(s->sim);
+    process_kill_children();
+    free(s);
+}
+
+static int sim_alive(struct testbed_cell *c)
+{
+    char text[256] = "";
+    int ret = simxen_alive(sim_of(c)->sim, text, sizeof(text));
+
+    return ret ? testbed_fail(c, ret, "the simulation has ended: %s", text) : 0;
+}
+
+/* ---- the domain ---- */
+
+static int sim_domain_create(struct testbed_cell *c)
+{
+    struct sim_cell *s = sim_of(c);
+    const struct scenario_cell *plan = &c->plan;
+    const struct testbed_profile *p = testbed_profile(plan->arch);
+    struct sim_dom_config cfg = {
+        .arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
+        .nr_vcpus = plan->vcpus,
+        .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
+        .ram_bytes = plan->scenario->memory_bytes,
+    };
+    int ret;
+
+    stop_guest(c);
+    if (s->domid != NO_DOMAIN) {
+        simxen_dom_destroy(s->sim, s->domid);
+        s->domid = NO_DOMAIN;
+    }
+    if (plan->background == BACKGROUND_ONES) {
+        cfg.background[0] =
+            (struct sim_background){.base = p->ecam_base, .bytes = p->ecam_bytes, .value = ~0ull};
+        cfg.background[1] =
+            (struct sim_background){.base = p->mem_base, .bytes = p->mem_bytes, .value = ~0ull};
+    }
+    if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE) {
+        cfg.ecam[0].base = p->ecam_base;
+        cfg.ecam[0].bytes = p->ecam_bytes;
+        cfg.ecam[0].segment = p->segment;
+    }
+    ret = simxen_dom_create(s->sim, "guest", &cfg, &s->domid);
+    if (ret)
+        return testbed_fail(c, ret, "no domain: %s", strerror(-ret));
+    return 0;
+}
+
+static int sim_domain_pause(struct testbed_cell *c, bool paused)
+{
+    struct sim_cell *s = sim_of(c);
+    int ret = paused ? simxen_dom_pause(s->sim, s->domid) : simxen_dom_unpause(s->sim, s->domid);
+
+    return ret ? testbed_fail(c, ret, "%s the domain: %s", paused ? "pause" : "unpause",
+                              strerror(-ret))
+               : 0;
+}
+
+static uint16_t sim_domid(const struct testbed_cell *c)
+{
+    return ((const struct sim_cell *)c)->domid;
+}
+
+static int sim_domain_accesses(struct testbed_cell *c, uint64_t *count)
+{
+    const struct sim_dom_ref *ref;
+    int ret = sim_dom_get(sim_of(c)->domid, &ref);
+
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    *count = atomic_load_explicit(&ref->dom->stats.mmio, memory_order_relaxed);
+    return 0;
+}
+
+static int sim_domain_hung(struct testbed_cell *c, bool *hung)
+{
+    const struct sim_dom_ref *ref;
+    int ret = sim_dom_get(sim_of(c)->domid, &ref);
+
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    *hung = false;
+    for (unsigned i = 0; i < c->plan.vcpus; i++)
+        *hung |= atomic_load(&ref->dom->vcpus[i].hung) != 0;
+    return 0;
+}
+
+/* ---- the backend ---- */
+
+static const char *const memory_options[] = {
+    [MEMORY_AUTO] = "auto", [MEMORY_GRANT_MAP] = "grant-map", [MEMORY_FOREIGN_MAP] = "foreign-map"};
+
+/* The settings of a device, for the command line and for the store alike. */
+static int device_settings(struct testbed_cell *c, unsigned index,
+                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
+{
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+    uint32_t queues = c->plan.queues ? c->plan.queues : d->queues;
+    uint32_t queue_size = c->plan.queue_size ? c->plan.queue_size : d->queue_size;
+    const char *features = c->plan.features ? c->plan.features : d->features;
+    char number[32], *path = NULL;
+    int ret, n = 0;
+
+    switch (d->backing) {
+    case BACKING_IMAGE:
+        path = image_path(c, index);
+        break;
+    case BACKING_NULL:
+        n = asprintf(&path, "null:%" PRIu64, d->size_bytes);
+        break;
+    case BACKING_PATH:
+        path = strdup(d->path);
+        break;
+    }
+    if (n < 0 || !path)
+        return -ENOMEM;
+    ret = set(ctx, "sbdf", d->sbdf);
+    if (!ret)
+        ret = set(ctx, "path", path);
+    free(path);
+    if (!ret && d->ro)
+        ret = set(ctx, "ro", "1");
+    if (!ret && queues) {
+        snprintf(number, sizeof(number), "%u", queues);
+        ret = set(ctx, "queues", number);
+    }
+    if (!ret && queue_size) {
+        snprintf(number, sizeof(number), "%u", queue_size);
+        ret = set(ctx, "queue-size", number);
+    }
+    if (!ret && d->serial)
+        ret = set(ctx, "serial", d->serial);
+    if (!ret && features)
+        ret = set(ctx, "features", features);
+    return ret;
+}
+
+struct option_text {
+    char text[1024];
+    size_t used;
+};
+
+static int option_set(void *ctx, const char *key, const char *value)
+{
+    struct option_text *o = ctx;
+    int n = snprintf(o->text + o->used, sizeof(o->text) - o->used, ",%s=%s", key, value);
+
+    if (n < 0 || (size_t)n >= sizeof(o->text) - o->used)
+        return -ENAMETOOLONG;
+    o->used += (size_t)n;
+    return 0;
+}
+
+struct node_base {
+    struct testbed_cell *c;
+    char path[64];
+};
+
+static int sim_store_write(struct testbed_cell *c, const char *path, const char *value);
+
+static int node_set(void *ctx, const char *key, const char *value)
+{
+    const struct node_base *b = ctx;
+    char path[128], dashed[32];
+
+    snprintf(path, sizeof(path), "%s/%s", b->path, key);
+    if (!strcmp(key, "sbdf")) { /* as in paths, where ':' and '.' cannot be stored */
+        snprintf(dashed, sizeof(dashed), "%s", value);
+        for (char *p = dashed; *p; p++)
+            if (*p == ':' || *p == '.')
+                *p = '-';
+        value = dashed;
+    }
+    return sim_store_write(b->c, path, value);
+}
+
+static int device_arguments(struct testbed_cell *c, struct words *argv)
+{
+    static const char *const types[] = {[DEVICE_BLK] = "blk"};
+    const struct scenario *s = c->plan.scenario;
+    int ret = 0;
+
+    if (c->plan.config == CONFIG_XENSTORE)
+        words_add(argv, "--xenstore");
+    for (unsigned i = 0; !ret && i < s->device_count; i++) {
+        const char *type = types[s->devices[i].type];
+        if (c->plan.config == CONFIG_XENSTORE) {
+            struct node_base b = {.c = c};
+            snprintf(b.path, sizeof(b.path), "/local/domain/0/backend/virtio/%u/%u",
+                     sim_of(c)->domid, i);
+            ret = node_set(&b, "type", type);
+            if (!ret)
+                ret = device_settings(c, i, node_set, &b);
+            continue;
+        }
+        struct option_text o = {.text = ""};
+        ret = device_settings(c, i, option_set, &o);
+        words_add(argv, "--device");
+        words_addf(argv, "%s%s", type, o.text);
+    }
+    return ret ? testbed_fail(c, ret, "device settings: %s", strerror(-ret)) : 0;
+}
+
+/* Waits for the line "ready"; the end of the process is an answer, too. */
+static int wait_ready(struct testbed_cell *c, int fd)
+{
+    uint64_t deadline = monotonic_ns() + BACKEND_READY_NS;
+    char text[16], end[96];
+    size_t used = 0;
+
+    for (;;) {
+        struct pollfd pfd[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = c->backend.pidfd, .events = POLLIN}};
+        int n = poll(pfd, 2, poll_timeout_ms(deadline));
+        if (n < 0 && errno != EINTR)
+            return testbed_fail(c, -errno, "poll: %s", strerror(errno));
+        if (n <= 0) {
+            if (monotonic_ns() < deadline)
+                continue;
+            process_end(&c->backend, SIGKILL, 0);
+            return testbed_fail(c, -ETIMEDOUT, "the backend was not ready within 20s");
+        }
+        if (pfd[0].revents) {
+            ssize_t got = read(fd, text + used, sizeof(text) - 1 - used);
+            if (got > 0) {
+                used += (size_t)got;
+                text[used] = 0;
+                if (!strcmp(text, "ready\n"))
+                    return 0;
+                if (!strncmp(text, "ready\n", used) && used < sizeof("ready\n") - 1)
+                    continue;
+                process_end(&c->backend, SIGKILL, 0);
+                return testbed_fail(c, -EPROTO, "the backend wrote '%s' instead of 'ready'", text);
+            }
+        }
+        if (!process_wait(&c->backend, pfd[1].revents ? 0 : 1000000000u)) {
+            char *log = testbed_log_tail(c, "backend.log");
+            testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
+                         process_describe_end(&c->backend, end, sizeof(end)),
+                         log && log[0] ? log : "it says nothing");
+            free(log);
+            return -ECHILD;
+        }
+    }
+}
+
+static int sim_backend_start(struct testbed_cell *c)
+{
+    struct sim_cell *s = sim_of(c);
+    struct words argv = {0}, env = {0};
+    char bridge[160], *log = NULL;
+    int ready[2] = {-1, -1}, ret;
+
+    if (process_running(&c->backend))
+        return testbed_fail(c, -EALREADY, "the backend runs already");
+    words_add(&argv, c->config->backend_bin);
+    words_add(&argv, "--domid");
+    words_addf(&argv, "%u", s->domid);
+    words_add(&argv, "--host-bridge");
+    words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+    if (c->plan.topology == TOPOLOGY_HYPERVISOR_BRIDGE) {
+        words_add(&argv, "--claim");
+        words_add(&argv, "pcidev");
+    }
+    words_add(&argv, "--memory");
+    words_add(&argv, memory_options[c->plan.memory]);
+    words_add(&argv, "--ready-fd");
+    words_addf(&argv, "%d", READY_FD);
+    if (c->config->verbose) {
+        words_add(&argv, "--log");
+        words_add(&argv, "debug");
+    }
+    words_add_environment(&env);
+    simxen_env(s->sim, 0, c->config->backend_sim_dir, add_setting, &env);
+    if (c->config->mutant)
+        words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
+
+    ret = device_arguments(c, &argv);
+    if (ret)
+        goto out;
+    log = in_run_dir(c, "backend.log");
+    if (!log || pipe2(ready, O_CLOEXEC)) {
+        ret = testbed_fail(c, log ? -errno : -ENOMEM, "no pipe for the backend");
+        goto out;
+    }
+    const struct process_start start = {.argv = &argv,
+                                        .env = &env,
+                                        .log = log,
+                                        .stdin_fd = -1,
+                                        .stdout_fd = -1,
+                                        .pass_fd = ready[1]};
+    ret = process_spawn(&start, &c->backend);
+    if (ret) {
+        testbed_fail(c, ret, "%s: %s", c->config->backend_bin, strerror(-ret));
+        goto out;
+    }
+    close(ready[1]);
+    ready[1] = -1;
+    ret = wait_ready(c, ready[0]);
+    if (!ret)
+        c->backend_starts++;
+out:
+    for (unsigned i = 0; i < 2; i++)
+        if (ready[i] >= 0)
+            close(ready[i]);
+    free(log);
+    words_fini(&argv);
+    words_fini(&env);
+    return ret;
+}
+
+static int sim_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
+{
+    struct sim_audit held;
+    int ret, fds;
+
+    if (!process_running(&c->backend))
+        return testbed_fail(c, -ESRCH, "the backend does not run");
+    ret = simxen_audit(sim_of(c)->sim, c->backend.pid, &held);
+    fds = process_count_fds(c->backend.pid);
+    if (!ret && fds < 0)
+        ret = fds;
+    if (ret)
+        return testbed_fail(c, ret, "audit of the backend: %s", strerror(-ret));
+    *a = (struct testbed_audit){
+        .grants_mapped = held.grants_mapped,
+        .foreign_frames = held.foreign_frames,
+        .resource_frames = held.resource_frames,
+        .ports = held.ports,
+        .ioservers = held.ioservers,
+        .fds = (uint64_t)fds,
+    };
+    return 0;
+}
+
+/* ---- what runs in domains ---- */
+
+static int sim_agent_start(struct testbed_cell *c, enum testbed_role role)
+{
+    static const char *const addressings[] = {
+        [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
+    struct sim_cell *s = sim_of(c);
+    const struct scenario *sc = c->plan.scenario;
+    struct testbed_agent *a = &c->agents[role];
+    struct words argv = {0}, env = {0};
+    int to[2] = {-1, -1}, from[2] = {-1, -1}, ret = 0;
+    char bridge[160];
+    char *log = in_run_dir(c, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
+
+    words_add(&argv, c->config->agent_bin);
+    words_add(&argv, "--platform");
+    words_add(&argv, "simxen");
+    words_add(&argv, "--role");
+    words_add(&argv, role == AGENT_DOM0 ? "dom0" : "domu");
+    words_add(&argv, "--host-bridge");
+    words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+    words_add(&argv, "--backend-domid");
+    words_add(&argv, "0");
+    words_add(&argv, "--addressing");
+    words_add(&argv, addressings[c->plan.addressing]);
+    if (sc->device_count) {
+        words_add(&argv, "--sbdf");
+        words_add(&argv, sc->devices[0].sbdf);
+    }
+    words_add_environment(&env);
+    simxen_env(s->sim, role == AGENT_DOM0 ? 0 : s->domid, c->config->agent_sim_dir, add_setting,
+               &env);
+    words_set(&env, "RINGPROOF_LIBDIR", c->config->agent_lib_dir);
+
+    if (!log || pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC)) {
+        ret = testbed_fail(c, log ? -errno : -ENOMEM, "no pipes for the agent");
+        goto out;
+    }
+    const struct process_start start = {.argv = &argv,
+                                        .env = &env,
+                                        .log = log,
+                                        .stdin_fd = to[0],
+                                        .stdout_fd = from[1],
+                                        .pass_fd = -1};
+    ret = process_spawn(&start, &a->process);
+    if (ret) {
+        testbed_fail(c, ret, "%s: %s", c->config->agent_bin, strerror(-ret));
+        goto out;
+    }
+    a->to_fd = to[1];
+    a->from_fd = from[0];
+    to[1] = from[0] = -1;
+out:
+    for (unsigned i = 0; i < 2; i++) {
+        if (to[i] >= 0)
+            close(to[i]);
+        if (from[i] >= 0)
+            close(from[i]);
+    }
+    free(log);
+    words_fini(&argv);
+    words_fini(&env);
+    return ret;
+}
+
+static int sim_guest_spawn(struct testbed_cell *c, const struct words *argv,
+                           const struct words *extra, int stdout_fd, struct process *p)
+{
+    struct words env = {0};
+    char *log = in_run_dir(c, "guest.log");
+    int ret;
+
+    words_add_environment(&env);
+    /* A stock program: it needs the unsanitised libraries, whatever the agent has. */
+    simxen_env(sim_of(c)->sim, sim_of(c)->domid, c->config->sim_dir, add_setting, &env);
+    for (unsigned i = 0; extra && i + 1 < extra->count; i += 2)
+        words_set(&env, extra->items[i], extra->items[i + 1]);
+    const struct process_start start = {.argv = argv,
+                                        .env = &env,
+                                        .cwd = c->run_dir,
+                                        .log = log,
+                                        .stdin_fd = -1,
+                                        .stdout_fd = stdout_fd,
+                                        .pass_fd = -1};
+    ret = log ? process_spawn(&start, p) : -ENOMEM;
+    if (ret)
+        testbed_fail(c, ret, "%s: %s", argv->count ? argv->items[0] : "", strerror(-ret));
+    free(log);
+    words_fini(&env);
+    return ret;
+}
+
+/* ---- the store ---- */
+
+static int sim_store_read(struct testbed_cell *c, const char *path, char **value)
+{
+    unsigned len;
+
+    *value = xs_read(sim_of(c)->store, XBT_NULL, path, &len);
+    if (!*value)
+        return testbed_fail(c, -errno, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+static int sim_store_write(struct testbed_cell *c, const char *path, const char *value)
+{
+    if (!xs_write(sim_of(c)->store, XBT_NULL, path, value, (unsigned)strlen(value)))
+        return testbed_fail(c, -errno, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+static void sim_versions(const struct testbed_config *cfg,
+                         void (*add)(void *ctx, const char *name, const char *value), void *ctx)
+{
+    struct utsname u;
+    char text[512];
+
+    if (!uname(&u)) {
+        snprintf(text, sizeof(text), "%s %s %s", u.sysname, u.release, u.machine);
+        add(ctx, "kernel", text);
+    }
+    snprintf(text, sizeof(text), "%d.%d", __XEN_LATEST_INTERFACE_VERSION__ >> 16,
+             __XEN_LATEST_INTERFACE_VERSION__ >> 8 & 0xff);
+    add(ctx, "xen-interface", text);
+    add(ctx, "backend", cfg->backend_bin);
+    add(ctx, "agent", cfg->agent_bin);
+}
+
+const struct testbed_ops testbed_sim = {
+    .name = "sim",
+    .note = "Testbed sim: a simulated Xen. Its times speak of rings and copies, never of Xen's "
+            "hypercalls.",
+    .versions = sim_versions,
+    .open = sim_open,
+    .close = sim_close,
+    .domain_create = sim_domain_create,
+    .domain_pause = sim_domain_pause,
+    .domid = sim_domid,
+    .domain_accesses = sim_domain_accesses,
+    .domain_hung = sim_domain_hung,
+    .backend_start = sim_backend_start,
+    .backend_audit = sim_backend_audit,
+    .agent_start = sim_agent_start,
+    .guest_spawn = sim_guest_spawn,
+    .store_read = sim_store_read,
+    .store_write = sim_store_write,
+    .alive = sim_alive,
+};

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "testbed/testbed.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "testbed/sim.h"
+#include "util/bits.h"
+
+#define BACKEND_STOP_NS 5000000000ull
+#define AGENT_STOP_NS   1000000000ull
+#define LOG_TAIL_BYTES  2048u
+
+static const struct testbed_ops *const testbeds[] = {&testbed_sim};
+
+const struct testbed_ops *testbed_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(testbeds); i++)
+        if (!strcmp(testbeds[i]->name, name))
+            return testbeds[i];
+    return NULL;
+}
+
+const char *testbed_names(char *buf, size_t size)
+{
+    size_t used = 0;
+
+    buf[0] = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(testbeds) && used < size; i++)
+        used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? ", " : "", testbeds[i]->name);
+    return buf;
+}
+
+int testbed_fail(struct testbed_cell *c, int err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(c->why, sizeof(c->why), fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+int testbed_backend_stop(struct testbed_cell *c)
+{
+    char end[96];
+
+    if (!process_running(&c->backend))
+        return testbed_fail(c, -ESRCH, "the backend does not run");
+    if (process_end(&c->backend, SIGTERM, BACKEND_STOP_NS))
+        return testbed_fail(c, -ETIMEDOUT, "the backend did not end within 5s of SIGTERM");
+    if (!WIFEXITED(c->backend.status) || WEXITSTATUS(c->backend.status))
+        return testbed_fail(c, -EIO, "the backend ended with %s",
+                            process_describe_end(&c->backend, end, sizeof(end)));
+    return 0;
+}
+
+int testbed_backend_kill(struct testbed_cell *c)
+{
+    if (!process_running(&c->backend))
+        return testbed_fail(c, -ESRCH, "the backend does not run");
+    process_end(&c->backend, SIGKILL, BACKEND_STOP_NS);
+    return 0;
+}
+
+void testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
+{
+    struct testbed_agent *a = &c->agents[role];
+
+    if (a->to_fd >= 0)
+        close(a->to_fd); /* end of its input: it ends */
+    process_end(&a->process, SIGTERM, AGENT_STOP_NS);
+    if (a->from_fd >= 0)
+        close(a->from_fd);
+    *a = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+}
+
+char *testbed_log_tail(const struct testbed_cell *c, const char *name)
+{
+    char *path = NULL, *text;
+
+    if (!c->run_dir || asprintf(&path, "%s/%s", c->run_dir, name) < 0)
+        return NULL;
+    text = file_tail(path, LOG_TAIL_BYTES);
+    free(path);
+    return text;
+}

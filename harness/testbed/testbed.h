@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A testbed: a place where a domain, a backend and an agent can run.
+ *
+ * The runner opens one *cell* (one simulation, one boot), starts the backend and an agent in it,
+ * and talks to the agent in lines. What a scenario's cell means is bound here: its address map,
+ * its devices, the backend's command line. The runner knows none of that, and a testbed knows
+ * nothing of checks.
+ *
+ *     open -> domain_create -> backend_start -> agent_start -> lines ... -> close
+ *
+ * A cell lives in one process; all functions are called from its one thread. Functions return 0
+ * or -errno, and on an error leave a message for people in cell->why. Nothing of a cell remains
+ * after close but files in the run folder: no process, no shared memory.
+ */
+#ifndef RP_TESTBED_TESTBED_H
+#define RP_TESTBED_TESTBED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "scenario/scenario.h"
+#include "testbed/process.h"
+
+struct testbed_cell;
+
+/* Where things are, and what the user asked for. Borrowed by a cell. */
+struct testbed_config {
+    const char *bin_dir;         /* the harness's own programs: simxen-hv, simxenctl, ... */
+    const char *sim_dir;         /* drop-in libraries for those */
+    const char *backend_bin;     /* the subject */
+    const char *backend_sim_dir; /* drop-in libraries for it (sanitised ones for a sanitised one) */
+    const char *agent_bin;
+    const char *agent_sim_dir;
+    const char *agent_lib_dir; /* the agent's platform plugins */
+    const char *fio_engine;    /* NULL: there is none */
+    const char *mutant;        /* RINGPROOF_MUTANT of the backend, or NULL */
+    const char *run_dir;       /* an empty folder, for all that the cell leaves; the caller's */
+    bool verbose;              /* the backend logs at level debug */
+};
+
+/* What the backend's process holds. */
+struct testbed_audit {
+    uint64_t grants_mapped, foreign_frames, resource_frames, ports, ioservers, fds;
+};
+
+enum testbed_role { AGENT_DOMU, AGENT_DOM0, TESTBED_ROLES };
+
+/* An agent that was started: descriptors to its standard streams, owned by the cell. */
+struct testbed_agent {
+    struct process process;
+    int to_fd, from_fd; /* -1: not running */
+};
+
+/* The part of a cell that every testbed has. */
+struct testbed_cell {
+    const struct testbed_ops *ops;
+    const struct testbed_config *config;
+    struct scenario_cell plan;
+    const char *run_dir; /* logs and images; config->run_dir */
+    struct process backend;
+    unsigned backend_starts;
+    struct testbed_agent agents[TESTBED_ROLES];
+    char why[1024];
+};
+
+struct testbed_ops {
+    const char *name;
+    const char *note; /* one sentence on what times measured here mean */
+
+    /* Names and versions of what the results depend on. */
+    void (*versions)(const struct testbed_config *cfg,
+                     void (*add)(void *ctx, const char *name, const char *value), void *ctx);
+
+    /* Start the world: a hypervisor, a store. *out may be set on errors, too, and is to be
+     * closed then. */
+    int (*open)(const struct testbed_config *cfg, const struct scenario_cell *plan,
+                struct testbed_cell **out, char *why, size_t why_size);
+    void (*close)(struct testbed_cell *c); /* NULL is allowed */
+
+    /* A fresh domain; the old one, with backend and agents, is gone afterwards. */
+    int (*domain_create)(struct testbed_cell *c);
+    int (*domain_pause)(struct testbed_cell *c, bool paused);
+    uint16_t (*domid)(const struct testbed_cell *c);
+    /* Accesses of the guest that trapped, doorbells above all: how far it has come. */
+    int (*domain_accesses)(struct testbed_cell *c, uint64_t *count);
+    /* Does a vCPU wait for an answer that does not come? */
+    int (*domain_hung)(struct testbed_cell *c, bool *hung);
+
+    /* Returns when it is ready to serve. -EALREADY when it runs. */
+    int (*backend_start)(struct testbed_cell *c);
+    int (*backend_audit)(struct testbed_cell *c, struct testbed_audit *a);
+
+    int (*agent_start)(struct testbed_cell *c, enum testbed_role role);
+
+    /* Start a program in the domain, as its guest kernel (argv[0] is a path). */
+    int (*guest_spawn)(struct testbed_cell *c, const struct words *argv, const struct words *extra,
+                       int stdout_fd, struct process *p);
+
+    /* The store as dom0 sees it. *value is malloc'd. */
+    int (*store_read)(struct testbed_cell *c, const char *path, char **value);
+    int (*store_write)(struct testbed_cell *c, const char *path, const char *value);
+
+    /* -ESHUTDOWN with a message when the world itself has died. */
+    int (*alive)(struct testbed_cell *c);
+};
+
+/* The testbeds that this build has; NULL for one that it has not. */
+const struct testbed_ops *testbed_find(const char *name);
+/* "sim": for messages. Returns buf. */
+const char *testbed_names(char *buf, size_t size);
+
+/* ---- the same for every testbed ---- */
+
+/* Stop with SIGTERM and wait; -ETIMEDOUT when it had to be killed, -EIO on an exit status that is
+ * not 0 (both with a message). */
+int testbed_backend_stop(struct testbed_cell *c);
+int testbed_backend_kill(struct testbed_cell *c);
+void testbed_agent_stop(struct testbed_cell *c, enum testbed_role role);
+/* The end of a log in the run folder ("backend.log"); malloc'd. */
+char *testbed_log_tail(const struct testbed_cell *c, const char *name);
+/* c->why from a format; returns err. */
+int testbed_fail(struct testbed_cell *c, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
