@@ -2,6 +2,8 @@
 /*
  * Event channels, with the semantics of Xen's EVTCHNOPs and of Linux's evtchn driver in front.
  */
+#include "simxen/hv/hv.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include "simxen/hv/hv.h"
 
 /* Ticks that a token may be missing before it is taken for lost: a reader that has taken its token
  * and not yet its port looks the same for an instant. */

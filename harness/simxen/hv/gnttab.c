@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "simxen/core/gnttab.h"
+#include "simxen/hv/hv.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-
-#include "simxen/core/gnttab.h"
-#include "simxen/hv/hv.h"
 
 static _Atomic uint16_t *entry_flags(struct hv_dom *d, uint32_t ref)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+
 #include "simxen/hv/hv.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  * read from there is bounded before use, and what it says can harm nobody but the simulation's
  * own figures about that process.
  */
+#include "simxen/hv/hv.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,8 +14,6 @@
 #include <unistd.h>
 
 #include <xen/sched.h>
-
-#include "simxen/hv/hv.h"
 
 uint32_t track_high(const struct sim_track *t)
 {

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "simxen/hv/hv.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,8 +11,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "simxen/hv/hv.h"
 
 /* One request on its way through. `self` is the caller's domain, NULL once it has gone. */
 struct req {
