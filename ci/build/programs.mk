@@ -69,16 +69,22 @@ RUNNER_MODULES := util check scenario testbed runner report catalog
 $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore))
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 
-# ---- unit tests: one program a file, linked with everything but the mains ----
+# ---- unit tests: one program a file ----
+# Linked from an archive, so that a program takes the objects it uses and no others.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem pci device transport check scenario report catalog
-UNIT_OBJS = $(call modules_objs,$(UNIT_MODULES))
+UNIT_MODULES := util virtq gmem pci device transport frontend check scenario report catalog
+UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
-$(UNIT_PROGRAMS): $(OUT)/unit/%: $(OBJ)/harness/unit/%.o $(UNIT_OBJS)
+$(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES))
 	@mkdir -p $(@D)
+	@rm -f $@ && $(AR) rcs $@ $^
+
+$(UNIT_PROGRAMS): $(OUT)/unit/%: $(OBJ)/harness/unit/%.o $(UNIT_ARCHIVE)
+	@mkdir -p $(@D)
+	@echo "  LD   $(VARIANT) $@"
 	@$(CC) $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -o $@ $^ \
-	    $$(pkg-config --libs check) -luring -lyaml -ljansson
+	    $$(pkg-config --libs check) -luring -lyaml -ljansson -ldl
 
 .PHONY: unit-build unit-run
 unit-build: $(UNIT_PROGRAMS)

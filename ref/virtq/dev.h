@@ -64,7 +64,8 @@ struct virtq_dev_config {
 
     /*
      * Reach an indirect table of len_bytes (a multiple of 16) for reading: fill up to
-     * VIRTQ_INDIRECT_IOV_MAX entries that cover it in order, 0 or -errno. indirect_put releases
+     * VIRTQ_INDIRECT_IOV_MAX entries that cover it in order, 0 or -errno: -EFAULT, -EINVAL and
+     * -ENOSPC are the driver's fault, anything else is trouble of our own. indirect_put releases
      * it before pop returns; it is called exactly once for each get that returned 0.
      * May be NULL when `indirect` is false.
      */

@@ -71,7 +71,7 @@ int split_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct 
         return virtq_dev_fault(q, VIRTQ_FAULT_DESC_WRAP, 0);
 
     rc = q->cfg.indirect_get(q->cfg.ctx, gpa_make(d->addr), d->len, iov, &iov_count);
-    if (rc == -EFAULT || rc == -EINVAL)
+    if (rc == -EFAULT || rc == -EINVAL || rc == -ENOSPC)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_ADDR, 0);
     if (rc < 0)
         return rc;
