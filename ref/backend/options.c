@@ -254,6 +254,17 @@ static int check(const struct backend_options *o)
         return -EINVAL;
     }
     for (unsigned i = 0; i < o->device_count; i++) {
+        bool covered = false;
+
+        for (unsigned j = 0; j < o->bridge_count; j++)
+            covered = covered || host_bridge_covers(&o->bridges[j], o->devices[i].sbdf);
+        if (!covered) {
+            char at[SBDF_TEXT_BYTES];
+
+            format_sbdf(o->devices[i].sbdf, at);
+            log_error("--device: %s is on no bus of a --host-bridge", at);
+            return -EINVAL;
+        }
         for (unsigned j = 0; j < i; j++) {
             if (o->devices[i].sbdf.raw == o->devices[j].sbdf.raw) {
                 log_error("--device: two devices at one sbdf");

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+#include "backend/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend/claim.h"
+#include "backend/device.h"
+#include "backend/stats.h"
+#include "backend/store_devices.h"
+#include "util/evloop.h"
+#include "util/mutant.h"
+#include "xen/handles.h"
+#include "xen/ioreq.h"
+#include "xen/store.h"
+
+#define PLACES_MAX (DEVICES_MAX + 256u)
+
+/* What a killed process held is given back a moment after it can be seen to be dead. */
+#define PREDECESSOR_TRIES      1000u
+#define PREDECESSOR_PAUSE_NS   2000000l
+#define LOOP_DOMAIN_GONE       0
+#define LOOP_DOMAIN_APPEARED   1
+#define LOOP_DOMAIN_WAIT_ENDED 2
+
+struct backend {
+    const struct backend_options *o;
+    struct evloop *loop;
+    struct store *store;
+    struct xen_handles *xen;
+    uint16_t own_domid;
+
+    struct claim *claim;
+    int adopt_id;
+    struct bridges *bridges;
+    struct device **devices;
+    unsigned device_count;
+    struct store_devices *store_devices;
+    struct ioreq_server *server;
+    bool adopted;
+
+    int signal_fd;
+    struct evloop_fd signal_watch;
+    bool stopping; /* a signal asked for the end */
+    struct store_watch introduced, released;
+    FILE *stats;
+};
+
+static void pause_for_predecessor(void)
+{
+    const struct timespec t = {.tv_nsec = PREDECESSOR_PAUSE_NS};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* ---- signals and counts ---- */
+
+static void write_stats(struct backend *b, FILE *out)
+{
+    struct stats_source from = {
+        .domid = b->o->domid,
+        .adopted = b->adopted,
+        .server = b->server,
+        .bridges = b->bridges,
+        .devices = b->devices,
+        .device_count = b->device_count,
+    };
+
+    if (b->bridges)
+        stats_write(&from, out);
+}
+
+static void signal_ready(struct evloop_fd *w, uint32_t epoll_events)
+{
+    struct backend *b = w->user;
+    struct signalfd_siginfo info;
+
+    if (read(b->signal_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo == SIGUSR1) {
+        write_stats(b, b->stats ? b->stats : stderr);
+        return;
+    }
+    log_info("stopped by signal %u", info.ssi_signo);
+    b->stopping = true;
+    evloop_stop(b->loop, 0);
+}
+
+/* Signals arrive in the loop; blocked before libxenstore starts its thread, which inherits it. */
+static int watch_signals(struct backend *b)
+{
+    sigset_t set;
+    int rc;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL))
+        return -EINVAL;
+    signal(SIGPIPE, SIG_IGN);
+    b->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (b->signal_fd < 0)
+        return -errno;
+    b->signal_watch = (struct evloop_fd){.fd = b->signal_fd, .ready = signal_ready, .user = b};
+    rc = evloop_add(b->loop, &b->signal_watch, EPOLLIN);
+    return rc;
+}
+
+/* ---- the domain ---- */
+
+static void domain_may_have_come(struct store_watch *w, const char *path)
+{
+    struct backend *b = w->user;
+
+    if (store_domain_introduced(b->store, b->o->domid))
+        evloop_stop(b->loop, LOOP_DOMAIN_APPEARED);
+}
+
+static void domain_may_have_gone(struct store_watch *w, const char *path)
+{
+    struct backend *b = w->user;
+
+    if (store_domain_introduced(b->store, b->o->domid))
+        return;
+    log_info("domain %u has gone", b->o->domid);
+    evloop_stop(b->loop, LOOP_DOMAIN_GONE);
+}
+
+static void wait_ended(struct evloop_timer *t)
+{
+    struct backend *b = t->user;
+
+    evloop_stop(b->loop, LOOP_DOMAIN_WAIT_ENDED);
+}
+
+/* 1 when a signal came instead. */
+static int wait_for_domain(struct backend *b)
+{
+    struct evloop_timer limit = {.fired = wait_ended, .user = b};
+    int rc;
+
+    if (store_domain_introduced(b->store, b->o->domid))
+        return 0;
+    log_info("waiting for domain %u", b->o->domid);
+    b->introduced =
+        (struct store_watch){.path = "@introduceDomain", .fired = domain_may_have_come, .user = b};
+    rc = store_watch(b->store, &b->introduced);
+    if (rc) {
+        log_error("Xenstore: %s", store_error(b->store));
+        return rc;
+    }
+    evloop_timer_arm(b->loop, &limit, (uint64_t)b->o->wait_ms * 1000000u);
+    rc = evloop_run(b->loop);
+    evloop_timer_cancel(b->loop, &limit);
+    store_unwatch(b->store, &b->introduced);
+    if (b->stopping)
+        return 1;
+    if (rc == LOOP_DOMAIN_APPEARED)
+        return 0;
+    log_error("--domid %u: no such domain after %u ms", b->o->domid, b->o->wait_ms);
+    return -ESRCH;
+}
+
+static int count_vcpus(struct backend *b, unsigned *vcpus)
+{
+    int rc = xen_domain_vcpus(b->xen, b->o->domid, vcpus);
+
+    if (rc == -EOPNOTSUPP) {
+        char path[64];
+        char **names = NULL;
+
+        snprintf(path, sizeof(path), "/local/domain/%u/cpu", b->o->domid);
+        rc = store_list(b->store, STORE_DIRECT, path, &names, vcpus);
+        free(names);
+    }
+    if (rc)
+        log_error("--domid %u: the number of its vCPUs cannot be read: %s%s", b->o->domid,
+                  strerror(-rc), rc == -EPERM ? " (not privileged over this domain)" : "");
+    return rc;
+}
+
+/* ---- devices ---- */
+
+static int add_device(struct backend *b, const struct device_spec *spec,
+                      char error[DEVICE_ERROR_BYTES])
+{
+    const struct device_env env = {
+        .loop = b->loop,
+        .xen = b->xen,
+        .bridges = b->bridges,
+        .domid = b->o->domid,
+        .memory = b->o->memory,
+    };
+    /* The image's lock may still be held by what is left of a predecessor. */
+    unsigned tries = b->adopt_id != IOREQ_ADOPT_NONE && !b->server ? PREDECESSOR_TRIES : 1;
+    struct device **more;
+    int rc;
+
+    more = realloc(b->devices, (b->device_count + 1) * sizeof(struct device *));
+    if (!more) {
+        snprintf(error, DEVICE_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    b->devices = more;
+    while ((rc = device_create(&env, spec, &b->devices[b->device_count], error)) == -EBUSY &&
+           --tries)
+        pause_for_predecessor();
+    if (!rc)
+        b->device_count++;
+    return rc;
+}
+
+static int store_add(void *ctx, const struct device_spec *spec,
+                     char error[STORE_DEVICES_ERROR_BYTES])
+{
+    struct backend *b = ctx;
+    int rc = claim_add_device(b->claim, spec->sbdf, error);
+
+    if (rc)
+        return rc;
+    rc = add_device(b, spec, error);
+    if (rc)
+        claim_drop_device(b->claim, spec->sbdf);
+    return rc;
+}
+
+static void store_remove_device(void *ctx, sbdf_t at)
+{
+    struct backend *b = ctx;
+
+    for (unsigned i = 0; i < b->device_count; i++) {
+        if (device_sbdf(b->devices[i]).raw != at.raw)
+            continue;
+        log_info("%s: taken off the bus", device_label(b->devices[i]));
+        device_destroy(b->devices[i]);
+        b->devices[i] = b->devices[--b->device_count];
+        claim_drop_device(b->claim, at);
+        return;
+    }
+}
+
+static const struct store_devices_ops store_ops = {.add = store_add, .remove = store_remove_device};
+
+static int make_devices(struct backend *b)
+{
+    char error[STORE_DEVICES_ERROR_BYTES];
+    int rc;
+
+    for (unsigned i = 0; i < b->o->device_count; i++) {
+        rc = add_device(b, &b->o->devices[i], error);
+        if (rc) {
+            log_error("--device %s", error);
+            return rc;
+        }
+    }
+    if (!b->store_devices)
+        return 0;
+    rc = store_devices_start(b->store_devices, error);
+    if (rc)
+        log_error("%s", error);
+    return rc;
+}
+
+/* ---- going live ---- */
+
+static int take_claim(struct backend *b)
+{
+    struct claim_config config = {
+        .store = b->store,
+        .own_domid = b->own_domid,
+        .domid = b->o->domid,
+        .kind = b->o->claim,
+        .bridges = b->o->bridges,
+        .bridge_count = b->o->bridge_count,
+    };
+    char error[CLAIM_ERROR_BYTES];
+    sbdf_t places[PLACES_MAX];
+    unsigned n = 0;
+    int rc;
+
+    for (; n < b->o->device_count; n++)
+        places[n] = b->o->devices[n].sbdf;
+    if (b->o->xenstore) {
+        rc = store_devices_create(b->store, b->own_domid, b->o->domid, &store_ops, b,
+                                  &b->store_devices);
+        if (rc)
+            return rc;
+        n += store_devices_places(b->store_devices, places + n, PLACES_MAX - n);
+    }
+    config.devices = places;
+    config.device_count = n;
+    rc = claim_take(&config, &b->claim, &b->adopt_id, error);
+    if (rc)
+        log_error("--domid %u: %s", b->o->domid, error);
+    return rc;
+}
+
+static int make_server(struct backend *b, unsigned vcpus)
+{
+    struct ioreq_config config = {
+        .xen = b->xen,
+        .loop = b->loop,
+        .domid = b->o->domid,
+        .vcpus = vcpus,
+        .adopt_id = b->adopt_id,
+        .ops = bridges_ioreq_ops(),
+        .ctx = b->bridges,
+    };
+    int rc;
+
+    if (config.adopt_id != IOREQ_ADOPT_NONE) {
+        unsigned tries = PREDECESSOR_TRIES;
+
+        while ((rc = ioreq_server_create(&config, &b->server)) == -EBUSY && --tries)
+            pause_for_predecessor();
+        if (!rc) {
+            b->adopted = true;
+            log_info("IOREQ server %d adopted", config.adopt_id);
+            return 0;
+        }
+        log_warn("IOREQ server %d of a dead process cannot be adopted (%s): a new one is made",
+                 config.adopt_id, strerror(-rc));
+        config.adopt_id = IOREQ_ADOPT_NONE;
+    }
+    rc = ioreq_server_create(&config, &b->server);
+    if (rc)
+        log_error("--domid %u: no IOREQ server: %s%s", b->o->domid, strerror(-rc),
+                  rc == -ENOSPC ? " (the domain has all 8 that it can have)" : "");
+    return rc;
+}
+
+static int go_live(struct backend *b, unsigned vcpus)
+{
+    char error[CLAIM_ERROR_BYTES];
+    int rc = make_server(b, vcpus);
+
+    if (rc)
+        return rc;
+    rc = claim_set_server(b->claim, ioreq_server_id(b->server), error);
+    if (rc) {
+        log_error("--domid %u: %s", b->o->domid, error);
+        return rc;
+    }
+    rc = bridges_connect(b->bridges, b->server);
+    if (rc) {
+        log_error("--host-bridge: its ranges cannot be claimed: %s", strerror(-rc));
+        return rc;
+    }
+    rc = ioreq_server_enable(b->server);
+    if (rc)
+        log_error("--domid %u: the IOREQ server cannot be enabled: %s", b->o->domid, strerror(-rc));
+    return rc;
+}
+
+static void say_ready(const struct backend *b)
+{
+    static const char text[] = "ready\n";
+
+    log_info("serving domain %u", b->o->domid);
+    if (b->o->ready_fd < 0)
+        return;
+    if (write(b->o->ready_fd, text, sizeof(text) - 1) != sizeof(text) - 1)
+        log_warn("--ready-fd %d: %s", b->o->ready_fd, strerror(errno));
+    if (b->o->ready_fd > STDERR_FILENO)
+        close(b->o->ready_fd);
+}
+
+/* 0 when it may serve, 1 when a signal ended it before, or -errno, explained. */
+static int start(struct backend *b)
+{
+    struct bridges_config bridges = {
+        .domid = b->o->domid,
+        .claim = b->o->claim,
+        .intx_line = b->o->intx_line,
+        .list = b->o->bridges,
+        .count = b->o->bridge_count,
+    };
+    char error[STORE_DEVICES_ERROR_BYTES];
+    const char *what;
+    unsigned vcpus;
+    int rc;
+
+    rc = evloop_create(&b->loop);
+    if (!rc)
+        rc = watch_signals(b);
+    if (rc) {
+        log_error("event loop: %s", strerror(-rc));
+        return rc;
+    }
+    rc = store_open(b->loop, &b->store);
+    if (rc) {
+        log_error("Xenstore: cannot connect: %s", strerror(-rc));
+        return rc;
+    }
+    rc = store_own_domid(b->store, &b->own_domid);
+    if (rc) {
+        log_error("Xenstore: %s", store_error(b->store));
+        return rc;
+    }
+    rc = xen_handles_open(&b->xen, &what);
+    if (rc) {
+        log_error("%s: %s", what, strerror(-rc));
+        return rc;
+    }
+    if (MUTANT(backend_ready_too_early))
+        say_ready(b);
+    rc = wait_for_domain(b);
+    if (!rc)
+        rc = count_vcpus(b, &vcpus);
+    if (!rc)
+        rc = take_claim(b);
+    if (rc)
+        return rc;
+
+    bridges.xen = b->xen;
+    rc = bridges_create(&bridges, &b->bridges);
+    if (rc) {
+        log_error("--host-bridge: %s", strerror(-rc));
+        return rc;
+    }
+    /* The devices come first: an adopted server's waiting requests are for them. */
+    rc = make_devices(b);
+    if (!rc)
+        rc = go_live(b, vcpus);
+    if (rc)
+        return rc;
+
+    b->released =
+        (struct store_watch){.path = "@releaseDomain", .fired = domain_may_have_gone, .user = b};
+    rc = store_watch(b->store, &b->released);
+    if (rc) {
+        log_error("Xenstore: %s", store_error(b->store));
+        return rc;
+    }
+    if (b->store_devices) {
+        rc = store_devices_watch(b->store_devices, error);
+        if (rc)
+            log_error("%s", error);
+    }
+    return rc;
+}
+
+static void stop(struct backend *b)
+{
+    /* An adopted object that was never taken over stays for the next process. */
+    bool inherited = b->adopt_id != IOREQ_ADOPT_NONE && !b->server;
+
+    if (b->stats)
+        write_stats(b, b->stats);
+    store_devices_destroy(b->store_devices);
+    if (b->bridges)
+        bridges_disconnect(b->bridges);
+    /* While the devices are still there: what vCPUs wait for is answered by them. */
+    ioreq_server_destroy(b->server);
+    while (b->device_count)
+        device_destroy(b->devices[--b->device_count]);
+    free(b->devices);
+    bridges_destroy(b->bridges);
+    claim_release(b->claim, inherited);
+    xen_handles_close(b->xen);
+    store_close(b->store);
+    if (b->signal_fd >= 0) {
+        evloop_del(b->loop, &b->signal_watch);
+        close(b->signal_fd);
+    }
+    evloop_destroy(b->loop);
+}
+
+static FILE *open_stats(const char *name)
+{
+    FILE *f;
+
+    if (!strcmp(name, "-"))
+        return stdout;
+    f = fopen(name, "ae");
+    if (!f)
+        log_error("--stats %s: %s", name, strerror(errno));
+    return f;
+}
+
+int backend_run(const struct backend_options *o)
+{
+    struct backend b = {.o = o, .adopt_id = IOREQ_ADOPT_NONE, .signal_fd = -1};
+    int rc;
+
+    if (o->stats) {
+        b.stats = open_stats(o->stats);
+        if (!b.stats)
+            return 1;
+    }
+    rc = start(&b);
+    if (!rc) {
+        if (!MUTANT(backend_ready_too_early))
+            say_ready(&b);
+        rc = evloop_run(b.loop);
+        if (rc < 0)
+            log_error("event loop: %s", strerror(-rc));
+    }
+    stop(&b);
+    if (b.stats && b.stats != stdout)
+        fclose(b.stats);
+    return rc < 0 ? 1 : 0;
+}
