@@ -55,10 +55,13 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
  * `null_bytes` is for the null store. 0 or -errno. */
 int blk_resize(struct vdev *d, uint64_t null_bytes);
 
-/* Feature bit of a name in lower case ("flush", "discard", "write-zeroes", "mq", "ro", "seg-max",
- * "size-max", "blk-size", "topology", "config-wce", "indirect", "event-idx", "ring-reset"),
- * UINT64_MAX when unknown: for "features=-discard" on a command line. Transport-independent ones
- * belong into vdev_config.features, the others into blk_options.features_off. */
+/*
+ * The mask (1 << bit) of a feature's name in lower case, for "features=-discard" on a command
+ * line: "size-max", "seg-max", "ro", "blk-size", "flush", "topology", "config-wce", "mq",
+ * "discard", "write-zeroes", which belong into blk_options.features_off, and "indirect",
+ * "event-idx", "access-platform", "ring-reset", which belong to vdev_config.features.
+ * UINT64_MAX when unknown.
+ */
 uint64_t blk_feature_by_name(const char *name);
 
 /* What the device did, for a test or a report. */

@@ -22,7 +22,7 @@
 #include "util/types.h"
 
 #define VDEV_QUEUES_MAX 64
-#define VDEV_CHAIN_MAX 1024 /* descriptors of one request, indirect ones included */
+#define VDEV_CHAIN_MAX  1024 /* descriptors of one request, indirect ones included */
 
 struct vdev;
 struct vdev_queue;
