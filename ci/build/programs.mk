@@ -73,7 +73,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 # Linked from an archive, so that a program takes the objects it uses and no others.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem pci device transport frontend check scenario report catalog
+UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check scenario report catalog
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
 $(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES))
@@ -84,7 +84,7 @@ $(UNIT_PROGRAMS): $(OUT)/unit/%: $(OBJ)/harness/unit/%.o $(UNIT_ARCHIVE)
 	@mkdir -p $(@D)
 	@echo "  LD   $(VARIANT) $@"
 	@$(CC) $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -o $@ $^ \
-	    $$(pkg-config --libs check) -luring -lyaml -ljansson -ldl
+	    $$(pkg-config --libs check) $(XEN_LIBS) -luring -lyaml -ljansson -ldl
 
 .PHONY: unit-build unit-run
 unit-build: $(UNIT_PROGRAMS)

@@ -66,9 +66,7 @@ static int frame_map(const struct gmem_strategy_args *args, struct permap_pages 
     }
     if (MUTANT(foreign_page_errors_ignored))
         rc = 0;
-    if (rc && !MUTANT(foreign_leak_on_error))
-        (void)xenforeignmemory_unmap(args->xen->foreign, p, pages->count);
-    if (!rc)
+    if (!(rc && MUTANT(foreign_leak_on_error)))
         *base = p;
 out:
     if (errors != stack)

@@ -110,10 +110,12 @@ static int map_groups(struct permap *m, struct permap_held *h)
                 continue;
             m->base.stats.map_calls++;
             rc = kind_ops[k]->map(&m->args, pages, w != 0, &part->base);
+            if (part->base) {
+                part->pages = pages->count;
+                m->base.stats.pages_mapped += pages->count;
+            }
             if (rc)
                 return rc;
-            part->pages = pages->count;
-            m->base.stats.pages_mapped += pages->count;
         }
     }
     return 0;

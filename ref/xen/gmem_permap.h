@@ -26,7 +26,8 @@ struct permap_ops {
     /* Number of pages and the offset into the first; appends them. 0 or -EINVAL, -ENOMEM. */
     int (*gather)(struct permap_pages *pages, const struct gmem_range *range,
                   uint32_t *offset_bytes);
-    /* 0 or -EFAULT, -ENOMEM. All or nothing. */
+    /* 0 or -EFAULT, -ENOMEM. An error that leaves *base set has made a mapping with holes, which
+     * the caller unmaps. */
     int (*map)(const struct gmem_strategy_args *args, struct permap_pages *pages, bool writable,
                void **base);
     void (*unmap)(const struct gmem_strategy_args *args, void *base, uint32_t pages);
