@@ -14,6 +14,11 @@
 #ifndef RP_ABI_ABI_H
 #define RP_ABI_ABI_H
 
+/* The parts of Xen's public headers that device models need are for "tools" only. */
+#ifndef __XEN_TOOLS__
+#define __XEN_TOOLS__ 1
+#endif
+
 #include <stdbool.h>
 #include <stdint.h>
 
