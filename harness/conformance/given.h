@@ -71,8 +71,9 @@ struct subject {
 #define NEED_RING_RESET   (1ull << 18)
 #define NEED_TESTBED      (1ull << 19) /* asks are answered: backend.kill, backend.start */
 #define NEED_PCI_CFG      (1ull << 20) /* the configuration access capability */
-#define NEED_MIXED        (1ull << 21) /* one backend takes grants and frames (parameter "mixed": true) \
-                                        */
+#define NEED_MIXED                                                                                 \
+    (1ull << 21) /* one backend takes grants and frames (parameter "mixed": true)                  \
+                  */
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does
  * not answer meets every need about it: the check is to run and to say that it is missing.

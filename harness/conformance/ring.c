@@ -69,6 +69,17 @@ struct ring *given_queue(struct device *d, unsigned index, unsigned size)
     return r;
 }
 
+struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size)
+{
+    struct ring *r = given_queue_memory(d, index, size);
+    struct fe_platform *p = d->subject->platform;
+    const struct fe_pci_func *f = &d->pci->func;
+
+    must(d->t, p->ops->irq_intx(p, f->sbdf, f->irq_pin, &r->irq), "getting the interrupt line");
+    ring_program(r);
+    return r;
+}
+
 void ring_release(struct ring *r)
 {
     if (r->irq)

@@ -26,6 +26,9 @@ struct ring {
  * negotiation and DRIVER_OK. */
 struct ring *given_queue(struct device *d, unsigned index, unsigned size);
 
+/* The same with the interrupt on the shared line, MSI-X left disabled. */
+struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size);
+
 /* Memory for a queue without telling the device. */
 struct ring *given_queue_memory(struct device *d, unsigned index, unsigned size);
 void ring_program(struct ring *r);

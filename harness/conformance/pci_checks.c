@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: MIT */
+/* VIRTIO 4.1: the structures and registers of virtio-pci. */
+#define CHECK_FAMILY "pci"
+
+#include <errno.h>
+#include <string.h>
+
+#include "conformance/blkdev.h"
+#include "conformance/ring.h"
+#include "spec/pci.h"
+#include "spec/virtio.h"
+#include "spec/virtio_pci.h"
+#include "util/bits.h"
+
+#define CAPS_MAX 32
+
+#define COMMON_DISCOVERY "pci.common-configuration-structure-layout.device."
+
+static unsigned virtio_caps(struct device *d, struct fe_vpci_cap caps[CAPS_MAX])
+{
+    unsigned n = 0;
+
+    must(d->t, fe_virtio_pci_caps(&d->pci->func, caps, CAPS_MAX, &n),
+         "reading the virtio capabilities");
+    return n;
+}
+
+static unsigned caps_count(const struct fe_vpci_cap *caps, unsigned n, unsigned type)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        count += caps[i].type == type;
+    return count;
+}
+
+/* ---- discovery ---- */
+
+CHECK(vendor_and_device_id, .judges = DEVICE,
+      .proves = "pci.pci-device-discovery.device.1 pci.pci-device-discovery.device.2",
+      .needs = NEED_DEVICE)
+{
+    struct device *d = given_device(t);
+    uint64_t device = config_get(d, PCI_REG_DEVICE_ID, 2);
+
+    expect_eq(t, MUST, config_get(d, PCI_REG_VENDOR_ID, 2), VIRTIO_PCI_VENDOR_ID, "the vendor ID");
+    expect(t, MUST, device > VIRTIO_PCI_DEVICE_ID_BASE && device <= VIRTIO_PCI_DEVICE_ID_LAST,
+           "the device ID is 0x%llx", (unsigned long long)device);
+}
+
+CHECK(identifies_as_modern, .judges = DEVICE,
+      .proves = "pci.pci-device-discovery.device.4 pci.pci-device-discovery.device.5 "
+                "pci.pci-device-discovery.device.6",
+      .needs = NEED_DEVICE, .title = "Revision 1 and subsystem 0x40 or higher")
+{
+    struct device *d = given_device(t);
+    uint64_t device = config_get(d, PCI_REG_DEVICE_ID, 2);
+    uint64_t revision = config_get(d, PCI_REG_REVISION, 1);
+    uint64_t subsystem = config_get(d, PCI_REG_SUBSYSTEM_ID, 2);
+
+    expect(t, SHOULD, device >= VIRTIO_PCI_DEVICE_ID_BASE && device <= VIRTIO_PCI_DEVICE_ID_LAST,
+           "the device ID is 0x%llx", (unsigned long long)device);
+    expect(t, SHOULD, revision >= VIRTIO_PCI_REVISION_MIN, "the revision is %llu",
+           (unsigned long long)revision);
+    expect(t, SHOULD, subsystem >= VIRTIO_PCI_SUBSYSTEM_ID_MIN, "the subsystem ID is 0x%llx",
+           (unsigned long long)subsystem);
+}
+
+CHECK(required_structures_are_there, .judges = DEVICE,
+      .proves = COMMON_DISCOVERY "2 pci.notification-capability.device.1 "
+                                 "pci.isr-status-capability.device.1",
+      .needs = NEED_DEVICE, .title = "Common, notification and ISR structures exist")
+{
+    struct device *d = given_device(t);
+    struct fe_vpci_cap caps[CAPS_MAX];
+    unsigned n = virtio_caps(d, caps);
+
+    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_COMMON_CFG) > 0, "no common configuration");
+    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_NOTIFY_CFG) > 0, "no notification area");
+    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_ISR_CFG) > 0, "no ISR status");
+    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_DEVICE_CFG) > 0 || d->v->device_id == 4,
+           "no device configuration");
+}
+
+CHECK(cfg_access_capability_is_there, .judges = DEVICE,
+      .proves = "pci.pci-configuration-access-capability.device.1", .needs = NEED_DEVICE)
+{
+    struct device *d = given_device(t);
+    struct fe_vpci_cap caps[CAPS_MAX];
+    unsigned n = virtio_caps(d, caps);
+
+    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_PCI_CFG) > 0,
+           "no PCI configuration access capability");
+}
+
+CHECK(structures_lie_in_their_bars, .judges = DEVICE,
+      .proves = COMMON_DISCOVERY "1 pci.device-specific-configuration.device.1 "
+                                 "pci.virtio-structure-pci-capabilities.device.1",
+      .needs = NEED_DEVICE, .title = "Each structure is aligned, inside its BAR and apart")
+{
+    struct device *d = given_device(t);
+    struct fe_vpci_cap caps[CAPS_MAX];
+    unsigned n = virtio_caps(d, caps);
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct fe_vpci_cap *c = &caps[i];
+
+        expect(t, MUST,
+               c->cap_len >= sizeof(struct virtio_pci_cap) || c->type == VIRTIO_PCI_CAP_VENDOR_CFG,
+               "the capability at 0x%x has length %u", c->cap_offset, c->cap_len);
+        if (c->type < VIRTIO_PCI_CAP_COMMON_CFG || c->type > VIRTIO_PCI_CAP_DEVICE_CFG)
+            continue;
+        expect(t, MUST, c->bar < PCI_BAR_COUNT, "structure %u lies in BAR %u", c->type, c->bar);
+        if (c->bar >= PCI_BAR_COUNT)
+            continue;
+        expect(t, MUST, range_within(c->offset, c->bytes, d->pci->func.bars[c->bar].bytes),
+               "structure %u, 0x%x bytes at 0x%x, leaves BAR %u", c->type, c->bytes, c->offset,
+               c->bar);
+        if (c->type == VIRTIO_PCI_CAP_COMMON_CFG || c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
+            expect(t, MUST, is_aligned(c->offset, 4), "structure %u begins at 0x%x", c->type,
+                   c->offset);
+        if (c->type == VIRTIO_PCI_CAP_COMMON_CFG)
+            expect(t, MUST,
+                   c->bytes >= offsetof(struct virtio_pci_common_cfg, queue_notif_config_data),
+                   "the common configuration is %u bytes long", c->bytes);
+        for (unsigned j = 0; j < i; j++) {
+            if (caps[j].bar != c->bar || caps[j].type > VIRTIO_PCI_CAP_DEVICE_CFG ||
+                !caps[j].bytes || !c->bytes)
+                continue;
+            expect(t, MUST, !ranges_overlap(c->offset, c->bytes, caps[j].offset, caps[j].bytes),
+                   "structures %u and %u overlap", c->type, caps[j].type);
+        }
+    }
+}
+
+/* ---- notification ---- */
+
+CHECK(notification_area_holds_all_queues, .judges = DEVICE,
+      .proves = "pci.notification-capability.device.2 pci.notification-capability.device.3 "
+                "pci.notification-capability.device.4 pci.notification-capability.device.5 "
+                "pci.notification-capability.device.6",
+      .needs = NEED_DEVICE, .title = "cap.length >= queue_notify_off * multiplier + 2")
+{
+    struct device *d = given_device(t);
+    const struct fe_vpci_region *r = &d->pci->notify;
+    uint32_t multiplier = d->pci->notify_multiplier;
+    unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
+
+    expect(t, MUST, is_aligned(r->offset, 2), "the notification area begins at 0x%x", r->offset);
+    expect(t, MUST, multiplier == 0 || (is_pow2(multiplier) && multiplier >= 2),
+           "notify_off_multiplier is %u", multiplier);
+    expect(t, MUST, r->bytes >= 2, "the notification area is %u bytes long", r->bytes);
+    expect(t, MUST, queues > 0, "there are no queues");
+    for (unsigned q = 0; q < queues; q++) {
+        uint64_t off;
+
+        common_set(d, FE_VPCI_FIELD(queue_select), q);
+        off = common_get(d, FE_VPCI_FIELD(queue_notify_off));
+        expect(t, MUST, r->bytes >= off * multiplier + 2,
+               "queue %u is notified at %llu * %u, the area is %u bytes long", q,
+               (unsigned long long)off, multiplier, r->bytes);
+    }
+}
+
+CHECK(doorbell_at_notify_offset_works, .judges = DEVICE,
+      .proves = "pci.notification-capability.device.5", .needs = NEED_DEVICE | NEED_BLK,
+      .title = "A write of the queue's number at its place starts the queue")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct piece p[3];
+    uint16_t head;
+
+    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
+    p[0] = piece_of(k->header, false);
+    p[1] = piece_of(b, true);
+    p[2] = piece_of(k->status, true);
+    head = ring_chain(k->q, 0, p, 3);
+    ring_offer(k->q, head);
+    ring_kick(k->q);
+    expect_used(k->q, head);
+    expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+}
+
+/* ---- common configuration ---- */
+
+CHECK(feature_words_beyond_offered_are_zero, .judges = DEVICE, .proves = COMMON_DISCOVERY "3",
+      .needs = NEED_DEVICE, .title = "device_feature follows device_feature_select")
+{
+    static const uint32_t beyond[] = {4, 5, 31, 0x10000, 0xffffffff};
+    struct device *d = given_device(t);
+    uint64_t low, high;
+
+    for (unsigned round = 0; round < 2; round++) {
+        common_set(d, FE_VPCI_FIELD(device_feature_select), 1);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(device_feature_select)), 1,
+                  "device_feature_select");
+        high = common_get(d, FE_VPCI_FIELD(device_feature));
+        common_set(d, FE_VPCI_FIELD(device_feature_select), 0);
+        low = common_get(d, FE_VPCI_FIELD(device_feature));
+        expect_eq(t, MUST, high << 32 | low, d->offered, "the offered features, read again");
+    }
+    for (unsigned i = 0; i < ARRAY_LENGTH(beyond); i++) {
+        common_set(d, FE_VPCI_FIELD(device_feature_select), beyond[i]);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(device_feature)), 0,
+                  "features in a word that no feature is in");
+    }
+}
+
+CHECK(driver_features_read_back, .judges = DEVICE, .proves = COMMON_DISCOVERY "4",
+      .needs = NEED_DEVICE, .title = "Valid bits written to driver_feature are presented")
+{
+    struct device *d = given_device(t);
+    uint64_t want[2] = {d->offered & 0xffffffff, d->offered >> 32};
+
+    must(t, d->v->ops->status_write(d->v, VIRTIO_STATUS_ACKNOWLEDGE), "ACKNOWLEDGE");
+    must(t, d->v->ops->status_write(d->v, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER),
+         "DRIVER");
+    for (unsigned w = 0; w < 2; w++) {
+        common_set(d, FE_VPCI_FIELD(driver_feature_select), w);
+        common_set(d, FE_VPCI_FIELD(driver_feature), want[w]);
+    }
+    for (unsigned w = 0; w < 2; w++) {
+        common_set(d, FE_VPCI_FIELD(driver_feature_select), w);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(driver_feature)) & want[w], want[w],
+                  "driver_feature");
+    }
+}
+
+CHECK(queue_out_of_range_is_unavailable, .judges = DEVICE, .proves = COMMON_DISCOVERY "14",
+      .needs = NEED_DEVICE, .title = "queue_size is 0 for a queue that does not exist")
+{
+    struct device *d = given_device(t);
+    unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
+    const unsigned absent[] = {queues, queues + 1, 0x7fff, 0xffff};
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(absent); i++) {
+        if (absent[i] < queues)
+            continue;
+        common_set(d, FE_VPCI_FIELD(queue_select), absent[i]);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_select)), absent[i], "queue_select");
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), 0,
+                  "queue_size of a queue that does not exist");
+        /* Whatever else is written there has to be harmless. */
+        common_set(d, FE_VPCI_FIELD(queue_size), 8);
+        common_set(d, FE_VPCI_FIELD(queue_enable), 1);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), 0,
+                  "queue_size after it was written");
+    }
+    for (unsigned q = 0; q < queues; q++)
+        expect(t, MUST, queue_max(d, q) != 0 || q > 0, "queue 0 is not available");
+}
+
+CHECK(queue_size_is_a_power_of_two, .judges = DEVICE, .proves = COMMON_DISCOVERY "15",
+      .needs = NEED_DEVICE)
+{
+    struct device *d = given_device(t);
+    unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
+
+    for (unsigned q = 0; q < queues; q++) {
+        unsigned size = queue_max(d, q);
+
+        expect(t, MUST, size == 0 || (is_pow2(size) && size <= VIRTQ_SPLIT_SIZE_MAX),
+               "queue_size of queue %u is %u", q, size);
+    }
+}
+
+CHECK(queue_registers_are_per_queue, .judges = DEVICE, .proves = "xen.pci.queue-select.1",
+      .needs = NEED_DEVICE | NEED_MQ, .title = "queue_select switches all queue registers")
+{
+    struct device *d = given_negotiated(t, VIRTIO_F(VIRTIO_BLK_F_MQ));
+
+    for (unsigned q = 0; q < 2; q++) {
+        common_set(d, FE_VPCI_FIELD(queue_select), q);
+        common_set(d, FE_VPCI_FIELD(queue_size), q ? 8 : 16);
+        common_set(d, offsetof(struct virtio_pci_common_cfg, queue_desc), 4, 0x1000 + 0x1000 * q);
+        common_set(d, offsetof(struct virtio_pci_common_cfg, queue_device), 4, 0x9000 + 0x1000 * q);
+    }
+    for (unsigned q = 0; q < 2; q++) {
+        common_set(d, FE_VPCI_FIELD(queue_select), q);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), q ? 8 : 16, "queue_size");
+        expect_eq(t, MUST, common_get(d, offsetof(struct virtio_pci_common_cfg, queue_desc), 4),
+                  0x1000 + 0x1000 * q, "queue_desc");
+        expect_eq(t, MUST, common_get(d, offsetof(struct virtio_pci_common_cfg, queue_device), 4),
+                  0x9000 + 0x1000 * q, "queue_device");
+    }
+}
+
+CHECK(halves_of_64_bit_fields_are_independent, .judges = DEVICE,
+      .proves = "pci.pci-device-layout.device.1", .needs = NEED_DEVICE,
+      .title = "Low and high half are written and read each by itself")
+{
+    static const unsigned fields[] = {
+        offsetof(struct virtio_pci_common_cfg, queue_desc),
+        offsetof(struct virtio_pci_common_cfg, queue_driver),
+        offsetof(struct virtio_pci_common_cfg, queue_device),
+    };
+    struct device *d = given_negotiated(t, 0);
+
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(fields); i++) {
+        common_set(d, fields[i], 4, 0x12345000);
+        common_set(d, fields[i] + 4, 4, 0x80000001);
+        expect_eq(t, MUST, common_get(d, fields[i], 4), 0x12345000, "the low half");
+        expect_eq(t, MUST, common_get(d, fields[i] + 4, 4), 0x80000001, "the high half");
+        common_set(d, fields[i] + 4, 4, 0x00000002);
+        expect_eq(t, MUST, common_get(d, fields[i], 4), 0x12345000,
+                  "the low half after the high half was written");
+        common_set(d, fields[i], 4, 0x00001000);
+        expect_eq(t, MUST, common_get(d, fields[i] + 4, 4), 0x00000002,
+                  "the high half after the low half was written");
+    }
+}
+
+CHECK(reset_clears_queue_registers, .judges = DEVICE,
+      .proves = COMMON_DISCOVERY "7 " COMMON_DISCOVERY "8", .needs = NEED_DEVICE,
+      .title = "After a reset no queue is enabled and sizes are the maximum again")
+{
+    struct device *d = given_negotiated(t, 0);
+    unsigned max = queue_max(d, 0);
+    struct ring *r = given_queue(d, 0, max > 2 ? max / 2 : max);
+
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_enable)), 1, "queue_enable when enabled");
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), r->size, "queue_size as written");
+    device_driver_ok(d);
+    device_reset(d);
+    expect_eq(t, MUST, device_status(d), 0, "the device status after a reset");
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_enable)), 0, "queue_enable after a reset");
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), max, "queue_size after a reset");
+}
+
+CHECK(config_generation_is_stable, .judges = DEVICE, .proves = "xen.pci.generation.1",
+      .needs = NEED_DEVICE, .title = "Without a change of configuration the generation stays")
+{
+    struct device *d = given_negotiated(t, 0);
+    uint64_t before = common_get(d, FE_VPCI_FIELD(config_generation));
+
+    for (unsigned i = 0; i < 16 && d->v->config_bytes >= 4; i++)
+        (void)device_get(d, 0, 4);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(config_generation)), before,
+              "config_generation after 16 reads");
+}
+
+/* ---- PCI configuration access capability ---- */
+
+static void window_point(struct device *d, unsigned bar, uint32_t offset, uint32_t bytes)
+{
+    unsigned at = d->pci->pci_cfg.cap_offset;
+
+    config_set(d, at + (unsigned)offsetof(struct virtio_pci_cap, bar), 1, bar);
+    config_set(d, at + (unsigned)offsetof(struct virtio_pci_cap, offset), 4, offset);
+    config_set(d, at + (unsigned)offsetof(struct virtio_pci_cap, length), 4, bytes);
+}
+
+CHECK(cfg_window_reads, .judges = DEVICE,
+      .proves = "pci.pci-configuration-access-capability.device.3",
+      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "The window reads what the BAR reads")
+{
+    static const struct {
+        unsigned offset, bytes;
+    } fields[] = {{FE_VPCI_FIELD(num_queues)},
+                  {FE_VPCI_FIELD(device_status)},
+                  {FE_VPCI_FIELD(device_feature)}};
+    struct device *d = given_negotiated(t, 0);
+    unsigned data = d->pci->pci_cfg.cap_offset + (unsigned)sizeof(struct virtio_pci_cap);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(fields); i++) {
+        window_point(d, d->pci->common.bar, d->pci->common.offset + fields[i].offset,
+                     fields[i].bytes);
+        expect_eq(t, MUST, config_get(d, data, fields[i].bytes),
+                  common_get(d, fields[i].offset, fields[i].bytes), "a field through the window");
+    }
+}
+
+CHECK(cfg_window_writes, .judges = DEVICE,
+      .proves = "pci.pci-configuration-access-capability.device.2",
+      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "A write to the window is a write to the BAR")
+{
+    struct device *d = given_negotiated(t, 0);
+    unsigned data = d->pci->pci_cfg.cap_offset + (unsigned)sizeof(struct virtio_pci_cap);
+
+    common_set(d, FE_VPCI_FIELD(device_feature_select), 0);
+    window_point(d, d->pci->common.bar, d->pci->common.offset, 4);
+    config_set(d, data, 4, 1);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(device_feature_select)), 1,
+              "device_feature_select written through the window");
+    config_set(d, data, 4, 0);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(device_feature_select)), 0,
+              "device_feature_select written through the window again");
+}
+
+CHECK(cfg_window_is_bounded, .judges = DEVICE, .proves = "xen.pci.cfg-window.1",
+      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "A window outside every BAR does no harm")
+{
+    static const struct {
+        unsigned bar;
+        uint32_t offset, bytes;
+    } bad[] = {{7, 0, 4}, {255, 0, 4},        {0, 0xfffffffc, 4},
+               {0, 0, 3}, {0, 0, 0xffffffff}, {5, 0, 4}};
+    struct device *d = given_negotiated(t, 0);
+    unsigned data = d->pci->pci_cfg.cap_offset + (unsigned)sizeof(struct virtio_pci_cap);
+    uint8_t status = device_status(d);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        window_point(d, bad[i].bar, bad[i].offset, bad[i].bytes);
+        (void)config_get(d, data, 4);
+        config_set(d, data, 4, 0);
+        expect_eq(t, MUST, device_status(d), status, "the device status after a bad window");
+    }
+}
+
+/* ---- vectors ---- */
+
+CHECK(vectors_read_back, .judges = DEVICE,
+      .proves = "pci.msi-x-vector-configuration.device.4 pci.msi-x-vector-configuration.device.5 "
+                "pci.msi-x-vector-configuration.device.6 pci.msi-x-vector-configuration.device.8",
+      .needs = NEED_DEVICE | NEED_MSIX, .title = "Every event takes every vector, and none")
+{
+    struct device *d = given_negotiated(t, 0);
+    unsigned vectors = d->pci->func.msix.vectors;
+
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    for (unsigned i = 0; i < vectors && i < 64; i++) {
+        common_set(d, FE_VPCI_FIELD(config_msix_vector), i);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(config_msix_vector)), i,
+                  "config_msix_vector");
+        common_set(d, FE_VPCI_FIELD(queue_msix_vector), i);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_msix_vector)), i, "queue_msix_vector");
+    }
+    common_set(d, FE_VPCI_FIELD(config_msix_vector), VIRTIO_MSI_NO_VECTOR);
+    common_set(d, FE_VPCI_FIELD(queue_msix_vector), VIRTIO_MSI_NO_VECTOR);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(config_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+              "config_msix_vector after unmapping");
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+              "queue_msix_vector after unmapping");
+}
+
+CHECK(vector_count_is_sensible, .judges = DEVICE,
+      .proves = "pci.msi-x-vector-configuration.device.1", .needs = NEED_DEVICE | NEED_MSIX,
+      .title = "At least 2 and at most 0x800 vectors")
+{
+    struct device *d = given_device(t);
+    unsigned vectors = d->pci->func.msix.vectors;
+
+    expect(t, SHOULD, vectors >= 2 && vectors <= 0x800, "there are %u vectors", vectors);
+}
+
+CHECK(vector_out_of_range_is_refused, .judges = DEVICE,
+      .proves = "pci.msi-x-vector-configuration.device.9", .needs = NEED_DEVICE | NEED_MSIX,
+      .title = "A vector past the table reads back as NO_VECTOR")
+{
+    struct device *d = given_negotiated(t, 0);
+    unsigned vectors = d->pci->func.msix.vectors;
+    const unsigned bad[] = {vectors, 0x7ff, 0x8000, 0xfffe};
+
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        if (bad[i] < vectors)
+            continue;
+        common_set(d, FE_VPCI_FIELD(config_msix_vector), bad[i]);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(config_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+                  "config_msix_vector after a vector that does not exist");
+        common_set(d, FE_VPCI_FIELD(queue_msix_vector), bad[i]);
+        expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+                  "queue_msix_vector after a vector that does not exist");
+    }
+}
+
+CHECK(vectors_are_unmapped_by_reset, .judges = DEVICE,
+      .proves = "pci.msi-x-vector-configuration.device.7", .needs = NEED_DEVICE | NEED_MSIX)
+{
+    struct device *d = given_negotiated(t, 0);
+
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    common_set(d, FE_VPCI_FIELD(config_msix_vector), 0);
+    common_set(d, FE_VPCI_FIELD(queue_msix_vector), 0);
+    device_reset(d);
+    common_set(d, FE_VPCI_FIELD(queue_select), 0);
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(config_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+              "config_msix_vector after a reset");
+    expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_msix_vector)), VIRTIO_MSI_NO_VECTOR,
+              "queue_msix_vector after a reset");
+}
+
+/* One read, so that a queue has something to say. */
+static void one_read(struct blk *k)
+{
+    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct piece p = piece_of(b, true);
+
+    expect_eq(k->d->t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+              "the status of a read");
+    buffer_release(b);
+}
+
+CHECK(queue_vector_is_delivered, .judges = DEVICE,
+      .proves = "pci.msi-x-vector-configuration.device.4",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .title = "A used buffer sends the queue's vector")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    one_read(k);
+    expect_notified(k->q, MUST, "a read was used");
+}
+
+CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .title = "A masked vector stays pending and is sent when it is unmasked")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    if (k->q->vector == FE_NO_VECTOR)
+        error_out(t, "the queue has no vector");
+    must(t, fe_pci_msix_mask(&k->d->pci->func, k->q->vector, true), "masking a vector");
+    one_read(k);
+    expect_quiet(k->q, MUST, "its vector is masked");
+    must(t, fe_pci_msix_mask(&k->d->pci->func, k->q->vector, false), "unmasking a vector");
+    expect_notified(k->q, MUST, "the pending vector was unmasked");
+}
+
+CHECK(queue_without_vector_is_silent, .judges = DEVICE,
+      .proves = "pci.used-buffer-notifications.device.1",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX, .title = "NO_VECTOR: no interrupt for the queue")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
+    common_set(k->d, FE_VPCI_FIELD(queue_msix_vector), VIRTIO_MSI_NO_VECTOR);
+    one_read(k);
+    expect_quiet(k->q, MUST, "the queue has NO_VECTOR");
+}
+
+/* ---- ISR and the interrupt line ---- */
+
+/* A block device on the shared line, MSI-X off. */
+static struct blk *given_blk_intx(struct check_ctx *t)
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    device_negotiate(k->d, 0);
+    if (k->d->pci->func.msix.cap_offset)
+        must(t, fe_pci_msix_enable(&k->d->pci->func, false), "disabling MSI-X");
+    k->q = given_queue_intx(k->d, 0, 0);
+    device_driver_ok(k->d);
+    return k;
+}
+
+static uint8_t isr_get(struct device *d)
+{
+    uint8_t isr = 0;
+
+    must(d->t, d->v->ops->isr_read(d->v, &isr), "reading the ISR status");
+    return isr;
+}
+
+CHECK(isr_reads_and_clears, .judges = DEVICE,
+      .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.5",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .title = "The queue bit is set with a used buffer and cleared by reading")
+{
+    struct blk *k = given_blk_intx(t);
+    uint64_t deadline;
+    uint8_t isr = 0;
+
+    (void)isr_get(k->d);
+    one_read(k);
+    deadline = given_now_ns() + LIMIT_REPLY_NS;
+    while (!isr && given_now_ns() < deadline) {
+        isr = isr_get(k->d);
+        if (!isr)
+            given_pause();
+    }
+    expect_eq(t, MUST, isr & VIRTIO_PCI_ISR_QUEUE, VIRTIO_PCI_ISR_QUEUE,
+              "the queue interrupt bit after a read");
+    expect_eq(t, MUST, isr_get(k->d), 0, "the ISR status read again");
+}
+
+CHECK(line_is_asserted_until_acknowledged, .judges = DEVICE,
+      .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.4",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .title = "INTx and the PCI status follow the ISR status")
+{
+    struct blk *k = given_blk_intx(t);
+    struct fe_platform *p = k->d->subject->platform;
+    int level;
+
+    (void)isr_get(k->d);
+    one_read(k);
+    level = p->ops->irq_wait(p, k->q->irq, LIMIT_REPLY_NS);
+    expect(t, MUST, level == 1, "the interrupt line is not asserted after a read");
+    expect_eq(t, MUST, config_get(k->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT,
+              PCI_STATUS_INTERRUPT, "the interrupt bit of the PCI status");
+    (void)isr_get(k->d);
+    expect_eq(t, MUST, config_get(k->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
+              "the interrupt bit of the PCI status after the ISR was read");
+    level = p->ops->irq_wait(p, k->q->irq, LIMIT_QUIET_NS);
+    expect(t, MUST, level == 0, "the line is still asserted after the ISR was read");
+}
+
+CHECK(intx_disable_is_obeyed, .judges = DEVICE, .proves = "xen.ecam.intx.1",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .title = "With the interrupt disable bit the line stays low")
+{
+    struct blk *k = given_blk_intx(t);
+    struct fe_platform *p = k->d->subject->platform;
+
+    (void)isr_get(k->d);
+    must(t, fe_pci_command(&k->d->pci->func, PCI_COMMAND_INTX_DISABLE, 0), "disabling INTx");
+    one_read(k);
+    expect(t, MUST, p->ops->irq_wait(p, k->q->irq, LIMIT_QUIET_NS) == 0,
+           "the line is asserted although INTx is disabled");
+    must(t, fe_pci_command(&k->d->pci->func, 0, PCI_COMMAND_INTX_DISABLE), "enabling INTx");
+    expect(t, MUST, p->ops->irq_wait(p, k->q->irq, LIMIT_REPLY_NS) == 1,
+           "the pending interrupt is not asserted after INTx was enabled");
+    (void)isr_get(k->d);
+}
