@@ -14,6 +14,7 @@
 #include "gmem/flat.h"
 #include "spec/virtio.h"
 #include "util/evloop.h"
+#include "util/log.h"
 #include "virtq/raw.h"
 
 #define RIG_BASE       0x40000000ull
@@ -209,6 +210,8 @@ static inline int rig_main(Suite *suite)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    /* What the tests provoke is not worth a line each. */
+    log_set_level(LOG_LEVEL_ERROR);
     srunner_set_fork_status(runner, CK_FORK);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -360,8 +360,11 @@ static int request_begin(struct vdev_slot *s, const struct gmem_range *ranges, u
 {
     struct vdev_queue *q = s->req.queue;
     struct vdev *d = q->dev;
-    int rc = gmem_get(d->gmem, ranges, count, &s->lease);
+    int rc = 0;
 
+    s->lease.iov_count = s->lease.iov_readable = 0;
+    if (count)
+        rc = gmem_get(d->gmem, ranges, count, &s->lease);
     if (rc == 0) {
         request_fill(s);
         d->type->request(d, &s->req);
@@ -380,6 +383,7 @@ static int queue_take(struct vdev_queue *q)
 {
     struct vdev *d = q->dev;
     struct virtq_chain chain = {.segs = d->segs};
+    unsigned ranges = 0;
     struct vdev_slot *s;
     int rc = virtq_dev_pop(&q->vq, &chain);
 
@@ -397,14 +401,18 @@ static int queue_take(struct vdev_queue *q)
     }
     s = slot_take(q);
     s->token = chain.token;
-    for (unsigned i = 0; i < chain.count; i++)
-        d->ranges[i] = (struct gmem_range){chain.segs[i].addr, chain.segs[i].len_bytes,
-                                           chain.segs[i].writable ? GMEM_WRITE : GMEM_READ};
-    rc = request_begin(s, d->ranges, chain.count);
+    for (unsigned i = 0; i < chain.count; i++) {
+        /* An empty buffer is odd but no fault; there is nothing to resolve. */
+        if (chain.segs[i].len_bytes == 0)
+            continue;
+        d->ranges[ranges++] = (struct gmem_range){chain.segs[i].addr, chain.segs[i].len_bytes,
+                                                  chain.segs[i].writable ? GMEM_WRITE : GMEM_READ};
+    }
+    rc = request_begin(s, d->ranges, ranges);
     if (is_host_shortage(rc)) {
-        memcpy(q->stalled_range, d->ranges, chain.count * sizeof(*d->ranges));
+        memcpy(q->stalled_range, d->ranges, ranges * sizeof(*d->ranges));
         q->stalled = s;
-        q->stalled_ranges = chain.count;
+        q->stalled_ranges = ranges;
         q->stalled_tries = 0;
         retry_later(d);
     }
