@@ -360,6 +360,7 @@ int domain_destroy(struct hv *hv, struct hv_dom *d)
     flags_set(d, (d->flags | SIM_DOM_DYING) & ~(uint32_t)SIM_DOM_PAUSED);
     ioserver_destroy_all(hv, d);
     evtchn_close_all(hv, d);
+    evtchn_wake_all(hv, d);
     if (write(d->death_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
         hv_log("domain %u: its kernel was not told of the end", d->domid);
     evtchn_global_virq(hv, VIRQ_DOM_EXC);
@@ -516,7 +517,8 @@ int domain_guest_attach(struct hv_dom *d, struct hv_proc *p)
         return -EPERM;
     if (d->flags & (SIM_DOM_DYING | SIM_DOM_SHUTDOWN))
         return -EINVAL;
-    if (d->guest)
+    /* Closed and opened again by the same process, it is a new kernel in the same machine. */
+    if (d->guest && d->guest != p)
         return -EBUSY;
     d->guest = p;
     return 0;
