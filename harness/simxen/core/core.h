@@ -33,6 +33,14 @@ int sim_session_fd(void);
  * becomes the number received. Returns msg->err or a transport error. */
 int sim_call(struct sim_msg *msg, int *fds, unsigned *nfds);
 
+/*
+ * A connection beside the session, for a toolstack that runs several simulations in one process:
+ * to the hypervisor in run folder `dir`, as domain `domid`. A descriptor (close it), or -errno as
+ * sim_session. It holds nothing but itself; the caller serialises the exchanges on it.
+ */
+int sim_connect(const char *dir, uint16_t domid);
+int sim_connection_call(int connection, struct sim_msg *msg, int *fds, unsigned *nfds);
+
 /* A domain's control block and memory file, mapped and cached for the life of the process.
  * -ESRCH: no such domain (a domid is never used twice in one simulation). */
 struct sim_dom_ref {

@@ -155,14 +155,48 @@ static int exchange(int sock, struct sim_msg *msg, int *fds, unsigned *nfds)
     return msg->err;
 }
 
+static int hello(const char *dir, uint16_t domid, int *trackfd)
+{
+    struct sim_msg msg = {.op = SIM_OP_HELLO, .a = {domid, SIM_PROTO_VERSION}};
+    int rc, fd = hv_connect(dir);
+    unsigned nfds = 1;
+
+    if (fd < 0)
+        return fd;
+    *trackfd = -1;
+    rc = exchange(fd, &msg, trackfd, &nfds);
+    if (!rc && nfds != 1)
+        rc = -EPROTO;
+    if (!rc)
+        return fd;
+    if (*trackfd >= 0)
+        close(*trackfd);
+    close(fd);
+    return rc;
+}
+
+int sim_connect(const char *dir, uint16_t domid)
+{
+    int trackfd, fd = hello(dir, domid, &trackfd);
+
+    if (fd >= 0)
+        close(trackfd);
+    return fd;
+}
+
+int sim_connection_call(int connection, struct sim_msg *msg, int *fds, unsigned *nfds)
+{
+    unsigned none = 0;
+
+    return exchange(connection, msg, fds, nfds ? nfds : &none);
+}
+
 static int session_open(void)
 {
     const char *dir = getenv("SIMXEN_DIR");
     const char *dom = getenv("SIMXEN_DOMID");
-    struct sim_msg msg = {.op = SIM_OP_HELLO};
     unsigned long domid = 0;
-    unsigned nfds = 1;
-    int rc, fd = -1, trackfd = -1;
+    int rc = 0, fd, trackfd;
     char *end;
     void *track;
 
@@ -174,34 +208,20 @@ static int session_open(void)
         if (errno || *end || domid >= DOMID_FIRST_RESERVED)
             return -EINVAL;
     }
-    fd = hv_connect(dir);
+    fd = hello(dir, (uint16_t)domid, &trackfd);
     if (fd < 0)
         return fd;
-
-    msg.a[0] = domid;
-    msg.a[1] = SIM_PROTO_VERSION;
-    rc = exchange(fd, &msg, &trackfd, &nfds);
-    if (rc)
-        goto out;
-    if (nfds != 1) {
-        rc = -EPROTO;
-        goto out;
-    }
     track = mmap(NULL, sizeof(*session.track), PROT_READ | PROT_WRITE, MAP_SHARED, trackfd, 0);
     if (track == MAP_FAILED) {
         rc = -errno;
-        goto out;
-    }
-    session.fd = fd;
-    fd = -1;
-    session.domid = (uint16_t)domid;
-    session.track = track;
-    atomic_store(&session.id, ++session.last_id);
-out:
-    if (trackfd >= 0)
-        close(trackfd);
-    if (fd >= 0)
         close(fd);
+    } else {
+        session.fd = fd;
+        session.domid = (uint16_t)domid;
+        session.track = track;
+        atomic_store(&session.id, ++session.last_id);
+    }
+    close(trackfd);
     return rc;
 }
 

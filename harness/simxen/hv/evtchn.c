@@ -281,6 +281,15 @@ void evtchn_close_all(struct hv *hv, struct hv_dom *d)
         evtchn_close(hv, d, port);
 }
 
+void evtchn_wake_all(struct hv *hv, struct hv_dom *d)
+{
+    const struct hv_handle *h;
+
+    for (h = hv->handles; h; h = h->next)
+        if (h->proc->domid == d->domid)
+            token_put(h);
+}
+
 int evtchn_kick_fd(struct hv *hv, struct hv_dom *d, uint32_t port)
 {
     const struct hv_port *q = &d->ports[port];

@@ -156,10 +156,26 @@ int hv_run(struct hv *hv)
     return evloop_run(hv->loop);
 }
 
+/* A starter that was killed leaves hv to tidy up: what of the simulation is not a log. */
+static void run_dir_clean(struct hv *hv)
+{
+    static const char *const files[] = {
+        "hv.sock",
+        "xenstored/socket",
+        "xenstored/xsd_kva",
+        "xenstored/xsd_port",
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        unlinkat(hv->run_fd, files[i], 0);
+    unlinkat(hv->run_fd, "xenstored", AT_REMOVEDIR);
+}
+
 void hv_fini(struct hv *hv)
 {
     if (hv->bound)
-        unlinkat(hv->run_fd, "hv.sock", 0);
+        run_dir_clean(hv);
     while (hv->procs)
         process_free(hv, hv->procs);
     while (hv->doms)

@@ -189,6 +189,8 @@ int evtchn_claim(struct hv *hv, struct hv_dom *d, uint64_t port, struct hv_handl
 /* Closes; the far end is unbound again and waits for this domain. */
 void evtchn_close(struct hv *hv, struct hv_dom *d, uint32_t port);
 void evtchn_close_all(struct hv *hv, struct hv_dom *d);
+/* Every reader in the domain wakes up, and finds its domain dying. */
+void evtchn_wake_all(struct hv *hv, struct hv_dom *d);
 void evtchn_raise(struct hv *hv, struct hv_dom *d, uint32_t port);
 /* As EVTCHNOP_send from domain d. */
 void evtchn_send(struct hv *hv, struct hv_dom *d, uint32_t port);
