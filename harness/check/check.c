@@ -11,8 +11,8 @@
 #include <time.h>
 
 /* Begin and end of the section that CHECK fills; absent in a program without checks. */
-extern const struct check *const __start_rp_checks[] __attribute__((weak, visibility("hidden")));
-extern const struct check *const __stop_rp_checks[] __attribute__((weak, visibility("hidden")));
+__attribute__((weak, visibility("hidden"))) extern const struct check *const __start_rp_checks[];
+__attribute__((weak, visibility("hidden"))) extern const struct check *const __stop_rp_checks[];
 
 #define DEFERS_MAX 128
 

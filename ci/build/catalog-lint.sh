@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: catalog-lint.sh [AGENT]
+#
+# Catalogue, checks and mutants fit together: every check proves requirements that exist; every
+# ABI observation in the catalogue has its check; every mutant in mutants.tsv names a check that
+# exists and a fault that is in the sources, and every fault in the sources is listed. Prints
+# what does not fit; exit status 1 when anything does not, 2 when it could not be looked at.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+agent=${1:-build/release/bin/ringproof-agent}
+dir=harness/catalog
+
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+"$agent" --list-checks >"$work/checks" || {
+    echo "catalog-lint: $agent --list-checks failed" >&2
+    exit 2
+}
+[ -s "$work/checks" ] || {
+    echo "catalog-lint: $agent has no checks" >&2
+    exit 2
+}
+
+# MUTANT(name) where the macro is used, not where it is defined or explained.
+grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.c' ref harness bench |
+    sed 's/MUTANT(\(.*\))/\1/' | sort -u >"$work/used"
+
+bad=0
+awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutants.tsv" '
+    function complain(text) { print "catalog-lint: " text; bad = 1 }
+    FILENAME ~ /\.tsv$/ && FILENAME != mutants {
+        if ($1 ~ /^#/ || $1 == "" || $1 == "id") next
+        if ($1 in requirement) complain("requirement " $1 " is listed twice")
+        requirement[$1] = FILENAME
+        next
+    }
+    FILENAME == checks {
+        check[$1] = $4
+        n = split($3, ids, " ")
+        if (n == 0) complain("check " $1 " proves nothing (" $4 ")")
+        for (i = 1; i <= n; i++) {
+            if (!(ids[i] in requirement))
+                complain("check " $1 " proves " ids[i] ", which is not in the catalogue (" $4 ")")
+            proven[ids[i]] = 1
+        }
+        next
+    }
+    FILENAME == used { in_source[$1] = 1; next }
+    FILENAME == mutants {
+        if ($1 ~ /^#/ || $1 == "" || $1 == "mutant") next
+        if (NF != 4) complain("mutants.tsv:" FNR ": " NF " columns, not 4")
+        if ($1 in listed) complain("mutant " $1 " is listed twice")
+        listed[$1] = 1
+        if (!($3 in check)) complain("mutant " $1 " names the check " $3 ", which does not exist")
+        if (!($1 in in_source)) complain("mutant " $1 " is listed, but MUTANT(" $1 ") is nowhere")
+    }
+    END {
+        for (id in requirement)
+            if (requirement[id] ~ /abi\.tsv$/ && !(id in proven))
+                complain("requirement " id " has no check")
+        for (name in in_source)
+            if (!(name in listed)) complain("MUTANT(" name ") is not in mutants.tsv")
+        exit bad
+    }
+' "$dir/virtio.tsv" "$dir/xen.tsv" "$dir/abi.tsv" "$work/checks" "$work/used" "$dir/mutants.tsv" || bad=1
+
+[ $bad -eq 0 ] && echo "catalog-lint: $(wc -l <"$work/checks") checks fit the catalogue"
+exit $bad
