@@ -426,16 +426,30 @@ void claim_drop_device(struct claim *c, sbdf_t at)
     (void)store_remove(c->store, STORE_DIRECT, path);
 }
 
+/* Our record, and the folder of the domain's records with the last of them. */
+static int release_body(struct store *s, store_txn_t t, void *user)
+{
+    const struct claim *c = user;
+    char path[STORE_PATH_BYTES];
+    char **names = NULL;
+    unsigned count = 0;
+    int rc;
+
+    snprintf(path, sizeof(path), "%s/%s", c->base, c->name);
+    rc = store_remove(s, t, path);
+    if (!rc)
+        rc = store_list(s, t, c->base, &names, &count);
+    free(names);
+    if (!rc && count == 0)
+        rc = store_remove(s, t, c->base);
+    return rc;
+}
+
 void claim_release(struct claim *c, bool keep_record)
 {
-    char path[STORE_PATH_BYTES];
-
     if (!c)
         return;
-    if (!keep_record) {
-        snprintf(path, sizeof(path), "%s/%s", c->base, c->name);
-        if (store_remove(c->store, STORE_DIRECT, path))
-            log_debug("%s", store_error(c->store));
-    }
+    if (!keep_record && store_transact(c->store, release_body, c))
+        log_debug("%s", store_error(c->store));
     free(c);
 }
