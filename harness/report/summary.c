@@ -79,6 +79,19 @@ static void write_line(FILE *f, const char *label, const char *text)
     putc('\n', f);
 }
 
+static void write_rerun(FILE *f, const struct report_style *s, const char *cell, const char *check)
+{
+    if (!s->rerun)
+        return;
+    fprintf(f, "  alone     %s '", s->rerun);
+    text_write_plain(f, cell, 0);
+    if (check) {
+        fputs("' --filter '", f);
+        text_write_plain(f, check, 0);
+    }
+    fputs("'\n", f);
+}
+
 static void write_log(FILE *f, const char *log)
 {
     char *clean = text_clean(log), *save = NULL;
@@ -109,8 +122,8 @@ static void write_check(FILE *f, const struct report_style *s, const struct repo
         putc('\n', f);
     }
     write_line(f, "reason", k->reason);
-    if (s->rerun && k->outcome != WARN)
-        fprintf(f, "  alone     %s '%s' --filter '%s'\n", s->rerun, c->id, k->name);
+    if (k->outcome != WARN)
+        write_rerun(f, s, c->id, k->name);
     write_log(f, k->log);
 }
 
@@ -124,8 +137,7 @@ static void write_failures(const struct report *r, const struct report_style *s,
         if (!warnings && c->reason[0] && c->outcome >= FAIL) {
             write_head(f, s, c->outcome, "the cell", c->id);
             write_line(f, "reason", c->reason);
-            if (s->rerun)
-                fprintf(f, "  alone     %s '%s'\n", s->rerun, c->id);
+            write_rerun(f, s, c->id, NULL);
             write_log(f, c->log);
             shown++;
         }
@@ -156,7 +168,9 @@ static void write_metrics(const struct report *r, FILE *f)
         if (!head)
             fputs("\nmeasured\n", f);
         head = true;
-        fprintf(f, "  %s:", c->id);
+        fputs("  ", f);
+        text_write_plain(f, c->id, 0);
+        putc(':', f);
         for (unsigned j = 0; j < c->metrics.count; j++) {
             fputs(j ? ", " : " ", f);
             text_write_plain(f, c->metrics.items[j].name, 0);

@@ -112,6 +112,8 @@ static int sim_open(const struct testbed_config *cfg, const struct scenario_cell
     if (ret)
         goto out;
 
+    if (cfg->mutant && cfg->mutant_everywhere)
+        setenv("RINGPROOF_MUTANT", cfg->mutant, 1);
     const struct simxen_start start = {
         .run_dir = c->run_dir,
         .lib_dir = cfg->sim_dir,
@@ -245,6 +247,10 @@ static int sim_domain_hung(struct testbed_cell *c, bool *hung)
 static const char *const memory_options[] = {
     [MEMORY_AUTO] = "auto", [MEMORY_GRANT_MAP] = "grant-map", [MEMORY_FOREIGN_MAP] = "foreign-map"};
 
+static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
+                                            [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
+                                            [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
+
 /* The settings of a device, for the command line and for the store alike. */
 static int device_settings(struct testbed_cell *c, unsigned index,
                            int (*set)(void *ctx, const char *key, const char *value), void *ctx)
@@ -346,6 +352,8 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
             ret = node_set(&b, "type", type);
             if (!ret)
                 ret = device_settings(c, i, node_set, &b);
+            if (!ret) /* last: a folder without a state is not looked at */
+                ret = node_set(&b, "state", "1");
             continue;
         }
         struct option_text o = {.text = ""};
@@ -413,10 +421,8 @@ static int sim_backend_start(struct testbed_cell *c)
     words_addf(&argv, "%u", s->domid);
     words_add(&argv, "--host-bridge");
     words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
-    if (c->plan.topology == TOPOLOGY_HYPERVISOR_BRIDGE) {
-        words_add(&argv, "--claim");
-        words_add(&argv, "pcidev");
-    }
+    words_add(&argv, "--claim");
+    words_add(&argv, claim_options[c->plan.topology]);
     words_add(&argv, "--memory");
     words_add(&argv, memory_options[c->plan.memory]);
     words_add(&argv, "--ready-fd");
@@ -503,21 +509,26 @@ static int sim_agent_start(struct testbed_cell *c, enum testbed_role role)
     char *log = in_run_dir(c, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
 
     words_add(&argv, c->config->agent_bin);
-    words_add(&argv, "--platform");
-    words_add(&argv, "simxen");
     words_add(&argv, "--role");
     words_add(&argv, role == AGENT_DOM0 ? "dom0" : "domu");
-    words_add(&argv, "--host-bridge");
-    words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
-    words_add(&argv, "--backend-domid");
-    words_add(&argv, "0");
-    words_add(&argv, "--addressing");
-    words_add(&argv, addressings[c->plan.addressing]);
-    if (sc->device_count) {
-        words_add(&argv, "--sbdf");
-        words_add(&argv, sc->devices[0].sbdf);
+    if (role == AGENT_DOMU) {
+        words_add(&argv, "--platform");
+        words_add(&argv, "simxen");
+        words_add(&argv, "--host-bridge");
+        words_add(&argv,
+                  testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+        words_add(&argv, "--backend-domid");
+        words_add(&argv, "0");
+        words_add(&argv, "--addressing");
+        words_add(&argv, addressings[c->plan.addressing]);
+        if (sc->device_count) {
+            words_add(&argv, "--sbdf");
+            words_add(&argv, sc->devices[0].sbdf);
+        }
     }
     words_add_environment(&env);
+    if (c->config->mutant && c->config->mutant_everywhere)
+        words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
     simxen_env(s->sim, role == AGENT_DOM0 ? 0 : s->domid, c->config->agent_sim_dir, add_setting,
                &env);
     words_set(&env, "RINGPROOF_LIBDIR", c->config->agent_lib_dir);

@@ -35,8 +35,9 @@ struct testbed_config {
     const char *agent_bin;
     const char *agent_sim_dir;
     const char *agent_lib_dir; /* the agent's platform plugins */
-    const char *fio_engine;    /* NULL: there is none */
+    const char *lib_dir;       /* the harness's own plugins: fio's engine and platform */
     const char *mutant;        /* RINGPROOF_MUTANT of the backend, or NULL */
+    bool mutant_everywhere;    /* of all processes: the testbed itself carries it */
     const char *run_dir;       /* an empty folder, for all that the cell leaves; the caller's */
     bool verbose;              /* the backend logs at level debug */
 };

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/asks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bits.h"
+
+static int backend_start(struct session *s, const json_t *args, json_t **value)
+{
+    int ret = s->cell->ops->backend_start(s->cell);
+
+    s->backend_touched = true;
+    if (!ret)
+        s->backend_down = false;
+    return ret;
+}
+
+static int backend_stop(struct session *s, const json_t *args, json_t **value)
+{
+    s->backend_touched = s->backend_down = true;
+    return testbed_backend_stop(s->cell);
+}
+
+static int backend_kill(struct session *s, const json_t *args, json_t **value)
+{
+    s->backend_touched = s->backend_down = true;
+    return testbed_backend_kill(s->cell);
+}
+
+static int backend_restart(struct session *s, const json_t *args, json_t **value)
+{
+    int ret = backend_kill(s, args, value);
+
+    return ret ? ret : backend_start(s, args, value);
+}
+
+static int backend_alive(struct session *s, const json_t *args, json_t **value)
+{
+    *value = json_pack("{s:b}", "alive", process_running(&s->cell->backend));
+    return 0;
+}
+
+static int backend_audit(struct session *s, const json_t *args, json_t **value)
+{
+    struct testbed_audit a;
+    int ret = s->cell->ops->backend_audit(s->cell, &a);
+
+    if (!ret)
+        *value = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "grants_mapped",
+                           (json_int_t)a.grants_mapped, "foreign_frames",
+                           (json_int_t)a.foreign_frames, "resource_frames",
+                           (json_int_t)a.resource_frames, "ports", (json_int_t)a.ports, "ioservers",
+                           (json_int_t)a.ioservers, "fds", (json_int_t)a.fds);
+    return ret;
+}
+
+static int store_read(struct session *s, const json_t *args, json_t **value)
+{
+    const char *path = json_string_value(json_object_get(args, "path"));
+    char *text;
+
+    if (!path)
+        return testbed_fail(s->cell, -EINVAL, "store.read needs a path");
+    int ret = s->cell->ops->store_read(s->cell, path, &text);
+    if (!ret)
+        *value = json_pack("{s:s}", "value", text);
+    if (!ret)
+        free(text);
+    return ret;
+}
+
+static int store_write(struct session *s, const json_t *args, json_t **value)
+{
+    const char *path = json_string_value(json_object_get(args, "path"));
+    const char *text = json_string_value(json_object_get(args, "value"));
+
+    if (!path || !text)
+        return testbed_fail(s->cell, -EINVAL, "store.write needs a path and a value");
+    return s->cell->ops->store_write(s->cell, path, text);
+}
+
+static int device_info(struct session *s, const json_t *args, json_t **value)
+{
+    static const char *const backings[] = {
+        [BACKING_IMAGE] = "image", [BACKING_NULL] = "null", [BACKING_PATH] = "path"};
+    const struct scenario_cell *plan = &s->cell->plan;
+    const struct scenario *sc = plan->scenario;
+    const struct scenario_device *d = &sc->devices[0];
+
+    if (!sc->device_count) {
+        *value = json_pack("{s:i}", "count", 0);
+        return 0;
+    }
+    *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s}", "count",
+                       (int)sc->device_count, "type", "blk", "sbdf", d->sbdf, "ro", d->ro, "queues",
+                       (int)(plan->queues ? plan->queues : d->queues), "queue_size",
+                       (int)(plan->queue_size ? plan->queue_size : d->queue_size), "serial",
+                       d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
+                       (json_int_t)d->size_bytes, "backing", backings[d->backing]);
+    return 0;
+}
+
+static int domain_pause(struct session *s, const json_t *args, json_t **value)
+{
+    return s->cell->ops->domain_pause(s->cell, true);
+}
+
+static int domain_unpause(struct session *s, const json_t *args, json_t **value)
+{
+    return s->cell->ops->domain_pause(s->cell, false);
+}
+
+static const struct {
+    const char *what;
+    int (*handle)(struct session *s, const json_t *args, json_t **value);
+    bool of_backend; /* needs one that the cell started */
+} ask_table[] = {
+    {"backend.start", backend_start, true},    {"backend.stop", backend_stop, true},
+    {"backend.kill", backend_kill, true},      {"backend.restart", backend_restart, true},
+    {"backend.alive", backend_alive, false},   {"backend.audit", backend_audit, true},
+    {"store.read", store_read, false},         {"store.write", store_write, false},
+    {"device.info", device_info, false},       {"domain.pause", domain_pause, false},
+    {"domain.unpause", domain_unpause, false},
+};
+
+void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(ask_table); i++) {
+        if (strcmp(ask_table[i].what, ask->name))
+            continue;
+        if (ask_table[i].of_backend && !s->cell->plan.scenario->device_count) {
+            snprintf(reply->error, sizeof(reply->error), "not supported: the cell has no backend");
+            return;
+        }
+        s->cell->why[0] = 0;
+        int ret = ask_table[i].handle(s, ask->args, &reply->value);
+        reply->ok = ret == 0;
+        if (ret)
+            snprintf(reply->error, sizeof(reply->error), "%s",
+                     s->cell->why[0] ? s->cell->why : strerror(-ret));
+        return;
+    }
+    snprintf(reply->error, sizeof(reply->error), "not supported: %s", ask->name);
+}

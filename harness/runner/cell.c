@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* One job from beginning to end: the world, the backend, the checks, what they left behind. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <fnmatch.h>
+
+#include "runner/runner.h"
+#include "runner/session.h"
+#include "scenario/units.h"
+
+#define CHECK_DEFAULT_NS 30000000000ull
+#define CHECK_GRACE_NS   10000000000ull /* the agent's own limit comes first */
+#define AUDIT_SETTLE_NS  500000000ull
+
+struct run {
+    const struct run_options *options;
+    const struct job *job;
+    struct testbed_cell *cell;
+    struct session session;
+    struct report_cell *report;
+    struct testbed_audit baseline;
+    uint64_t deadline_ns;
+    bool stale; /* the world has to be made anew before the next check */
+};
+
+uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job)
+{
+    return o->timeout_ns ? o->timeout_ns : job->plan.scenario->timeout_ns;
+}
+
+struct report_cell *cell_report_create(const struct job *job, const char *testbed)
+{
+    const struct scenario_cell *p = &job->plan;
+    char id[512];
+    struct report_cell *c =
+        report_cell_create(scenario_cell_id(p, id, sizeof(id)), p->scenario->name,
+                           p->scenario->title, p->scenario->path, testbed);
+
+    for (unsigned i = 0; i < p->axes; i++)
+        report_pairs_add(&c->axes, scenario_axis_name(p->axis[i]), p->value[i]);
+    return c;
+}
+
+char *cell_metric(const struct scenario *s, struct report_cell *cell, enum scenario_metric m,
+                  uint64_t value)
+{
+    char text[64], *broken = NULL;
+
+    scenario_metric_format(m, value, text, sizeof(text));
+    report_pairs_add(&cell->metrics, scenario_metric_name(m), text);
+    for (unsigned i = 0; i < s->expect_count; i++) {
+        const struct scenario_expect *e = &s->expect[i];
+        if (e->metric != m || scenario_expect_holds(e, value))
+            continue;
+        if (asprintf(&broken, "%s is %s, expected %s (%s:%u)", scenario_metric_name(m), text,
+                     e->text, s->path, e->line) < 0)
+            broken = NULL;
+    }
+    return broken;
+}
+
+/* ---- the world ---- */
+
+static bool has_backend(const struct run *r)
+{
+    return r->job->plan.scenario->device_count > 0;
+}
+
+/* A fresh domain, backend and agent; the first time and after something broke. */
+static int build(struct run *r)
+{
+    struct testbed_cell *c = r->cell;
+    int ret;
+
+    session_close(&r->session);
+    ret = c->ops->domain_create(c);
+    if (!ret && has_backend(r))
+        ret = c->ops->backend_start(c);
+    if (!ret && has_backend(r))
+        ret = c->ops->backend_audit(c, &r->baseline);
+    if (ret) {
+        /* A backend that does not come up has failed; all else is the harness's. */
+        bool crashed = ret == -ECHILD || ret == -ETIMEDOUT;
+        report_cell_worsen(r->report, crashed ? CRASH : ERROR, c->why);
+        return ret;
+    }
+    ret = session_open(&r->session, c, r->options->seed, r->deadline_ns);
+    if (!ret)
+        ret = session_list(&r->session, r->deadline_ns);
+    if (ret)
+        report_cell_worsen(r->report, ERROR, r->session.why);
+    r->stale = false;
+    return ret;
+}
+
+/* ---- after a check ---- */
+
+static void set_log(char **log, struct testbed_cell *c, const char *name)
+{
+    char *text = testbed_log_tail(c, name);
+
+    report_set(log, text);
+    free(text);
+}
+
+static void crash(struct run *r, struct report_check *k, const char *reason)
+{
+    report_check_worsen(k, CRASH, reason);
+    set_log(&k->log, r->cell, "backend.log");
+    r->stale = true;
+}
+
+static unsigned describe_excess(char *buf, size_t size, const char *what, uint64_t now,
+                                uint64_t before, unsigned used)
+{
+    if (now <= before || used >= size)
+        return used;
+    return used + (unsigned)snprintf(buf + used, size - used,
+                                     "%s%" PRIu64 " %s (%" PRIu64 " before)", used ? ", " : "", now,
+                                     what, before);
+}
+
+/* What the backend holds more than when it was fresh. "" when nothing. A release may be on its
+ * way still: it is looked at again until a limit. */
+static void leftovers(struct run *r, char *buf, size_t size)
+{
+    uint64_t deadline = monotonic_ns() + AUDIT_SETTLE_NS;
+    const struct testbed_audit *b = &r->baseline;
+
+    for (;;) {
+        const struct timespec pause = {.tv_nsec = 2000000};
+        struct testbed_audit a;
+        unsigned used = 0;
+
+        buf[0] = 0;
+        if (r->cell->ops->backend_audit(r->cell, &a)) {
+            snprintf(buf, size, "an unknown amount: %.300s", r->cell->why);
+            return;
+        }
+        used = describe_excess(buf, size, "mapped grants", a.grants_mapped, b->grants_mapped, used);
+        used =
+            describe_excess(buf, size, "foreign frames", a.foreign_frames, b->foreign_frames, used);
+        used = describe_excess(buf, size, "resource frames", a.resource_frames, b->resource_frames,
+                               used);
+        used = describe_excess(buf, size, "event channels", a.ports, b->ports, used);
+        used = describe_excess(buf, size, "IOREQ servers", a.ioservers, b->ioservers, used);
+        used = describe_excess(buf, size, "file descriptors", a.fds, b->fds, used);
+        if (!used || monotonic_ns() >= deadline)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void judge_backend(struct run *r, struct report_check *k)
+{
+    struct testbed_cell *c = r->cell;
+    char text[512], end[96];
+    bool hung = false;
+
+    if (!has_backend(r))
+        return;
+    if (!process_running(&c->backend)) {
+        if (!r->session.backend_down) {
+            snprintf(text, sizeof(text), "the backend died: %s",
+                     process_describe_end(&c->backend, end, sizeof(end)));
+            crash(r, k, text);
+        }
+        r->stale = true;
+        return;
+    }
+    if (!c->ops->domain_hung(c, &hung) && hung) {
+        crash(r, k, "the backend hangs: a vCPU waits for an answer that does not come");
+        return;
+    }
+    leftovers(r, text, sizeof(text));
+    if (text[0]) {
+        char whole[640];
+        snprintf(whole, sizeof(whole), "after the check and a device reset the backend holds %s",
+                 text);
+        report_check_add_failure(k, MUST, "", 0, whole);
+        report_check_worsen(k, FAIL, "");
+        r->stale = true;
+    }
+    /* A check that restarts the backend leaves a domain with a history. */
+    if (r->session.backend_touched)
+        r->stale = true;
+}
+
+static void run_check(struct run *r, const struct wire_check *w)
+{
+    uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
+    uint64_t deadline = monotonic_ns() + limit + CHECK_GRACE_NS;
+    struct check_result result;
+    char name[2 * WIRE_NAME_MAX];
+    uint64_t start = monotonic_ns();
+
+    snprintf(name, sizeof(name), "%s.%s", w->family, w->name);
+    struct report_check *k = report_cell_add_check(r->report, name, PASS);
+    report_set(&k->title, w->title);
+    report_set(&k->proves, w->proves);
+    k->judges = w->judges;
+
+    if (deadline > r->deadline_ns)
+        deadline = r->deadline_ns;
+    int ret = session_run(&r->session, w, deadline, &result);
+    if (!ret) {
+        report_check_take(k, &result);
+        if (k->outcome == PASS && !k->expectations)
+            report_check_worsen(k, ERROR, "the check evaluated no expectation");
+    } else {
+        /* Of a crash and a broken conversation the crash is the cause. */
+        k->duration_ns = monotonic_ns() - start;
+        r->stale = true;
+    }
+    judge_backend(r, k);
+    if (ret && k->outcome < CRASH) {
+        report_check_worsen(k, ERROR, r->session.why);
+        set_log(&k->log, r->cell, r->session.runs == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
+    }
+}
+
+/* ---- which checks ---- */
+
+static bool selected_by(const char *name, const char *const *patterns, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!fnmatch(patterns[i], name, 0))
+            return true;
+    return false;
+}
+
+/* The checks to run, as copies: the session's list changes when the world is made anew. */
+static struct wire_check *select_checks(struct run *r, unsigned *count)
+{
+    const struct scenario *s = r->job->plan.scenario;
+    const struct session *se = &r->session;
+    struct wire_check *list = calloc(se->check_count + 1, sizeof(*list));
+    char name[2 * WIRE_NAME_MAX], why[256];
+
+    *count = 0;
+    if (!list)
+        return NULL;
+    for (unsigned p = 0; p < s->check_count && !r->job->filter_count; p++) {
+        bool any = false;
+        for (unsigned i = 0; i < se->check_count && !any; i++) {
+            snprintf(name, sizeof(name), "%s.%s", se->checks[i].family, se->checks[i].name);
+            any = !fnmatch(s->checks[p], name, 0);
+        }
+        if (any)
+            continue;
+        snprintf(why, sizeof(why), "the agent has no check that matches '%.100s'", s->checks[p]);
+        report_cell_worsen(r->report, ERROR, why);
+    }
+    for (unsigned i = 0; i < se->check_count; i++) {
+        snprintf(name, sizeof(name), "%s.%s", se->checks[i].family, se->checks[i].name);
+        if (selected_by(name, (const char *const *)s->checks, s->check_count) &&
+            (!r->job->filter_count || selected_by(name, r->job->filters, r->job->filter_count)))
+            list[(*count)++] = se->checks[i];
+    }
+    if (!*count)
+        report_cell_worsen(r->report, SKIP, "no check of this scenario is selected");
+    return list;
+}
+
+static void run_checks(struct run *r)
+{
+    struct wire_check *list = NULL;
+    unsigned count = 0, i;
+    char text[96];
+
+    if (build(r))
+        return;
+    list = select_checks(r, &count);
+    for (i = 0; list && i < count; i++) {
+        if (monotonic_ns() >= r->deadline_ns) {
+            snprintf(text, sizeof(text), "the time limit was reached, %u of %u checks ran", i,
+                     count);
+            report_cell_worsen(r->report, ERROR, text);
+            break;
+        }
+        if (r->cell->ops->alive(r->cell)) {
+            report_cell_worsen(r->report, ERROR, r->cell->why);
+            break;
+        }
+        if (r->stale && build(r))
+            break;
+        run_check(r, &list[i]);
+    }
+    free(list);
+    session_close(&r->session);
+}
+
+static void check_expectations(struct run *r, uint64_t start)
+{
+    const struct scenario *s = r->job->plan.scenario;
+    uint64_t passed = 0;
+    char *broken[2] = {NULL, NULL};
+
+    if (!s->expect_count || r->job->filter_count)
+        return;
+    for (unsigned i = 0; i < r->report->check_count; i++)
+        passed += r->report->checks[i].outcome == PASS;
+    if (s->check_count)
+        broken[0] = cell_metric(s, r->report, METRIC_CHECKS, passed);
+    broken[1] = cell_metric(s, r->report, METRIC_DURATION, monotonic_ns() - start);
+    for (unsigned i = 0; i < 2; i++) {
+        if (broken[i])
+            report_cell_worsen(r->report, FAIL, broken[i]);
+        free(broken[i]);
+    }
+}
+
+void cell_run(const struct run_options *o, const struct testbed_config *cfg, const struct job *job,
+              uint64_t deadline_ns, struct report_cell *cell)
+{
+    struct run r = {.options = o, .job = job, .report = cell, .deadline_ns = deadline_ns};
+    const struct testbed_ops *ops = testbed_find(o->testbed);
+    uint64_t start = monotonic_ns();
+    char why[1024];
+
+    if (ops->open(cfg, &job->plan, &r.cell, why, sizeof(why))) {
+        report_cell_worsen(cell, ERROR, why);
+    } else if (job->plan.scenario->has_fio) {
+        fio_run(o, r.cell, job, deadline_ns, cell);
+    } else {
+        run_checks(&r);
+    }
+    check_expectations(&r, start);
+    if (cell->outcome >= CRASH && r.cell)
+        set_log(&cell->log, r.cell, cell->outcome == CRASH ? "backend.log" : "hv.log");
+    if (r.cell)
+        ops->close(r.cell);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is every check able to fail? For each mutant of the catalogue the check that has to catch it is
+ * run against a program that carries the fault.
+ *
+ * First the checks run against the same build with no mutant active: that finds a cell in which
+ * the check does not skip, and shows that it passes there (a check that fails anyway proves
+ * nothing). Then each mutant runs in that cell.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/catalog.h"
+#include "runner/runner.h"
+
+struct subject {
+    const struct catalog_mutant *m;
+    bool in_sim;           /* the simulated Xen carries it, not the backend */
+    unsigned cell;         /* job of the plan that is tried, or was found */
+    bool exhausted, found; /* found: the check ran there and passed */
+    char *trouble;         /* why it cannot be judged */
+    const struct report_check *result;
+};
+
+struct mutants {
+    struct run_options options;
+    struct install install;
+    struct testbed_config backend_config, sim_config;
+    struct plan plan;
+    struct catalog *catalog;
+    struct subject *subjects;
+    unsigned count;
+};
+
+static void *need(void *p)
+{
+    if (!p) {
+        fputs("ringproof: out of memory\n", stderr);
+        exit(REPORT_HARNESS_ERROR);
+    }
+    return p;
+}
+
+static void trouble(struct subject *s, const char *text)
+{
+    free(s->trouble);
+    s->trouble = need(strdup(text));
+}
+
+/* Can this cell run the check, as far as the scenario's patterns say? */
+static bool cell_has(const struct job *j, const char *check)
+{
+    const struct scenario *s = j->plan.scenario;
+
+    for (unsigned i = 0; i < s->check_count; i++)
+        if (!fnmatch(s->checks[i], check, 0))
+            return true;
+    return false;
+}
+
+/* Moves to the next cell that may do, from `from` on. */
+static void seek(struct mutants *u, struct subject *s, unsigned from)
+{
+    for (s->cell = from; s->cell < u->plan.job_count; s->cell++)
+        if (cell_has(&u->plan.jobs[s->cell], s->m->check))
+            return;
+    s->exhausted = true;
+}
+
+static const struct report_check *find_check(const struct report_cell *c, const char *name)
+{
+    for (unsigned i = 0; c && i < c->check_count; i++)
+        if (!strcmp(c->checks[i].name, name))
+            return &c->checks[i];
+    return NULL;
+}
+
+/* What a control run says about a check; true when the search is over. */
+static bool judge_control(struct mutants *u, struct subject *s, const struct report_cell *c)
+{
+    const struct report_check *k = find_check(c, s->m->check);
+    char text[1024];
+
+    if (k && k->outcome == PASS) {
+        s->found = true;
+        return true;
+    }
+    if (k && k->outcome == SKIP) {
+        seek(u, s, s->cell + 1);
+        if (s->exhausted) {
+            snprintf(text, sizeof(text), "skipped in every cell: %.800s", k->reason);
+            trouble(s, text);
+        }
+        return s->exhausted;
+    }
+    if (!k && c && c->outcome <= SKIP) {
+        trouble(s, "no check of this name");
+    } else {
+        snprintf(text, sizeof(text), "without the mutant it is %s in %.200s: %.600s",
+                 outcome_name(k   ? k->outcome
+                              : c ? c->outcome
+                                  : ERROR),
+                 c ? c->id : "",
+                 k && k->failure_count ? k->failures[0].text
+                 : k                   ? k->reason
+                 : c                   ? c->reason
+                                       : "");
+        trouble(s, text);
+    }
+    return true;
+}
+
+static int run_jobs(struct mutants *u, struct job *jobs, unsigned count)
+{
+    const struct schedule s = {
+        .options = &u->options, .install = &u->install, .jobs = jobs, .job_count = count};
+
+    return count ? schedule_run(&s) : 0;
+}
+
+/* Rounds of control runs, each cell once a round with all checks that are looked for in it. */
+static int find_cells(struct mutants *u)
+{
+    bool *open = need(calloc(u->count + 1, sizeof(*open)));
+    int ret = 0;
+
+    for (unsigned i = 0; i < u->count; i++) {
+        seek(u, &u->subjects[i], 0);
+        open[i] = !u->subjects[i].exhausted;
+        if (u->subjects[i].exhausted)
+            trouble(&u->subjects[i], "no scenario selects the check");
+    }
+    for (bool any = true; any && !ret;) {
+        struct job *jobs = need(calloc(2u * u->plan.job_count + 1, sizeof(*jobs)));
+        unsigned *of = need(calloc(u->count + 1, sizeof(*of)));
+        const char **filters = need(calloc(u->count + 1, sizeof(*filters)));
+        unsigned count = 0, used = 0;
+
+        for (unsigned cell = 0; cell < u->plan.job_count; cell++) {
+            for (unsigned sim = 0; sim < 2; sim++) {
+                unsigned first = used;
+                for (unsigned i = 0; i < u->count; i++) {
+                    if (!open[i] || u->subjects[i].cell != cell || u->subjects[i].in_sim != sim)
+                        continue;
+                    filters[used++] = u->subjects[i].m->check;
+                    of[i] = count;
+                }
+                if (used == first)
+                    continue;
+                jobs[count++] = (struct job){.plan = u->plan.jobs[cell].plan,
+                                             .filters = filters + first,
+                                             .filter_count = used - first,
+                                             .testbed = sim ? &u->sim_config : &u->backend_config};
+            }
+        }
+        ret = run_jobs(u, jobs, count);
+        any = false;
+        for (unsigned i = 0; !ret && i < u->count; i++) {
+            if (open[i])
+                open[i] = !judge_control(u, &u->subjects[i], jobs[of[i]].result);
+            any |= open[i];
+        }
+        for (unsigned i = 0; i < count; i++)
+            report_cell_destroy(jobs[i].result);
+        free(jobs);
+        free(of);
+        free(filters);
+    }
+    free(open);
+    return ret;
+}
+
+static bool is_killed(const struct subject *s)
+{
+    return s->result && (s->result->outcome == FAIL || s->result->outcome == WARN ||
+                         s->result->outcome == CRASH);
+}
+
+static int print_table(const struct mutants *u, const struct report *r)
+{
+    unsigned killed = 0, survived = 0, errors = 0;
+
+    puts("");
+    for (unsigned i = 0; i < u->count; i++) {
+        const struct subject *s = &u->subjects[i];
+        const char *verdict = is_killed(s) ? "killed" : "SURVIVED";
+        const char *why = s->trouble;
+        if (!is_killed(s) && !why && (!s->result || s->result->outcome != PASS))
+            why = s->result ? s->result->reason : "no result";
+        if (why)
+            verdict = "ERROR";
+        killed += is_killed(s);
+        survived += !is_killed(s) && !why;
+        errors += why != NULL;
+        printf("%-8s  %-40s %s\n", verdict, s->m->name, s->m->check);
+        if (!is_killed(s))
+            printf("          %s%s%s\n", s->m->description, why ? "; " : "", why ? why : "");
+    }
+    printf("\n%u mutants: %u killed, %u survived, %u errors", u->count, killed, survived, errors);
+    if (u->count)
+        printf(" (%u.%u %% killed)", killed * 100 / u->count, killed * 1000 / u->count % 10);
+    puts("");
+    return r->interrupted || errors || !u->count ? REPORT_HARNESS_ERROR
+           : survived                            ? REPORT_SUBJECT_FAILED
+                                                 : REPORT_PASSED;
+}
+
+/* The mutants named on the command line, or all. */
+static int choose(struct mutants *u)
+{
+    size_t n;
+    const struct catalog_mutant *m = catalog_mutants(u->catalog, &n);
+    char **names = u->options.names;
+
+    u->subjects = need(calloc(n + 1, sizeof(*u->subjects)));
+    for (unsigned k = 0; k < u->options.name_count; k++) {
+        bool any = false;
+        for (size_t i = 0; i < n && !any; i++)
+            any = !fnmatch(names[k], m[i].name, 0);
+        if (any)
+            continue;
+        fprintf(stderr, "ringproof mutants: no mutant '%s' in the catalogue\n", names[k]);
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool wanted = u->options.name_count == 0;
+        for (unsigned k = 0; k < u->options.name_count; k++)
+            wanted |= !fnmatch(names[k], m[i].name, 0);
+        if (u->options.filter && fnmatch(u->options.filter, m[i].check, 0))
+            wanted = false;
+        if (wanted)
+            u->subjects[u->count++] =
+                (struct subject){.m = &m[i], .in_sim = !strcmp(m[i].program, "simxen")};
+    }
+    return 0;
+}
+
+/* Backend and simulation from the build with mutants; everything else from ours. */
+static int configure(struct mutants *u, struct install *mutant)
+{
+    struct run_options o = u->options;
+    char *dir = o.variant_dir ? strdup(o.variant_dir) : install_variant_dir(&u->install, "mutant");
+    int ret;
+
+    need(dir);
+    o.variant_dir = dir;
+    ret = install_find(&o, true, mutant);
+    if (ret)
+        fputs("ringproof mutants: the build with mutants is missing: make VARIANT=mutant build\n",
+              stderr);
+    u->backend_config = u->install.testbed;
+    u->backend_config.backend_bin = mutant->testbed.backend_bin;
+    u->backend_config.backend_sim_dir = mutant->testbed.backend_sim_dir;
+    u->sim_config = mutant->testbed;
+    u->sim_config.bin_dir = mutant->variant_bin_dir;
+    u->sim_config.sim_dir = mutant->testbed.agent_sim_dir;
+    u->sim_config.mutant_everywhere = true;
+    free(dir);
+    return ret;
+}
+
+static int run_mutants(struct mutants *u, struct report *report)
+{
+    struct job *jobs = need(calloc(u->count + 1, sizeof(*jobs)));
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < u->count; i++) {
+        const struct subject *s = &u->subjects[i];
+        if (s->found)
+            jobs[count++] =
+                (struct job){.plan = u->plan.jobs[s->cell].plan,
+                             .filters = &u->subjects[i].m->check,
+                             .filter_count = 1,
+                             .mutant = s->m->name,
+                             .testbed = s->in_sim ? &u->sim_config : &u->backend_config};
+    }
+    int ret = run_jobs(u, jobs, count);
+    report->cells_planned = count;
+    for (unsigned i = 0, k = 0; i < u->count; i++) {
+        struct subject *s = &u->subjects[i];
+        if (!s->found)
+            continue;
+        struct report_cell *c = jobs[k++].result;
+        if (!c)
+            continue;
+        report_pairs_add(&c->axes, "mutant", s->m->name);
+        report_add_cell(report, c);
+        s->result = find_check(c, s->m->check);
+        if (!s->result)
+            trouble(s, c->reason[0] ? c->reason : "the check did not run");
+    }
+    free(jobs);
+    return ret;
+}
+
+int command_mutants(int argc, char **argv)
+{
+    struct mutants u = {.count = 0};
+    struct install mutant = {0};
+    struct report *report = NULL;
+    char why[1024], dir[1024], *results = NULL;
+    int status = REPORT_BAD_USAGE, ret;
+
+    ret = options_parse("mutants", argc, argv, &u.options);
+    if (ret)
+        goto out;
+    if (install_find(&u.options, true, &u.install) || configure(&u, &mutant)) {
+        status = REPORT_HARNESS_ERROR;
+        goto out;
+    }
+    snprintf(dir, sizeof(dir), "%s/harness/catalog", u.install.data);
+    if (catalog_load(dir, &u.catalog, why, sizeof(why))) {
+        fprintf(stderr, "ringproof mutants: %s\n", why);
+        status = REPORT_HARNESS_ERROR;
+        goto out;
+    }
+    if (choose(&u))
+        goto out;
+    struct run_options all = u.options; /* names and filter speak of mutants, not of scenarios */
+    all.name_count = 0;
+    all.filter = NULL;
+    if (plan_make(&all, &u.install, &u.plan))
+        goto out;
+
+    status = REPORT_HARNESS_ERROR;
+    report = run_report_create(&u.options, &u.install, argc, argv);
+    results = run_results_dir(&u.options, report);
+    if (!results)
+        goto out;
+    uint64_t start = monotonic_ns();
+    ret = find_cells(&u);
+    if (!ret)
+        ret = run_mutants(&u, report);
+    report->interrupted = ret == -EINTR;
+    report->duration_ns = monotonic_ns() - start;
+    status = print_table(&u, report);
+    if (report_write_files(report, results, why, sizeof(why))) {
+        fprintf(stderr, "ringproof mutants: %s\n", why);
+        status = REPORT_HARNESS_ERROR;
+    }
+    printf("results in %s\n", results);
+    ret = 0;
+out:
+    for (unsigned i = 0; i < u.count; i++)
+        free(u.subjects[i].trouble);
+    free(u.subjects);
+    free(results);
+    report_destroy(report);
+    plan_fini(&u.plan);
+    catalog_destroy(u.catalog);
+    install_fini(&mutant);
+    install_fini(&u.install);
+    free(u.options.names);
+    return ret == 1 ? 0 : status;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner/runner.h"
+#include "scenario/units.h"
+#include "util/bits.h"
+
+enum option_kind { OPT_TEXT, OPT_FLAG, OPT_JOBS, OPT_TIME, OPT_SEED, OPT_SHARD };
+
+static const struct option_desc {
+    const char *name, *argument, *help;
+    enum option_kind kind;
+    size_t offset;
+} option_table[] = {
+#define TEXT(name, arg, field, help)                                                               \
+    {                                                                                              \
+        name, arg, help, OPT_TEXT, offsetof(struct run_options, field)                             \
+    }
+#define FLAG(name, field, help)                                                                    \
+    {                                                                                              \
+        name, NULL, help, OPT_FLAG, offsetof(struct run_options, field)                            \
+    }
+    TEXT("--set", "NAME", set, "only scenarios of this set: main, quick, fio"),
+    TEXT("--filter", "PATTERN", filter, "only checks that match, such as 'blk.*'"),
+    TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
+    {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, 0},
+    {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME,
+     0},
+    {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, 0},
+    {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, 0},
+    TEXT("--scenarios", "DIR", scenarios_dir, "where scenario files are"),
+    TEXT("--results", "DIR", results_dir, "where the run's folder is made (default results/runs)"),
+    TEXT("--variant-dir", "DIR", variant_dir, "backend and agent of this build, e.g. build/san"),
+    TEXT("--backend-bin", "FILE", backend_bin, "the backend to judge"),
+    TEXT("--agent-bin", "FILE", agent_bin, "the agent that runs the checks"),
+    FLAG("--keep", keep, "leave the cells' folders with logs and images behind"),
+    FLAG("--verbose", verbose, "the backend logs everything"),
+    FLAG("--quiet", quiet, "no progress"),
+#undef TEXT
+#undef FLAG
+};
+
+void options_help(FILE *f)
+{
+    char left[64];
+
+    for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++) {
+        const struct option_desc *d = &option_table[i];
+        snprintf(left, sizeof(left), "%s %s", d->name, d->argument ? d->argument : "");
+        fprintf(f, "  %-22s %s\n", left, d->help);
+    }
+}
+
+static int parse_shard(const char *value, struct run_options *o)
+{
+    unsigned k, n;
+    int used = 0;
+
+    if (sscanf(value, "%u/%u%n", &k, &n, &used) != 2 || value[used] || k < 1 || k > n || n > 10000)
+        return -EINVAL;
+    o->shard_index = k;
+    o->shard_count = n;
+    return 0;
+}
+
+static int set_option(const struct option_desc *d, const char *value, struct run_options *o)
+{
+    uint64_t number;
+    int ret = 0;
+
+    switch (d->kind) {
+    case OPT_TEXT:
+        *(const char **)((char *)o + d->offset) = value;
+        return value[0] ? 0 : -EINVAL;
+    case OPT_FLAG:
+        *(bool *)((char *)o + d->offset) = true;
+        return 0;
+    case OPT_JOBS:
+        ret = units_parse_count(value, &number);
+        if (ret || number < 1 || number > 512)
+            return -EINVAL;
+        o->jobs = (unsigned)number;
+        return 0;
+    case OPT_TIME:
+        return units_parse_ns(value, &o->timeout_ns) || o->timeout_ns < 1000000000u ? -EINVAL : 0;
+    case OPT_SEED:
+        o->has_seed = true;
+        ret = units_parse_count(value, &o->seed);
+        return ret || o->seed > INT64_MAX ? -EINVAL : 0;
+    case OPT_SHARD:
+        return parse_shard(value, o);
+    }
+    return -EINVAL;
+}
+
+int options_parse(const char *command, int argc, char **argv, struct run_options *o)
+{
+    *o = (struct run_options){.testbed = "sim"};
+    o->names = calloc((size_t)argc + 1, sizeof(*o->names));
+    if (!o->names)
+        return -ENOMEM;
+    for (int i = 0; i < argc; i++) {
+        const char *word = argv[i], *value = NULL;
+        const struct option_desc *d = NULL;
+        if (!strcmp(word, "--help")) {
+            printf("usage: ringproof %s [OPTION]... [SCENARIO]...\n", command);
+            options_help(stdout);
+            return 1;
+        }
+        if (word[0] != '-') {
+            o->names[o->name_count++] = argv[i];
+            continue;
+        }
+        for (size_t k = 0; k < ARRAY_LENGTH(option_table) && !d; k++) {
+            size_t n = strlen(option_table[k].name);
+            if (strncmp(word, option_table[k].name, n) || (word[n] && word[n] != '='))
+                continue;
+            d = &option_table[k];
+            value = word[n] == '=' ? word + n + 1 : NULL;
+        }
+        if (!d) {
+            fprintf(stderr, "ringproof %s: unknown option '%s' (see --help)\n", command, word);
+            return -EINVAL;
+        }
+        if (d->kind == OPT_FLAG ? value != NULL : !value && i + 1 == argc) {
+            fprintf(stderr, "ringproof %s: %s %s\n", command, d->name,
+                    value ? "takes no value" : "needs a value");
+            return -EINVAL;
+        }
+        if (d->kind != OPT_FLAG && !value)
+            value = argv[++i];
+        if (set_option(d, value, o)) {
+            fprintf(stderr, "ringproof %s: %s: '%s' is not valid: %s\n", command, d->name, value,
+                    d->help);
+            return -EINVAL;
+        }
+    }
+    if (!o->has_seed)
+        o->seed = monotonic_ns() % 1000000000u;
+    return 0;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program `ringproof`: what its commands share.
+ *
+ *   main          chooses a command
+ *   options       the command line, for all commands from one table
+ *   install       where programs, libraries and data are
+ *   plan          scenario files to a list of jobs (a job is one cell to run)
+ *   schedule      jobs in parallel, each in a process group of its own; progress
+ *   guard         the process around a job: limit on time, cleaning up, whatever happens
+ *   cell          one job from beginning to end
+ *   session       the conversation with agents: checks, asks
+ *   fio           a stock fio as the guest, with a timeline
+ */
+#ifndef RP_RUNNER_RUNNER_H
+#define RP_RUNNER_RUNNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "report/report.h"
+#include "scenario/scenario.h"
+#include "testbed/testbed.h"
+
+/* ---- options ---- */
+struct run_options {
+    char **names; /* scenario files, names, cells; borrowed from argv, NULL-terminated */
+    unsigned name_count;
+    const char *set;    /* NULL: any */
+    const char *filter; /* pattern of checks, NULL: all */
+    const char *testbed;
+    const char *scenarios_dir; /* NULL: the installed ones */
+    const char *results_dir;   /* NULL: results/runs in the working folder */
+    const char *variant_dir;   /* NULL: beside this program */
+    const char *backend_bin, *agent_bin;
+    unsigned jobs;                     /* 0: as many as there are CPUs */
+    unsigned shard_index, shard_count; /* 1..count; count 0: all */
+    uint64_t timeout_ns;               /* of a cell; 0: the scenario's */
+    uint64_t seed;
+    bool has_seed, keep, verbose, quiet;
+};
+
+/*
+ * Parses what follows the command's word. 0; -EINVAL after an explanation on stderr; 1 when help
+ * was asked for and printed.
+ */
+int options_parse(const char *command, int argc, char **argv, struct run_options *o);
+void options_help(FILE *f);
+
+/* ---- install ---- */
+struct install {
+    char *self;                    /* this program */
+    char *base;                    /* the folder that holds bin, lib and simxen */
+    char *data;                    /* the folder that holds scenarios and harness/catalog */
+    struct testbed_config testbed; /* all paths absolute */
+    char *variant_bin_dir;         /* programs of the build that --variant-dir names, or ours */
+    char *owned[16];
+    unsigned owned_count;
+};
+
+/* 0, or -ENOENT with an explanation on stderr. `need_subject`: backend and agent have to exist. */
+int install_find(const struct run_options *o, bool need_subject, struct install *in);
+void install_fini(struct install *in);
+/* base/variant-named sibling: the programs of another build beside ours ("mutant"). */
+char *install_variant_dir(const struct install *in, const char *variant);
+
+/* ---- plan ---- */
+struct job {
+    struct scenario_cell plan;
+    const char *const *filters; /* full names or patterns of checks; none: all of the scenario */
+    unsigned filter_count;
+    const char *mutant;                   /* NULL: none */
+    const struct testbed_config *testbed; /* NULL: the install's */
+    /* Set by schedule_run. */
+    struct report_cell *result; /* NULL: it did not run */
+};
+
+struct plan {
+    struct scenario **scenarios;
+    unsigned scenario_count;
+    struct job *jobs;
+    unsigned job_count;
+};
+
+/* Loads every scenario that is asked for and expands its cells. -EINVAL after an explanation on
+ * stderr: a file that is wrong, a name that fits nothing. */
+int plan_make(const struct run_options *o, const struct install *in, struct plan *p);
+void plan_fini(struct plan *p); /* results, too */
+
+/* ---- schedule ---- */
+struct schedule {
+    const struct run_options *options;
+    const struct install *install;
+    struct job *jobs;
+    unsigned job_count;
+    /* Called in the order in which jobs end. May be NULL. */
+    void (*done)(void *ctx, struct job *job);
+    void *ctx;
+};
+
+/* 0, -EINTR when a signal ended it (jobs that had ended have results), or another -errno. */
+int schedule_run(const struct schedule *s);
+
+/* ---- a job, in its own process ---- */
+
+/* The process around a job; never returns. The result goes to result_fd as JSON. */
+void guard_run(const struct schedule *s, const struct job *job, int result_fd)
+    __attribute__((noreturn));
+
+/* Runs it to its end. `cell` has its names set already. */
+void cell_run(const struct run_options *o, const struct testbed_config *cfg, const struct job *job,
+              uint64_t deadline_ns, struct report_cell *cell);
+struct report_cell *cell_report_create(const struct job *job, const char *testbed);
+uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job);
+
+/* fio as the guest: one result is added to the cell. */
+void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
+             uint64_t deadline_ns, struct report_cell *cell);
+
+/* Compares a metric with what the scenario expects and notes it in the cell. A text that has to
+ * be freed when the expectation does not hold, else NULL. */
+char *cell_metric(const struct scenario *s, struct report_cell *cell, enum scenario_metric m,
+                  uint64_t value);
+
+/* ---- commands: exit status ---- */
+int command_run(int argc, char **argv);
+int command_list(int argc, char **argv);
+int command_explain(int argc, char **argv);
+int command_new_check(int argc, char **argv);
+int command_mutants(int argc, char **argv);
+
+/* A run's report with everything but its cells; results_open makes its folder. */
+struct report *run_report_create(const struct run_options *o, const struct install *in, int argc,
+                                 char **argv);
+/* malloc'd path of the new folder, or NULL after an explanation on stderr. */
+char *run_results_dir(const struct run_options *o, const struct report *r);
+
+#endif

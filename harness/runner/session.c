@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner/asks.h"
+
+#define HELLO_NS 20000000000ull
+#define WRITE_NS 5000000000ull
+
+static int fail(struct session *s, int err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(struct session *s, int err, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(s->why, sizeof(s->why), fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+static const char *role_name(enum testbed_role role)
+{
+    return role == AGENT_DOM0 ? "dom0" : "domu";
+}
+
+/* ---- lines ---- */
+
+static int link_write(struct session *s, enum testbed_role role, const struct wire_request *q)
+{
+    int fd = s->links[role].agent->to_fd;
+    uint64_t deadline = monotonic_ns() + WRITE_NS;
+    size_t len = 0, done = 0;
+    char *line = wire_request_encode(q, &len);
+    int ret = 0;
+
+    if (!line)
+        return fail(s, -errno, "a request to the agent cannot be encoded: %s", strerror(errno));
+    while (!ret && done < len) {
+        ssize_t n = write(fd, line + done, len - done);
+        if (n > 0) {
+            done += (size_t)n;
+            continue;
+        }
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+            if (poll(&pfd, 1, poll_timeout_ms(deadline)) == 0)
+                ret = fail(s, -ETIMEDOUT, "the agent does not read its input");
+        } else if (n < 0 && errno != EINTR) {
+            ret = fail(s, -EPIPE, "the agent does not read its input: %s", strerror(errno));
+        }
+    }
+    free(line);
+    return ret;
+}
+
+static int agent_ended(struct session *s, enum testbed_role role)
+{
+    struct process *p = &s->links[role].agent->process;
+    char end[96] = "its output is closed";
+    char *log;
+
+    if (!process_wait(p, 2000000000u))
+        process_describe_end(p, end, sizeof(end));
+    log = testbed_log_tail(s->cell, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
+    fail(s, -EPIPE, "the %s agent died (%s)%s%.300s", role_name(role), end,
+         log && log[0] ? ": " : "", log ? log : "");
+    free(log);
+    return -EPIPE;
+}
+
+/* The next event of one agent. */
+static int link_event(struct session *s, enum testbed_role role, uint64_t deadline,
+                      struct wire_event *ev)
+{
+    struct agent_link *l = &s->links[role];
+    const char *text;
+    char why[256];
+    size_t len;
+
+    for (;;) {
+        switch (wire_reader_next(l->reader, &text, &len)) {
+        case WIRE_MESSAGE:
+            if (!wire_event_decode(text, len, ev, why, sizeof(why)))
+                return 0;
+            return fail(s, -EPROTO, "the %s agent broke the protocol: %s", role_name(role), why);
+        case WIRE_LOG_LINE:
+            if (l->console)
+                fprintf(l->console, "%.*s\n", (int)len, text);
+            continue;
+        case WIRE_OVERLONG:
+            return fail(s, -EPROTO, "the %s agent sent a line that is too long", role_name(role));
+        case WIRE_NO_LINE:
+            break;
+        }
+        struct pollfd pfd = {.fd = l->agent->from_fd, .events = POLLIN};
+        int n = poll(&pfd, 1, poll_timeout_ms(deadline));
+        if (n == 0 && monotonic_ns() >= deadline)
+            return fail(s, -ETIMEDOUT, "the %s agent gave no answer in time", role_name(role));
+        if (n <= 0)
+            continue;
+        size_t room;
+        void *space = wire_reader_space(l->reader, &room);
+        ssize_t got = read(l->agent->from_fd, space, room);
+        if (got > 0)
+            wire_reader_fed(l->reader, (size_t)got);
+        else if (got == 0)
+            return agent_ended(s, role);
+        else if (errno != EINTR && errno != EAGAIN)
+            return fail(s, -EPIPE, "reading from the agent: %s", strerror(errno));
+    }
+}
+
+static int link_open(struct session *s, enum testbed_role role, uint64_t deadline)
+{
+    struct agent_link *l = &s->links[role];
+    struct wire_event ev;
+    char path[256];
+    int ret = s->cell->ops->agent_start(s->cell, role);
+
+    if (ret)
+        return fail(s, ret, "%s", s->cell->why);
+    l->agent = &s->cell->agents[role];
+    fcntl(l->agent->to_fd, F_SETFL, fcntl(l->agent->to_fd, F_GETFL) | O_NONBLOCK);
+    l->reader = wire_reader_create(true);
+    snprintf(path, sizeof(path), "%s/console-%s.log", s->cell->run_dir, role_name(role));
+    l->console = fopen(path, "ae");
+    if (!l->reader)
+        return fail(s, -ENOMEM, "out of memory");
+    uint64_t hello = monotonic_ns() + HELLO_NS;
+    ret = link_event(s, role, hello < deadline ? hello : deadline, &ev);
+    if (ret)
+        return ret;
+    if (ev.ev != WIRE_HELLO)
+        ret = fail(s, -EPROTO, "the %s agent did not begin with hello", role_name(role));
+    else if (strcmp(ev.hello.role, role_name(role)))
+        ret = fail(s, -EPROTO, "the agent started as %s says that it is %s", role_name(role),
+                   ev.hello.role);
+    wire_event_fini(&ev);
+    return ret;
+}
+
+/* ---- the session ---- */
+
+int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, uint64_t deadline_ns)
+{
+    bool dom0 = cell->plan.scenario->in_dom0;
+
+    *s = (struct session){.cell = cell, .seed = seed, .runs = dom0 ? AGENT_DOM0 : AGENT_DOMU};
+    int ret = link_open(s, AGENT_DOMU, deadline_ns);
+    if (!ret && dom0)
+        ret = link_open(s, AGENT_DOM0, deadline_ns);
+    return ret;
+}
+
+void session_close(struct session *s)
+{
+    for (unsigned i = 0; i < TESTBED_ROLES; i++) {
+        struct agent_link *l = &s->links[i];
+        if (l->agent)
+            testbed_agent_stop(s->cell, (enum testbed_role)i);
+        wire_reader_destroy(l->reader);
+        if (l->console)
+            fclose(l->console);
+        *l = (struct agent_link){0};
+    }
+    free(s->checks);
+    s->checks = NULL;
+    s->check_count = 0;
+}
+
+int session_list(struct session *s, uint64_t deadline_ns)
+{
+    struct wire_request q = {.op = WIRE_LIST};
+    struct wire_event ev;
+    int ret = link_write(s, s->runs, &q);
+
+    while (!ret) {
+        ret = link_event(s, s->runs, deadline_ns, &ev);
+        if (ret)
+            break;
+        enum wire_ev kind = ev.ev;
+        if (kind == WIRE_CHECK) {
+            struct wire_check *more =
+                reallocarray(s->checks, s->check_count + 1, sizeof(*s->checks));
+            if (more) {
+                s->checks = more;
+                s->checks[s->check_count++] = ev.check;
+            } else {
+                ret = fail(s, -ENOMEM, "out of memory");
+            }
+        } else if (kind != WIRE_END) {
+            ret = fail(s, -EPROTO, "the agent sent something else than its checks");
+        }
+        wire_event_fini(&ev);
+        if (kind == WIRE_END)
+            break;
+    }
+    return ret;
+}
+
+/* A peer call: to the other domain's agent, and its reply back. */
+static int forward_peer(struct session *s, const struct wire_call *ask, uint64_t deadline,
+                        struct wire_call *reply)
+{
+    enum testbed_role other = s->runs == AGENT_DOM0 ? AGENT_DOMU : AGENT_DOM0;
+    struct wire_request q = {.op = WIRE_PEER_CALL};
+    const char *call = json_string_value(json_object_get(ask->args, "call"));
+    struct wire_event ev;
+
+    if (!s->links[other].agent || !call || strlen(call) >= sizeof(q.call.name)) {
+        snprintf(reply->error, sizeof(reply->error),
+                 s->links[other].agent ? "peer needs a call" : "there is no other agent");
+        return 0;
+    }
+    q.call.id = ask->id;
+    strcpy(q.call.name, call);
+    q.call.args = json_object_get(ask->args, "args");
+    int ret = link_write(s, other, &q);
+    if (ret)
+        return ret;
+    ret = link_event(s, other, deadline, &ev);
+    if (ret)
+        return ret;
+    if (ev.ev == WIRE_PEER_REPLY && ev.call.id == ask->id) {
+        reply->ok = ev.call.ok;
+        reply->value = json_incref(ev.call.value);
+        memcpy(reply->error, ev.call.error, sizeof(reply->error));
+    } else {
+        ret = fail(s, -EPROTO, "the peer's agent did not answer the call");
+    }
+    wire_event_fini(&ev);
+    return ret;
+}
+
+static int answer(struct session *s, const struct wire_call *ask, uint64_t deadline)
+{
+    struct wire_request q = {.op = WIRE_ANSWER, .call = {.id = ask->id}};
+    int ret = 0;
+
+    if (!strcmp(ask->name, "peer"))
+        ret = forward_peer(s, ask, deadline, &q.call);
+    else
+        asks_handle(s, ask, &q.call);
+    if (!ret)
+        ret = link_write(s, s->runs, &q);
+    json_decref(q.call.value);
+    return ret;
+}
+
+int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
+                struct check_result *result)
+{
+    struct wire_request q = {.op = WIRE_RUN, .timeout_ms = check->timeout_ms};
+    struct wire_event ev;
+    int ret;
+
+    s->backend_touched = false;
+    s->backend_down = false;
+    snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
+    q.params = json_pack("{s:I}", "seed", (json_int_t)s->seed);
+    ret = link_write(s, s->runs, &q);
+    json_decref(q.params);
+    while (!ret) {
+        bool over = false;
+        ret = link_event(s, s->runs, deadline_ns, &ev);
+        if (ret)
+            break;
+        if (ev.ev == WIRE_ASK) {
+            ret = answer(s, &ev.call, deadline_ns);
+        } else if (ev.ev == WIRE_RESULT && !strcmp(ev.result.check, q.check)) {
+            *result = ev.result.r;
+            over = true;
+        } else {
+            ret = fail(s, -EPROTO, "the agent sent something that is no result of %s", q.check);
+        }
+        wire_event_fini(&ev);
+        if (over)
+            break;
+    }
+    return ret;
+}

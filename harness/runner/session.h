@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The conversation with a cell's agents.
+ *
+ * One agent runs the checks; when that one is in dom0, the domU has another that serves its `peer`
+ * calls. While a check runs it may ask the testbed for something (start, stop, kill the backend,
+ * the store, ...); what it did to the backend is remembered, since afterwards a backend that does
+ * not run is either what the check wanted or a crash.
+ */
+#ifndef RP_RUNNER_SESSION_H
+#define RP_RUNNER_SESSION_H
+
+#include "check/wire.h"
+#include "testbed/testbed.h"
+
+struct agent_link {
+    struct testbed_agent *agent; /* borrowed */
+    struct wire_reader *reader;
+    FILE *console; /* what is not protocol */
+};
+
+struct session {
+    struct testbed_cell *cell; /* borrowed */
+    struct agent_link links[TESTBED_ROLES];
+    enum testbed_role runs; /* whose checks run */
+    uint64_t seed;
+    struct wire_check *checks;
+    unsigned check_count;
+    /* Since session_run began. */
+    bool backend_touched; /* stopped, killed or started by the check */
+    bool backend_down;    /* the check left it so */
+    char why[512];
+};
+
+/* All return 0 or -errno with a text in s->why. -EPIPE: the agent has died. */
+
+/* Start the agents that the cell needs, wait for their hello. */
+int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, uint64_t deadline_ns);
+/* Ends them. Fine after a failed open. */
+void session_close(struct session *s);
+
+/* Fill s->checks with all that the agent has. */
+int session_list(struct session *s, uint64_t deadline_ns);
+
+/* Run one check. -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */
+int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
+                struct check_result *result);
+
+#endif
