@@ -49,7 +49,7 @@ define compile_rule
 $(OBJ)/$(dir_$(1))/%.o: $(dir_$(1))/%.c ci/build/rules.mk ci/build/layers.mk | $(INC_LINKS)
 	@mkdir -p $$(@D)
 	@echo "  CC   $(VARIANT) $$<"
-	@$(CC) $(CPPFLAGS_COMMON) $$(cppflags_$(1)) $(call inc_flags,$(1)) $(CFLAGS_COMMON) $(cflags_$(VARIANT)) $(CFLAGS) \
+	@$(CC) $(CPPFLAGS_COMMON) $$(cppflags_$(1)) $(call inc_flags,$(1)) $(CFLAGS_COMMON) $(cflags_$(VARIANT)) $$(CFLAGS) \
 	    -MMD -MP -c $$< -o $$@
 endef
 $(foreach m,$(MODULES),$(eval $(call compile_rule,$(m))))
