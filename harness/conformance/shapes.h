@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Where buffers may lie in memory: the same shapes for grants and for guest-physical addresses. */
+#ifndef RP_CONFORMANCE_SHAPES_H
+#define RP_CONFORMANCE_SHAPES_H
+
+#include "conformance/blkdev.h"
+
+/* Read and write through buffers that begin and end anywhere in a page. */
+void shapes_offsets(struct check_ctx *t);
+/* Buffers of 1 to 17 pages, touching one more when they do not begin at a page. */
+void shapes_pages(struct check_ctx *t);
+/* Two writable and two readable pieces of one request in one page each. */
+void shapes_shared_page(struct check_ctx *t);
+/* Indirect tables at many places, over a page boundary too. */
+void shapes_indirect(struct check_ctx *t);
+
+/*
+ * One read whose header, data, status or indirect table is at `bad`. The request may fail in
+ * any defined way; then the device has to recover.
+ */
+enum bad_part { BAD_HEADER, BAD_DATA, BAD_STATUS, BAD_TABLE, BAD_PARTS };
+void expect_bad_address_handled(struct blk *k, enum bad_part part, gpa_t bad, const char *what);
+
+/* A device whose queue is at `bad` must survive and recover. */
+void expect_bad_ring_handled(struct check_ctx *t, gpa_t bad, const char *what);
+
+#endif
