@@ -43,6 +43,11 @@ $(eval $(call link_program,simxenctl,$(call sim_objs,ctl) $(OBJ)/$(SIM)/ctl/main
 $(eval $(call link_program,simxen-xenbus,$(call sim_objs,xenbus) $(OBJ)/$(SIM)/xenbus/main.o $(call objs_of,util),-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen'))
 $(BIN)/simxenctl $(BIN)/simxen-xenbus: | $(SIMLIB)/libsimxen.so
 
+# Measures the fast paths, on the drop-in libraries.
+$(eval $(call link_program,simxen-bench,$(OBJ)/$(SIM)/bench/main.o,-L$(SIMLIB) -l:libsimxen.so -lxengnttab -lxenforeignmemory -lxenevtchn -lxendevicemodel -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -ldl))
+$(BIN)/simxen-bench: | $(SIMLIB)/libsimxen.so $(SIMLIB)/libxengnttab.so.1 $(SIMLIB)/libxenforeignmemory.so.1 \
+                       $(SIMLIB)/libxenevtchn.so.1 $(SIMLIB)/libxendevicemodel.so.1 $(BIN)/simxen-hv $(LIB)/platform-simxen.so
+
 # Redirects xenstored's two files in /proc/xen (LD_PRELOAD).
 $(SIMLIB)/xenstored-preload.so: $(OBJ)/$(SIM)/preload/xsd.o
 	@mkdir -p $(@D)

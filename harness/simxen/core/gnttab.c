@@ -77,11 +77,28 @@ static void reduce_status(grant_entry_v1_t *entry, const struct sim_active *act)
         atomic_fetch_and(sim_gnt_word(entry), ~clear);
 }
 
+/*
+ * The track's entry and the domain's count of them go together as closely as two words can: hv
+ * subtracts what it finds in the track of a process that died.
+ */
+static int take(struct sim_dom *ld, enum sim_gnt_use use, const struct sim_track_entry *e,
+                uint32_t *track)
+{
+    uint32_t used = atomic_fetch_add(&ld->maptrack_used, 1);
+
+    if ((use == SIM_GNT_COPY || used < ld->maptrack_max) &&
+        sim_track_take(SIM_TRACK_GRANT, e, track) == 0)
+        return GNTST_okay;
+    atomic_fetch_sub(&ld->maptrack_used, 1);
+    return GNTST_no_space;
+}
+
 /* Under gnt_lock. */
-static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t ref, uint16_t by,
-                   bool readonly, enum sim_gnt_use use, struct sim_gnt_pin *pin)
+static int pin_one(const struct sim_dom_ref *rd, struct sim_dom *ld, grant_entry_v1_t *table,
+                   uint32_t ref, bool readonly, enum sim_gnt_use use, struct sim_gnt_pin *pin)
 {
     struct sim_dom *d = rd->dom;
+    uint16_t by = ld->domid;
     struct sim_active *act;
     struct sim_track_entry e = {
         .domid = rd->domid,
@@ -125,7 +142,7 @@ static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32
     else
         act->pin_rw++;
     e.gfn = act->gfn;
-    if (sim_track_take(SIM_TRACK_GRANT, &e, &pin->track)) {
+    if (take(ld, use, &e, &pin->track) != GNTST_okay) {
         if (readonly)
             act->pin_ro--;
         else
@@ -137,7 +154,8 @@ static int pin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32
 }
 
 /* Under gnt_lock. */
-static void unpin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uint32_t track)
+static void unpin_one(const struct sim_dom_ref *rd, struct sim_dom *ld, grant_entry_v1_t *table,
+                      uint32_t track)
 {
     const struct sim_track_entry *e = &sim_self_track()->entries[track];
     struct sim_active *act = &rd->dom->active[e->ref];
@@ -148,6 +166,7 @@ static void unpin_one(const struct sim_dom_ref *rd, grant_entry_v1_t *table, uin
         act->pin_ro--;
     reduce_status(&table[e->ref], act);
     sim_track_drop(track);
+    atomic_fetch_sub(&ld->maptrack_used, 1);
 }
 
 int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, bool readonly,
@@ -156,23 +175,17 @@ int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, 
     const struct sim_dom_ref *ld;
     grant_entry_v1_t *table;
     unsigned done = 0;
-    uint32_t used;
     int status = GNTST_okay;
 
     if (sim_dom_get(sim_self_domid(), &ld) || sim_gnt_table(rd, &table))
         return GNTST_general_error;
-    used = atomic_fetch_add(&ld->dom->maptrack_used, n);
-    if (use == SIM_GNT_MAP && (n > ld->dom->maptrack_max || used > ld->dom->maptrack_max - n)) {
-        atomic_fetch_sub(&ld->dom->maptrack_used, n);
-        return GNTST_no_space;
-    }
 
     while (done < n && status == GNTST_okay) {
         unsigned end = n - done > BATCH ? done + BATCH : n;
 
         sim_lock_gnt(rd);
         while (done < end) {
-            status = pin_one(rd, table, refs[done], ld->domid, readonly, use, &pins[done]);
+            status = pin_one(rd, ld->dom, table, refs[done], readonly, use, &pins[done]);
             if (status != GNTST_okay)
                 break;
             done++;
@@ -180,7 +193,6 @@ int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, 
         sim_unlock_gnt(rd);
     }
     if (status != GNTST_okay) {
-        atomic_fetch_sub(&ld->dom->maptrack_used, n - done);
         sim_gnt_unpin(rd, done, pins);
         return status;
     }
@@ -203,10 +215,9 @@ void sim_gnt_unpin(const struct sim_dom_ref *rd, unsigned n, const struct sim_gn
 
         sim_lock_gnt(rd);
         for (; done < end; done++)
-            unpin_one(rd, table, pins[done].track);
+            unpin_one(rd, ld->dom, table, pins[done].track);
         sim_unlock_gnt(rd);
     }
-    atomic_fetch_sub(&ld->dom->maptrack_used, n);
     if (dying(rd->dom)) {
         struct sim_msg msg = {.op = SIM_OP_POKE, .a = {rd->domid}};
 
