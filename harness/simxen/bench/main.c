@@ -147,6 +147,7 @@ static void guest_main(struct link l, uint16_t domid, const char *plugin)
         start = now_ns() - start;
         full_write(l.to_guest, &start, sizeof(start));
     }
+    xenevtchn_close(xce);
     p->ops->close(p);
     exit(0);
 }
@@ -162,6 +163,7 @@ struct dom0 {
     xendevicemodel_handle *dmod;
     xenevtchn_handle *xce, *io_xce;
     int port, io_port;
+    xenforeignmemory_resource_handle *slot_page;
     ioreq_t *slot;
     int memfd;
     char *bare_page;
@@ -346,7 +348,6 @@ static const struct row rows[] = {
 
 static void devices_open(struct dom0 *d)
 {
-    xenforeignmemory_resource_handle *res;
     void *page = NULL;
     ioservid_t id;
 
@@ -367,15 +368,25 @@ static void devices_open(struct dom0 *d)
                                                     MMIO_BASE + SIM_PAGE - 1) ||
         xendevicemodel_set_ioreq_server_state(d->dmod, d->domid, id, 1))
         die("IOREQ server");
-    res = xenforeignmemory_map_resource(d->fmem, d->domid, XENMEM_resource_ioreq_server, id,
-                                        XENMEM_resource_ioreq_server_frame_ioreq(0), 1, &page,
-                                        PROT_READ | PROT_WRITE, 0);
-    if (!res)
+    d->slot_page = xenforeignmemory_map_resource(d->fmem, d->domid, XENMEM_resource_ioreq_server,
+                                                 id, XENMEM_resource_ioreq_server_frame_ioreq(0), 1,
+                                                 &page, PROT_READ | PROT_WRITE, 0);
+    if (!d->slot_page)
         die("xenforeignmemory_map_resource");
     d->slot = page;
     d->io_port = xenevtchn_bind_interdomain(d->io_xce, d->domid, d->slot->vp_eport);
     if (d->io_port < 0)
         die("xenevtchn_bind_interdomain");
+}
+
+static void devices_close(struct dom0 *d)
+{
+    xenforeignmemory_unmap_resource(d->fmem, d->slot_page);
+    xenevtchn_close(d->io_xce);
+    xenevtchn_close(d->xce);
+    xendevicemodel_close(d->dmod);
+    xenforeignmemory_close(d->fmem);
+    xengnttab_close(d->xgt);
 }
 
 static int compare(const void *a, const void *b)
@@ -519,6 +530,7 @@ int main(int argc, char **argv)
     touch(d.bare_page, 1);
 
     measure(&d, blocks);
+    devices_close(&d);
 
     close(d.link.to_guest);
     waitpid(guest_pid, NULL, 0);
