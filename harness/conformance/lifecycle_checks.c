@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices, drivers and backends that come and go. */
+#define CHECK_FAMILY "lifecycle"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conformance/blkdev.h"
+#include "frontend/blk.h"
+#include "util/bits.h"
+
+#define LIFE_BLK (NEED_DEVICE | NEED_BLK)
+
+/* Reads in flight: offered and kicked, not waited for. Returns how many. */
+static unsigned start_reads(struct blk *k, struct buffer *data, struct buffer *statuses)
+{
+    unsigned n = k->q->size / 3;
+
+    if (n > data->bytes / SECTOR)
+        n = data->bytes / SECTOR;
+    memset(statuses->va, 0xee, statuses->bytes);
+    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
+    for (unsigned i = 0; i < n; i++) {
+        struct piece p[3] = {
+            piece_of(k->header, false),
+            piece_part(data, i * SECTOR, SECTOR, true),
+            piece_part(statuses, i, 1, true),
+        };
+
+        ring_offer(k->q, ring_chain(k->q, 3 * i, p, 3));
+    }
+    ring_kick(k->q);
+    return n;
+}
+
+CHECK(reset_with_requests_in_flight, .judges = DEVICE,
+      .proves = "basic.device-reset.device.2 xen.lifecycle.reset.1", .needs = LIFE_BLK,
+      .timeout_ms = 60000, .title = "When the status is 0 the device touches no buffer any more")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    for (unsigned round = 0; round < 20; round++) {
+        struct buffer *data = given_buffer(k->d, 32 * SECTOR, 0, FE_DMA_FROM_DEVICE);
+        struct buffer *statuses = given_buffer(k->d, 32, 0, FE_DMA_FROM_DEVICE);
+        uint64_t until;
+
+        start_reads(k, data, statuses);
+        must(t, fe_virtio_reset(k->d->v, LIMIT_RESET_NS), "resetting the device");
+        /* The driver's memory again: what it holds now has to stay. */
+        memset(data->va, 0x42, data->bytes);
+        memset(statuses->va, 0x42, statuses->bytes);
+        buffer_release(data);
+        buffer_release(statuses);
+        buffer_release(k->header);
+        until = given_now_ns() + MS(5);
+        while (given_now_ns() < until)
+            given_pause();
+        expect(t, MUST, buffer_is(data, 0x42) && buffer_is(statuses, 0x42),
+               "in round %u a buffer was written after the reset", round);
+        blk_restart(k, 0, 0);
+        buffer_release(k->status);
+    }
+    expect_recovers(k, "resets with requests in flight");
+}
+
+CHECK(many_resets, .judges = DEVICE, .proves = "basic.device-reset.device.1", .needs = LIFE_BLK,
+      .timeout_ms = 30000, .title = "A hundred resets in all states, then a read")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    for (unsigned i = 0; i < 100; i++) {
+        if (i % 3 == 0)
+            device_negotiate(k->d, 0);
+        device_reset(k->d);
+        expect_eq(t, MUST, device_status(k->d), 0, "the status after a reset");
+    }
+    expect_recovers(k, "a hundred resets");
+}
+
+CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.reload.1",
+      .needs = LIFE_BLK, .timeout_ms = 60000,
+      .title = "Fifty times: enumerate, assign BARs, negotiate, read, reset, disable")
+{
+    for (unsigned i = 0; i < 50; i++) {
+        const struct subject *s = check_subject(t);
+        struct fe_pci_host *host = given_host(t);
+        struct fe_blk_config cfg = {.interrupts = i % 2, .queues = 1 + i % 3};
+        struct fe_virtio_pci *p;
+        struct fe_memory mem;
+        struct fe_dma page = {0};
+        struct fe_blk *b = NULL;
+        int rc, end;
+
+        fe_memory_init(&mem, s->platform, s->addressing, s->backend_domid);
+        cfg.memory = &mem;
+        rc = fe_virtio_pci_create(host, s->sbdf, &p);
+        expect(t, MUST, rc == 0, "round %u: opening the device: %s", i, strerror(-rc));
+        if (rc)
+            stop_check(t);
+        rc = fe_blk_create(&p->virtio, &cfg, &b);
+        if (rc == 0)
+            rc = fe_dma_alloc(&mem, XEN_PAGE_BYTES, &page);
+        if (rc == 0)
+            rc = fe_blk_read(b, 0, page.va, XEN_PAGE_BYTES);
+        end = fe_blk_destroy(b);
+        fe_virtio_destroy(&p->virtio);
+        if (fe_dma_free(&mem, &page))
+            end = -EBUSY;
+        expect(t, MUST, rc == 0, "round %u: starting the device and reading: %s", i, strerror(-rc));
+        expect(t, MUST, end == 0, "round %u: stopping the driver: %s", i, strerror(-end));
+        if (rc || end)
+            stop_check(t);
+    }
+}
+
+CHECK(nothing_is_held_after_reset, .judges = DEVICE, .proves = "xen.lifecycle.audit.1",
+      .needs = LIFE_BLK | NEED_TESTBED,
+      .title = "After I/O and a reset the backend holds what it held before")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    uint64_t grants, frames, ports;
+
+    device_reset(k->d);
+    grants = given_ask_number(t, "backend.audit", NULL, "grants_mapped");
+    frames = given_ask_number(t, "backend.audit", NULL, "foreign_frames");
+    ports = given_ask_number(t, "backend.audit", NULL, "ports");
+    for (unsigned i = 0; i < 8; i++) {
+        struct buffer *b = given_buffer(k->d, 5 * XEN_PAGE_BYTES, 0x321, FE_DMA_FROM_DEVICE);
+        struct piece p = {.addr = b->addr, .len = 8 * SECTOR, .writable = true};
+
+        blk_restart(k, 0, 0);
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a read");
+        buffer_release(b);
+    }
+    device_reset(k->d);
+    expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "grants_mapped"), grants,
+              "grants that the backend maps after a reset");
+    expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "foreign_frames"), frames,
+              "foreign frames that the backend maps after a reset");
+    expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "ports"), ports,
+              "event channels that the backend has after a reset");
+}
+
+/* ---- the backend goes ---- */
+
+/* The device of a backend that was started again. */
+static void device_reattach(struct device *d)
+{
+    uint64_t deadline = given_now_ns() + LIMIT_RESET_NS;
+    int rc;
+
+    do {
+        rc = d->v->ops->reattach(d->v);
+        if (rc == 0)
+            break;
+        given_pause();
+    } while (given_now_ns() < deadline);
+    must(d->t, rc, "finding the device of the new backend");
+    d->gone_on_purpose = false;
+}
+
+static void backend_stop(struct device *d, const char *how)
+{
+    d->gone_on_purpose = true;
+    given_ask(d->t, how, NULL);
+}
+
+static void backend_start(struct device *d)
+{
+    given_ask(d->t, "backend.start", NULL);
+    expect_eq(d->t, MUST, given_ask_number(d->t, "backend.alive", NULL, NULL), 1,
+              "whether the backend runs after its start");
+    device_reattach(d);
+}
+
+static void data_outlives_backend(struct check_ctx *t, const char *how)
+{
+    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_FLUSH), 0);
+
+    blk_write_pattern(k, 0, 8, 81);
+    if (k->d->v->features & VIRTIO_F(VIRTIO_BLK_F_FLUSH))
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_FLUSH, 0, NULL, 0).status, VIRTIO_BLK_S_OK,
+                  "the status of a flush");
+    backend_stop(k->d, how);
+    backend_start(k->d);
+    expect_eq(t, MUST, device_status(k->d), 0, "the status that a new backend begins with");
+    blk_restart(k, 0, 0);
+    expect_pattern(k, 0, 8, 81, "data that was flushed is lost with the backend");
+}
+
+CHECK(backend_is_restarted, .judges = DEVICE, .proves = "xen.lifecycle.restart.1",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .title = "Stopped and started: the device is found again and the data is there")
+{
+    data_outlives_backend(t, "backend.stop");
+}
+
+CHECK(backend_is_killed, .judges = DEVICE, .proves = "xen.lifecycle.restart.2",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .title = "The same with kill -9")
+{
+    data_outlives_backend(t, "backend.kill");
+}
+
+CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle.death.1",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_GRANTS, .timeout_ms = 60000,
+      .title = "Everything that a killed backend mapped can be revoked")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct buffer *data = given_buffer(k->d, 32 * SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct buffer *statuses = given_buffer(k->d, 32, 0, FE_DMA_FROM_DEVICE);
+    uint64_t deadline;
+    unsigned held = 1;
+
+    start_reads(k, data, statuses);
+    backend_stop(k->d, "backend.kill");
+    deadline = given_now_ns() + LIMIT_REPLY_NS;
+    while (held && given_now_ns() < deadline) {
+        unsigned n = 0;
+
+        must(t, fe_grants_in_use(&k->d->mem, k->q->mem.map.first, k->q->mem.pages, &held),
+             "reading the grant table");
+        must(t, fe_grants_in_use(&k->d->mem, data->map.first, data->map.pages, &n),
+             "reading the grant table");
+        held += n;
+        if (held)
+            given_pause();
+    }
+    expect_eq(t, MUST, held, 0, "pages that a dead backend still maps");
+    backend_start(k->d);
+}
+
+CHECK(absent_while_down, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
+      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .title = "Without a backend accesses end: all ones or an abort, and never a hang")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    const struct fe_pci_func *f = &k->d->pci->func;
+    struct fe_platform *p = k->d->subject->platform;
+    uint64_t value = 0, at = f->bars[k->d->pci->common.bar].addr + k->d->pci->common.offset;
+    int rc;
+
+    backend_stop(k->d, "backend.kill");
+    rc = p->ops->mmio_read(p, 0, at, 4, &value);
+    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
+           "a BAR without a backend reads 0x%llx (%s)", (unsigned long long)value, strerror(-rc));
+    rc = fe_ecam_read(&k->d->host, f->sbdf, 0, 4, &value);
+    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
+           "configuration space without a backend reads 0x%llx (%s)", (unsigned long long)value,
+           strerror(-rc));
+    backend_start(k->d);
+    expect_eq(t, MUST, config_get(k->d, 0, 2), f->vendor, "the vendor when the backend is back");
+}
+
+/* Wait for everything outstanding; every result has to be `want` or 0. */
+static unsigned reap_all(struct check_ctx *t, struct fe_blk *b, bool *lost, int want)
+{
+    struct fe_blk_done done[32];
+    unsigned count = 0;
+
+    while (fe_blk_outstanding(b, 0)) {
+        int n;
+
+        if (fe_blk_wait(b, 0, LIMIT_REPLY_NS) <= 0)
+            break;
+        n = fe_blk_reap(b, 0, done, ARRAY_LENGTH(done));
+        if (n <= 0)
+            break;
+        for (int i = 0; i < n; i++) {
+            uintptr_t token = (uintptr_t)done[i].token - 1;
+
+            expect(t, MUST, done[i].result == 0 || done[i].result == want,
+                   "request %u ended with %s", (unsigned)token, strerror(-done[i].result));
+            lost[token] = done[i].result != 0;
+            count++;
+        }
+    }
+    expect_eq(t, MUST, fe_blk_outstanding(b, 0), 0, "requests that were never answered");
+    return count;
+}
+
+#define LOST_REQUESTS 24u
+
+struct lost_run {
+    struct fe_memory mem;
+    struct fe_virtio_pci *pci;
+    struct fe_blk *blk;
+    void *pages;
+};
+
+static void lost_run_end(void *arg)
+{
+    struct lost_run *r = arg;
+
+    if (fe_blk_destroy(r->blk) == 0 && r->pages)
+        fe_pages_free(&r->mem, r->pages, LOST_REQUESTS);
+    if (r->pci)
+        fe_virtio_destroy(&r->pci->virtio);
+    free(r);
+}
+
+CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.3",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
+{
+    const struct subject *s = check_subject(t);
+    struct fe_pci_host *host = given_host(t);
+    struct lost_run *r = calloc(1, sizeof(*r));
+    struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
+    bool lost[LOST_REQUESTS] = {false};
+    uint64_t deadline;
+    uint8_t *data;
+    unsigned again = 0;
+    int rc;
+
+    if (!r)
+        error_out(t, "no memory");
+    check_defer(t, lost_run_end, r);
+    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
+    cfg.memory = &r->mem;
+    must(t, fe_virtio_pci_create(host, s->sbdf, &r->pci), "opening the device");
+    must(t, fe_blk_create(&r->pci->virtio, &cfg, &r->blk), "starting the device");
+    must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
+    data = r->pages;
+    if (fe_blk_get_info(r->blk)->depth < LOST_REQUESTS ||
+        fe_blk_get_info(r->blk)->capacity_sectors < LOST_REQUESTS * 8)
+        skip_check(t, "the queue holds %u requests", fe_blk_get_info(r->blk)->depth);
+
+    for (unsigned i = 0; i < LOST_REQUESTS; i++) {
+        struct fe_blk_io io = {.type = FE_BLK_OUT,
+                               .sector = i * 8,
+                               .va = data + (size_t)i * XEN_PAGE_BYTES,
+                               .bytes = XEN_PAGE_BYTES,
+                               .token = (void *)(uintptr_t)(i + 1)};
+
+        memset(io.va, (int)(0x80 + i), XEN_PAGE_BYTES);
+        lost[i] = true;
+        must(t, fe_blk_submit(r->blk, 0, &io), "submitting a write");
+    }
+    must(t, fe_blk_kick(r->blk, 0), "ringing the doorbell");
+    given_ask(t, "backend.kill", NULL);
+    given_ask(t, "backend.start", NULL);
+
+    deadline = given_now_ns() + LIMIT_RESET_NS;
+    do {
+        rc = fe_blk_reinit(r->blk);
+        if (rc != -ENODEV)
+            break;
+        given_pause();
+    } while (given_now_ns() < deadline);
+    expect(t, MUST, rc == 0, "taking the device of the new backend into use: %s", strerror(-rc));
+    if (rc)
+        stop_check(t);
+    reap_all(t, r->blk, lost, -ESTALE);
+    for (unsigned i = 0; i < LOST_REQUESTS; i++) {
+        struct fe_blk_io io = {.type = FE_BLK_OUT,
+                               .sector = i * 8,
+                               .va = data + (size_t)i * XEN_PAGE_BYTES,
+                               .bytes = XEN_PAGE_BYTES,
+                               .token = (void *)(uintptr_t)(i + 1)};
+
+        if (!lost[i])
+            continue;
+        again++;
+        must(t, fe_blk_submit(r->blk, 0, &io), "submitting a write again");
+    }
+    must(t, fe_blk_kick(r->blk, 0), "ringing the doorbell");
+    reap_all(t, r->blk, lost, 0);
+    note(t, "submitted again", "%u of %u", again, LOST_REQUESTS);
+
+    for (unsigned i = 0; i < LOST_REQUESTS; i++) {
+        uint8_t *page = data + (size_t)i * XEN_PAGE_BYTES;
+        bool same = true;
+
+        memset(page, 0, XEN_PAGE_BYTES);
+        rc = fe_blk_read(r->blk, i * 8, page, XEN_PAGE_BYTES);
+        for (unsigned j = 0; j < XEN_PAGE_BYTES && same; j++)
+            same = page[j] == 0x80 + i;
+        expect(t, MUST, rc == 0 && same, "write %u is lost: reading gives %s", i,
+               rc ? strerror(-rc) : "other data");
+    }
+}
+
+CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
+      .needs = LIFE_BLK | NEED_WRITABLE, .timeout_ms = 30000,
+      .title = "An ordinary driver with interrupts, indirect and event index at full depth")
+{
+    const struct subject *s = check_subject(t);
+    struct fe_pci_host *host = given_host(t);
+    struct lost_run *r = calloc(1, sizeof(*r));
+    struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
+    bool failed[LOST_REQUESTS];
+    uint8_t *data;
+
+    if (!r)
+        error_out(t, "no memory");
+    check_defer(t, lost_run_end, r);
+    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
+    cfg.memory = &r->mem;
+    must(t, fe_virtio_pci_create(host, s->sbdf, &r->pci), "opening the device");
+    must(t, fe_blk_create(&r->pci->virtio, &cfg, &r->blk), "starting the device");
+    must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
+    data = r->pages;
+    if (fe_blk_get_info(r->blk)->capacity_sectors < 8)
+        skip_check(t, "the disk is too small");
+    for (unsigned round = 0; round < 200; round++) {
+        unsigned n = LOST_REQUESTS;
+
+        if (n > fe_blk_get_info(r->blk)->depth)
+            n = fe_blk_get_info(r->blk)->depth;
+        if (n > fe_blk_get_info(r->blk)->capacity_sectors / 8)
+            n = (unsigned)(fe_blk_get_info(r->blk)->capacity_sectors / 8);
+        for (unsigned i = 0; i < n; i++) {
+            struct fe_blk_io io = {.type = round % 2 ? FE_BLK_IN : FE_BLK_OUT,
+                                   .sector = i * 8,
+                                   .va = data + (size_t)i * XEN_PAGE_BYTES,
+                                   .bytes = XEN_PAGE_BYTES,
+                                   .token = (void *)(uintptr_t)(i + 1)};
+
+            memset(io.va, (int)(round % 2 ? 0 : round + i), XEN_PAGE_BYTES);
+            must(t, fe_blk_submit(r->blk, 0, &io), "submitting a request");
+        }
+        must(t, fe_blk_kick(r->blk, 0), "ringing the doorbell");
+        expect_eq(t, MUST, reap_all(t, r->blk, failed, 0), n, "the number of answers");
+        for (unsigned i = 0; i < n; i++)
+            expect(t, MUST, data[(size_t)i * XEN_PAGE_BYTES + 7] == (uint8_t)(round / 2 * 2 + i),
+                   "in round %u request %u has other data", round, i);
+    }
+}
