@@ -334,14 +334,16 @@ out:
     return rc;
 }
 
-int sim_kmem_unshare(const struct sim_dom_ref *self, uint32_t track)
+int sim_kmem_unshare(const struct sim_dom_ref *self, uint32_t track, uint16_t flags)
 {
     struct sim_track_entry *e = &sim_self_track()->entries[track];
     uint64_t frame;
-    int rc;
+    int rc = -ENOENT;
 
     lock(self->dom);
-    rc = sim_kmem_end(self, e->ref);
+    if (atomic_load(&e->kind) == SIM_TRACK_SHARE &&
+        (__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) & flags) == flags)
+        rc = sim_kmem_end(self, e->ref);
     if (rc == 0) {
         if (sim_gfn_to_frame(self->dom, e->gfn, 1u << SIM_REGION_RAM, &frame) == 0)
             mark(bitmap(self->dom), frame, false);

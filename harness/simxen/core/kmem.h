@@ -49,8 +49,11 @@ unsigned sim_kmem_in_use(const struct sim_dom_ref *self, uint32_t ref);
  * -ENOMEM, -ENOSPC as above.
  */
 int sim_kmem_share(const struct sim_dom_ref *self, uint16_t peer, bool readonly, uint32_t *track);
-/* Give a shared page back. -EBUSY: the peer still maps it; nothing was done. */
-int sim_kmem_unshare(const struct sim_dom_ref *self, uint32_t track);
+/*
+ * Give a shared page back. -EBUSY: the peer still maps it; nothing was done. -ENOENT: the entry is
+ * no share (any more) that carries all of `flags`, which tells threads apart that sweep at once.
+ */
+int sim_kmem_unshare(const struct sim_dom_ref *self, uint32_t track, uint16_t flags);
 
 #pragma GCC visibility pop
 

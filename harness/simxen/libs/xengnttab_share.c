@@ -59,7 +59,7 @@ static uint32_t sweep(const struct sim_dom_ref *self)
         if (atomic_load_explicit(&t->entries[i].kind, memory_order_acquire) != SIM_TRACK_SHARE)
             continue;
         if (!(__atomic_load_n(&t->entries[i].flags, __ATOMIC_ACQUIRE) & SHARE_ORPHAN) ||
-            sim_kmem_unshare(self, i))
+            sim_kmem_unshare(self, i, SHARE_ORPHAN) == -EBUSY)
             shared++;
     }
     return shared;
@@ -70,7 +70,7 @@ static void release(const struct sim_dom_ref *self, const uint32_t *tracks, uint
     struct sim_track *t = sim_self_track();
 
     for (uint32_t i = 0; i < count; i++) {
-        if (sim_kmem_unshare(self, tracks[i]))
+        if (sim_kmem_unshare(self, tracks[i], 0) == -EBUSY)
             __atomic_fetch_or(&t->entries[tracks[i]].flags, SHARE_ORPHAN, __ATOMIC_RELEASE);
     }
 }
