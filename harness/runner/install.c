@@ -40,6 +40,13 @@ static bool exists(const char *dir, const char *name)
            !access(path, F_OK);
 }
 
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), k = strlen(suffix);
+
+    return n >= k && !strcmp(text + n - k, suffix);
+}
+
 /* The folder above the one that a program is in. */
 static char *base_of(const char *program)
 {
@@ -133,7 +140,11 @@ int install_find(const struct run_options *o, bool need_subject, struct install 
         own(in, variant);
     }
     t->bin_dir = format(in, "%s/bin", in->base);
-    t->sim_dir = format(in, "%s/simxen", in->base);
+    /* Stock programs (xenstored, fio) cannot load sanitised libraries. */
+    const char *stock = in->base;
+    if (has_suffix(in->base, "/san") && exists(in->base, "../release/simxen/libsimxen.so"))
+        stock = format(in, "%s/../release", in->base);
+    t->sim_dir = format(in, "%s/simxen", stock);
     in->variant_bin_dir = format(in, "%s/bin", variant);
     t->backend_bin = program(in, o->backend_bin, variant, "ringproof-backend");
     t->agent_bin = program(in, o->agent_bin, variant, "ringproof-agent");
@@ -141,7 +152,7 @@ int install_find(const struct run_options *o, bool need_subject, struct install 
     t->agent_sim_dir = libraries_of(in, t->agent_bin, t->sim_dir);
     char *agent_base = own(in, base_of(t->agent_bin));
     t->agent_lib_dir = format(in, "%s/lib", agent_base);
-    t->lib_dir = format(in, "%s/lib", in->base);
+    t->lib_dir = format(in, "%s/lib", stock);
     t->verbose = o->verbose;
     if (need_subject && (want_file(t->backend_bin, X_OK, "the backend") ||
                          want_file(t->agent_bin, X_OK, "the agent")))

@@ -24,7 +24,7 @@ static const struct option_desc {
     {                                                                                              \
         name, NULL, help, OPT_FLAG, offsetof(struct run_options, field)                            \
     }
-    TEXT("--set", "NAME", set, "only scenarios of this set: main, quick, fio"),
+    TEXT("--set", "NAME", set, "only scenarios of this set: main, quick, sanitized"),
     TEXT("--filter", "PATTERN", filter, "only checks that match, such as 'blk.*'"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
     {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, 0},

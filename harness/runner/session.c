@@ -266,7 +266,9 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->backend_touched = false;
     s->backend_down = false;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
-    q.params = json_pack("{s:I}", "seed", (json_int_t)s->seed);
+    /* With `auto` the backend takes each address its own way, so a check may mix them. */
+    q.params = json_pack("{s:I, s:b}", "seed", (json_int_t)s->seed, "mixed",
+                         s->cell->plan.memory == MEMORY_AUTO);
     ret = link_write(s, s->runs, &q);
     json_decref(q.params);
     while (!ret) {

@@ -31,7 +31,8 @@ struct reader {
 
 static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
 static const char *const arch_names[] = {"x86", "arm", NULL};
-static const char *const topology_names[] = {"ioreq-only", "hypervisor-bridge", NULL};
+static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "hypervisor-bridge",
+                                             NULL};
 static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
@@ -39,7 +40,7 @@ static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const device_type_names[] = {"blk", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL};
 static const char *const domain_names[] = {"domu", "dom0", NULL};
-static const char *const set_names[] = {"main", "quick", "fio", NULL};
+static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
 static const char *const when_names[] = {"start", NULL};
 
 static int features_valid(const char *text);

@@ -29,7 +29,7 @@ const char *scenario_testbed_name(enum scenario_testbed t);
 /* ---- axes: each is bound to an option of the domain, the backend or the agent ---- */
 enum scenario_axis {
     AXIS_ARCH,       /* the guest's address map: x86, arm */
-    AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, hypervisor-bridge */
+    AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, ioreq-functions, hypervisor-bridge */
     AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
     AXIS_MEMORY,     /* how the backend reaches memory: auto, grant-map, foreign-map */
@@ -43,7 +43,11 @@ enum scenario_axis {
 const char *scenario_axis_name(enum scenario_axis a);
 
 enum scenario_arch { ARCH_X86, ARCH_ARM };
-enum scenario_topology { TOPOLOGY_IOREQ_ONLY, TOPOLOGY_HYPERVISOR_BRIDGE };
+enum scenario_topology {
+    TOPOLOGY_IOREQ_ONLY,        /* the backend claims the bridge's windows whole */
+    TOPOLOGY_IOREQ_FUNCTIONS,   /* it claims what its functions need */
+    TOPOLOGY_HYPERVISOR_BRIDGE, /* the hypervisor decodes ECAM, the backend has functions */
+};
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
 enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };

@@ -16,7 +16,8 @@ static const struct testbed_profile profiles[] = {
                   .ecam_base = 0x10000000,
                   .ecam_bytes = 0x10000000,
                   .mem_base = 0x23000000,
-                  .mem_bytes = 0x8000000},
+                  .mem_bytes = 0x8000000,
+                  .intx_line = 44},
 };
 
 const struct testbed_profile *testbed_profile(enum scenario_arch arch)

@@ -16,6 +16,8 @@ struct testbed_profile {
     uint8_t bus_first, bus_last;
     uint64_t ecam_base, ecam_bytes;
     uint64_t mem_base, mem_bytes;
+    /* The first of four lines that INTx pins share; 0: fixed by the architecture. */
+    unsigned intx_line;
 };
 
 const struct testbed_profile *testbed_profile(enum scenario_arch arch);

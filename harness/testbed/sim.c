@@ -421,6 +421,10 @@ static int sim_backend_start(struct testbed_cell *c)
     words_addf(&argv, "%u", s->domid);
     words_add(&argv, "--host-bridge");
     words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+    if (testbed_profile(c->plan.arch)->intx_line) {
+        words_add(&argv, "--intx-line");
+        words_addf(&argv, "%u", testbed_profile(c->plan.arch)->intx_line);
+    }
     words_add(&argv, "--claim");
     words_add(&argv, claim_options[c->plan.topology]);
     words_add(&argv, "--memory");
@@ -513,7 +517,10 @@ static int sim_agent_start(struct testbed_cell *c, enum testbed_role role)
     words_add(&argv, role == AGENT_DOM0 ? "dom0" : "domu");
     if (role == AGENT_DOMU) {
         words_add(&argv, "--platform");
-        words_add(&argv, "simxen");
+        if (testbed_profile(c->plan.arch)->intx_line)
+            words_addf(&argv, "simxen:intx_line=%u", testbed_profile(c->plan.arch)->intx_line);
+        else
+            words_add(&argv, "simxen");
         words_add(&argv, "--host-bridge");
         words_add(&argv,
                   testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
