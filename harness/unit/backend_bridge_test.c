@@ -228,7 +228,7 @@ END_TEST
 START_TEST(window_claims_all)
 {
     use(BRIDGE_CLAIM_WINDOW, BRIDGE_NO_LINE);
-    ck_assert_int_eq(bridges_connect(bridges, server), 0);
+    ck_assert_int_eq(bridges_connect(bridges, server, false), 0);
     ck_assert_str_eq(log_text, "+e0000000-e3ffffff +e4000000-e7ffffff ");
     ck_assert_uint_eq(rd(ECAM + 0x8000, 4), UINT32_MAX); /* no function there */
     ck_assert_uint_eq(rd(MEM, 8), UINT64_MAX);
@@ -248,7 +248,7 @@ START_TEST(functions_claim_themselves)
     bool pcidev = _i != 0;
 
     use(pcidev ? BRIDGE_CLAIM_PCIDEV : BRIDGE_CLAIM_FUNCTIONS, BRIDGE_NO_LINE);
-    ck_assert_int_eq(bridges_connect(bridges, server), 0);
+    ck_assert_int_eq(bridges_connect(bridges, server, false), 0);
     ck_assert_str_eq(log_text, "");
     ck_assert_int_eq(bridges_attach(bridges, SBDF(0, 0, 1, 0), fn[0], NULL), 0);
     ck_assert_str_eq(log_text, pcidev ? "+dev1.0 " : "+e0008000-e0008fff ");

@@ -355,6 +355,8 @@ START_TEST(adopted_ranges)
     ck_assert_int_eq(ioreq_server_map_mmio(server, 0x10000, 0x13fff), 0);
     ck_assert_uint_eq(range_count, 4);
     ck_assert_uint_eq(ranges[3].first, 0x13000);
+    ck_assert_int_eq(ioreq_server_map_mmio_whole(server, 0x12000, 0x12fff), 0);
+    ck_assert_uint_eq(range_count, 4);
     ioreq_server_destroy(server);
 
     config.adopt_id = IOREQ_ADOPT_NONE;

@@ -228,7 +228,13 @@ static void unclaim_place(struct bridges *b, struct place *p)
         (void)ioreq_server_unmap_function(b->server, p->at);
 }
 
-int bridges_connect(struct bridges *b, struct ioreq_server *server)
+static int claim_window(struct bridges *b, uint64_t base, uint64_t bytes, bool same)
+{
+    return same ? ioreq_server_map_mmio_whole(b->server, base, base + bytes - 1)
+                : ioreq_server_map_mmio(b->server, base, base + bytes - 1);
+}
+
+int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_windows)
 {
     int rc = 0;
 
@@ -237,9 +243,9 @@ int bridges_connect(struct bridges *b, struct ioreq_server *server)
         for (unsigned i = 0; !rc && i < b->count; i++) {
             const struct host_bridge *w = &b->list[i].where;
 
-            rc = ioreq_server_map_mmio(server, w->ecam_base, w->ecam_base + w->ecam_bytes - 1);
+            rc = claim_window(b, w->ecam_base, w->ecam_bytes, same_windows);
             if (!rc)
-                rc = ioreq_server_map_mmio(server, w->mem_base, w->mem_base + w->mem_bytes - 1);
+                rc = claim_window(b, w->mem_base, w->mem_bytes, same_windows);
         }
     }
     for (struct place *p = b->places; !rc && p; p = p->next)

@@ -56,8 +56,9 @@ const struct ioreq_ops *bridges_ioreq_ops(void);
 /*
  * Register what is claimed now with a server, and from now on as functions come and BARs move.
  * The server is borrowed until bridges_disconnect, which is called before it is destroyed.
+ * `same_windows`: the predecessor of an adopted server had exactly these windows.
  */
-int bridges_connect(struct bridges *b, struct ioreq_server *server);
+int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_windows);
 void bridges_disconnect(struct bridges *b);
 
 /*

@@ -30,7 +30,7 @@ struct claim {
     /* What one attempt of a transaction works with and finds. */
     const sbdf_t *devices;
     unsigned device_count;
-    int adopt_id;
+    struct claim_heritage heritage;
     char *error;
 };
 
@@ -208,6 +208,31 @@ static int records_meet(struct claim *c, store_txn_t t, const struct record *r)
     return devices_meet(c, t, r);
 }
 
+/* 1 when the record claims windows, and those of our bridges, in our order. */
+static int same_windows(struct claim *c, store_txn_t t, const struct record *r)
+{
+    char node[NODE_BYTES], text[256], ours[256];
+    int rc = read_or_empty(c->store, t, r->path, "claim", text, sizeof(text));
+
+    if (rc)
+        return rc;
+    if (c->kind != BRIDGE_CLAIM_WINDOW || strcmp(text, kind_name(c->kind)))
+        return 0;
+    /* One further than ours: it must not be there. */
+    for (unsigned i = 0; i <= c->bridge_count; i++) {
+        snprintf(node, sizeof(node), "bridge/%u", i);
+        rc = read_or_empty(c->store, t, r->path, node, text, sizeof(text));
+        if (rc)
+            return rc;
+        *ours = 0;
+        if (i < c->bridge_count)
+            (void)host_bridge_format(&c->bridges[i], ours, sizeof(ours));
+        if (strcmp(text, ours))
+            return 0;
+    }
+    return 1;
+}
+
 /*
  * Inherit from a dead process. Only one of its servers can be taken over for ours; should there
  * be more (somebody splits and merges backends while they crash), the others stay recorded, and
@@ -221,10 +246,14 @@ static int inherit(struct claim *c, store_txn_t t, const struct record *r)
 
     if (!rc)
         rc = store_read_u64(c->store, t, path, 0, UINT16_MAX, &id);
-    if (rc == 0 && c->adopt_id == IOREQ_ADOPT_NONE) {
-        c->adopt_id = (int)id;
+    if (rc == 0 && c->heritage.adopt_id == IOREQ_ADOPT_NONE) {
+        c->heritage.adopt_id = (int)id;
+        rc = same_windows(c, t, r);
+        if (rc < 0)
+            return rc;
+        c->heritage.same_windows = rc != 0;
         log_info("process %" PRIu64 " has died: its IOREQ server %d is taken over", r->pid,
-                 c->adopt_id);
+                 c->heritage.adopt_id);
     } else if (rc == 0) {
         return 0;
     } else if (rc != -ENOENT && rc != -EINVAL && rc != -ERANGE) {
@@ -303,7 +332,7 @@ static int take_body(struct store *s, store_txn_t t, void *user)
     char text[160], node[32];
     int rc;
 
-    c->adopt_id = IOREQ_ADOPT_NONE;
+    c->heritage = (struct claim_heritage){.adopt_id = IOREQ_ADOPT_NONE};
     rc = examine(c, t, true);
     if (!rc)
         rc = write_node(c, t, "vm", c->vm);
@@ -318,8 +347,8 @@ static int take_body(struct store *s, store_txn_t t, void *user)
     }
     if (!rc)
         rc = write_devices(c, t);
-    if (!rc && c->adopt_id != IOREQ_ADOPT_NONE) {
-        snprintf(text, sizeof(text), "%d", c->adopt_id);
+    if (!rc && c->heritage.adopt_id != IOREQ_ADOPT_NONE) {
+        snprintf(text, sizeof(text), "%d", c->heritage.adopt_id);
         rc = write_node(c, t, "ioreq-server", text);
     }
     return rc;
@@ -339,8 +368,8 @@ static void explain(struct claim *c, int rc)
         snprintf(c->error, CLAIM_ERROR_BYTES, "Xenstore: %.400s", store_error(c->store));
 }
 
-int claim_take(const struct claim_config *config, struct claim **out, int *adopt_id,
-               char error[CLAIM_ERROR_BYTES])
+int claim_take(const struct claim_config *config, struct claim **out,
+               struct claim_heritage *heritage, char error[CLAIM_ERROR_BYTES])
 {
     struct claim *c = calloc(1, sizeof(*c));
     uint64_t start;
@@ -378,7 +407,7 @@ int claim_take(const struct claim_config *config, struct claim **out, int *adopt
     c->devices = NULL;
     c->device_count = 0;
     c->error = NULL;
-    *adopt_id = c->adopt_id;
+    *heritage = c->heritage;
 out:
     if (rc)
         free(c);

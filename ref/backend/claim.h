@@ -42,13 +42,19 @@ struct claim_config {
     unsigned device_count;
 };
 
+/* What a dead process left to this one. */
+struct claim_heritage {
+    int adopt_id;      /* its server, or IOREQ_ADOPT_NONE */
+    bool same_windows; /* it claimed windows, and exactly ours */
+};
+
 /*
- * Take a claim. *adopt_id becomes the id of a dead predecessor's server, or IOREQ_ADOPT_NONE.
+ * Take a claim. *heritage says what was found of a dead predecessor.
  * -EBUSY: a living backend has some of it; `error` names it. Other errors are Xenstore's, in
  * `error` as well.
  */
-int claim_take(const struct claim_config *config, struct claim **out, int *adopt_id,
-               char error[CLAIM_ERROR_BYTES]);
+int claim_take(const struct claim_config *config, struct claim **out,
+               struct claim_heritage *heritage, char error[CLAIM_ERROR_BYTES]);
 
 /* Record the server that now serves this claim: before it is enabled, so that none that routes
  * anything is ever without a record. */

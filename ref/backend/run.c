@@ -38,7 +38,7 @@ struct backend {
     uint16_t own_domid;
 
     struct claim *claim;
-    int adopt_id;
+    struct claim_heritage heritage;
     struct bridges *bridges;
     struct device **devices;
     unsigned device_count;
@@ -200,7 +200,7 @@ static int add_device(struct backend *b, const struct device_spec *spec,
         .memory = b->o->memory,
     };
     /* The image's lock may still be held by what is left of a predecessor. */
-    unsigned tries = b->adopt_id != IOREQ_ADOPT_NONE && !b->server ? PREDECESSOR_TRIES : 1;
+    unsigned tries = b->heritage.adopt_id != IOREQ_ADOPT_NONE && !b->server ? PREDECESSOR_TRIES : 1;
     struct device **more;
     int rc;
 
@@ -297,7 +297,7 @@ static int take_claim(struct backend *b)
     }
     config.devices = places;
     config.device_count = n;
-    rc = claim_take(&config, &b->claim, &b->adopt_id, error);
+    rc = claim_take(&config, &b->claim, &b->heritage, error);
     if (rc)
         log_error("--domid %u: %s", b->o->domid, error);
     return rc;
@@ -310,7 +310,7 @@ static int make_server(struct backend *b, unsigned vcpus)
         .loop = b->loop,
         .domid = b->o->domid,
         .vcpus = vcpus,
-        .adopt_id = b->adopt_id,
+        .adopt_id = b->heritage.adopt_id,
         .ops = bridges_ioreq_ops(),
         .ctx = b->bridges,
     };
@@ -349,7 +349,7 @@ static int go_live(struct backend *b, unsigned vcpus)
         log_error("--domid %u: %s", b->o->domid, error);
         return rc;
     }
-    rc = bridges_connect(b->bridges, b->server);
+    rc = bridges_connect(b->bridges, b->server, b->adopted && b->heritage.same_windows);
     if (rc) {
         log_error("--host-bridge: its ranges cannot be claimed: %s", strerror(-rc));
         return rc;
@@ -451,7 +451,7 @@ static int start(struct backend *b)
 static void stop(struct backend *b)
 {
     /* An adopted object that was never taken over stays for the next process. */
-    bool inherited = b->adopt_id != IOREQ_ADOPT_NONE && !b->server;
+    bool inherited = b->heritage.adopt_id != IOREQ_ADOPT_NONE && !b->server;
 
     if (b->stats)
         write_stats(b, b->stats);
@@ -488,7 +488,7 @@ static FILE *open_stats(const char *name)
 
 int backend_run(const struct backend_options *o)
 {
-    struct backend b = {.o = o, .adopt_id = IOREQ_ADOPT_NONE, .signal_fd = -1};
+    struct backend b = {.o = o, .heritage = {.adopt_id = IOREQ_ADOPT_NONE}, .signal_fd = -1};
     int rc;
 
     if (o->stats) {

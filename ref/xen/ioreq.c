@@ -336,15 +336,27 @@ const struct ioreq_stats *ioreq_server_stats(const struct ioreq_server *s)
 
 /* ---- ranges ---- */
 
+static int map_range(struct ioreq_server *s, uint64_t first, uint64_t last)
+{
+    if (xendevicemodel_map_io_range_to_ioreq_server(s->config.xen->dm, s->config.domid, s->id, 1,
+                                                    first, last))
+        return xen_error();
+    return 0;
+}
+
+int ioreq_server_map_mmio_whole(struct ioreq_server *s, uint64_t first, uint64_t last)
+{
+    int rc = map_range(s, first, last);
+
+    return rc == -EEXIST && s->adopted ? 0 : rc;
+}
+
 int ioreq_server_map_mmio(struct ioreq_server *s, uint64_t first, uint64_t last)
 {
-    xendevicemodel_handle *dm = s->config.xen->dm;
-    uint16_t domid = s->config.domid;
+    int rc = map_range(s, first, last);
 
-    if (!xendevicemodel_map_io_range_to_ioreq_server(dm, domid, s->id, 1, first, last))
-        return 0;
-    if (errno != EEXIST || !s->adopted)
-        return xen_error();
+    if (rc != -EEXIST || !s->adopted)
+        return rc;
     /*
      * The predecessor registered some of it. Xen tells neither which, nor lets overlapping ranges
      * in: add page by page what is missing.
@@ -354,9 +366,9 @@ int ioreq_server_map_mmio(struct ioreq_server *s, uint64_t first, uint64_t last)
 
         if (end > last)
             end = last;
-        if (xendevicemodel_map_io_range_to_ioreq_server(dm, domid, s->id, 1, at, end) &&
-            errno != EEXIST)
-            return xen_error();
+        rc = map_range(s, at, end);
+        if (rc && rc != -EEXIST)
+            return rc;
         if (end == UINT64_MAX)
             break;
         at = end + 1;

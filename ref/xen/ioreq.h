@@ -91,10 +91,15 @@ uint16_t ioreq_server_id(const struct ioreq_server *s);
 
 /*
  * Route [first, last] (both included) to this server. On an adopted server, what is routed
- * already stays so. Xen does not compare servers with each other: of two with one range, one gets
- * the accesses. -ENOSPC: more than 256 ranges; -EEXIST: overlaps another range of this server.
+ * already stays so, and what is missing is added: page by page, for Xen tells nothing else than
+ * that there is an overlap. Xen does not compare servers with each other: of two with one range,
+ * one gets the accesses. -ENOSPC: more than 256 ranges; -EEXIST: overlaps another range of this
+ * server.
  */
 int ioreq_server_map_mmio(struct ioreq_server *s, uint64_t first, uint64_t last);
+/* The same for a range of which it is known that the predecessor registered either exactly it or
+ * nothing of it: one call however large it is. */
+int ioreq_server_map_mmio_whole(struct ioreq_server *s, uint64_t first, uint64_t last);
 int ioreq_server_unmap_mmio(struct ioreq_server *s, uint64_t first, uint64_t last);
 
 /* The same for the configuration accesses of a function that the hypervisor's bridge decodes. */
