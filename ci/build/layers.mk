@@ -34,7 +34,7 @@ dir_catalog     := harness/catalog
 dir_unit        := harness/unit
 dir_fioengine   := bench/fio
 
-sees_spec        :=
+sees_spec        := util
 sees_util        :=
 sees_virtq       := spec util
 sees_gmem        := spec util

@@ -55,26 +55,18 @@ static int parse_number(const char **text, uint64_t *value)
 
 static int parse_sized(const char **text, uint64_t *value)
 {
-    const char *p = *text;
+    static const char units[] = "KMGT";
+    const char *p = *text, *unit;
     unsigned shift = 0;
     uint64_t v;
     int rc = parse_number(&p, &v);
 
     if (rc < 0)
         return rc;
-    switch (*p) {
-    case 'T':
-        shift += 10; /* fall through */
-    case 'G':
-        shift += 10; /* fall through */
-    case 'M':
-        shift += 10; /* fall through */
-    case 'K':
-        shift += 10;
+    unit = *p != '\0' ? strchr(units, *p) : NULL;
+    if (unit != NULL) {
+        shift = 10 * (unsigned)(unit - units + 1);
         p++;
-        break;
-    default:
-        break;
     }
     if (v > UINT64_MAX >> shift)
         return -ERANGE;
