@@ -78,7 +78,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 # Linked from an archive, so that a program takes the objects it uses and no others.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check scenario testbed \
+UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario testbed \
                 report catalog
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 

@@ -201,7 +201,7 @@ int link_ask(struct link *l, const char *what, json_t *args, json_t **value, cha
         err = 0;
     } else {
         snprintf(why, why_bytes, "%s", q->call.error);
-        err = strncmp(q->call.error, "EOPNOTSUPP", 10) == 0 ? -EOPNOTSUPP : -EREMOTEIO;
+        err = strncmp(q->call.error, "not supported", 13) == 0 ? -EOPNOTSUPP : -EREMOTEIO;
     }
     wire_request_fini(q);
 out:

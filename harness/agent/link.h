@@ -39,7 +39,8 @@ int link_next(struct link *l, struct wire_request *q);
 
 /*
  * Ask the testbed. `args` is borrowed, an object or NULL. 0: *value is an owned reference or
- * NULL. -EREMOTEIO: it said no, the text is in `why`; -EOPNOTSUPP: it cannot; -ETIMEDOUT;
+ * NULL. -EREMOTEIO: it said no, the text is in `why`; -EOPNOTSUPP: it cannot (a text
+ * that begins "not supported"); -ETIMEDOUT;
  * -EPIPE: the runner is gone.
  */
 int link_ask(struct link *l, const char *what, json_t *args, json_t **value, char *why,

@@ -17,7 +17,7 @@
  *     {"op":"run","check":"blk.read_one_sector"[,"timeout_ms":5000][,"params":{...}]}
  *     {"op":"quit"}
  *     {"op":"answer","id":7,"ok":true[,"value":any]}     reply to an ask
- *     {"op":"answer","id":7,"ok":false,"error":"text"}
+ *     {"op":"answer","id":7,"ok":false,"error":"text"}   "not supported...": it never will be
  *     {"op":"peer","id":9,"call":"grant.share"[,"args":{...}]}   for a check in another domain
  *
  * Events:
@@ -161,7 +161,7 @@ void wire_reader_destroy(struct wire_reader *r); /* NULL is allowed */
 void *wire_reader_space(struct wire_reader *r, size_t *bytes);
 void wire_reader_fed(struct wire_reader *r, size_t bytes);
 enum wire_line wire_reader_next(struct wire_reader *r, const char **text, size_t *len);
-/* End of input: what is left without a newline, as a line of its own, once. */
+/* End of input: what is left without a newline. Call until there is none. */
 enum wire_line wire_reader_finish(struct wire_reader *r, const char **text, size_t *len);
 
 #endif
