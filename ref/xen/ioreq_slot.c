@@ -18,9 +18,12 @@ _Static_assert(offsetof(struct ioreq, type) == offsetof(struct ioreq_slot, type)
 
 static uint64_t truncate_to(uint64_t value, unsigned bytes)
 {
-    if (bytes >= 8 || MUTANT(ioreq_data_unmasked))
+    uint64_t mask;
+
+    if (bytes >= 8)
         return value;
-    return value & ((1ull << (8 * bytes)) - 1);
+    mask = (1ull << (8 * bytes)) - 1;
+    return MUTANT(ioreq_data_unmasked) ? value | ~mask : value & mask;
 }
 
 static uint64_t one_read(const struct ioreq_slot *req, const struct ioreq_ops *ops, void *ctx,
