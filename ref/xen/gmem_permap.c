@@ -39,6 +39,7 @@ int permap_pages_reserve(struct permap_pages *pages, uint32_t more, enum permap_
     size_t size = kind == PERMAP_GRANT ? sizeof(*pages->refs) : sizeof(*pages->gfns);
     void *p = kind == PERMAP_GRANT ? (void *)pages->refs : (void *)pages->gfns;
     uint32_t max = pages->max ? pages->max : 64;
+    void *grown;
 
     if (more > GMEM_LEASE_PAGES_MAX || pages->count > GMEM_LEASE_PAGES_MAX - more)
         return -EFAULT;
@@ -46,13 +47,13 @@ int permap_pages_reserve(struct permap_pages *pages, uint32_t more, enum permap_
         return 0;
     while (max < pages->count + more)
         max *= 2;
-    p = realloc(p, max * size);
-    if (!p)
+    grown = realloc(p, max * size);
+    if (!grown)
         return -ENOMEM;
     if (kind == PERMAP_GRANT)
-        pages->refs = p;
+        pages->refs = grown;
     else
-        pages->gfns = p;
+        pages->gfns = grown;
     pages->max = max;
     return 0;
 }
