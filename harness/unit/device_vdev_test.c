@@ -132,6 +132,9 @@ START_TEST(status_follows_the_sequence)
     struct rig g;
 
     setup(&g);
+    ck_assert_uint_eq(vdev_device_features(g.dev),
+                      RIG_MIN | STUB_FEATURE | VIRTIO_F(VIRTIO_F_INDIRECT_DESC) |
+                          VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_RING_RESET));
     vdev_set_status(g.dev, VIRTIO_STATUS_DRIVER_OK);
     ck_assert_uint_eq(vdev_status(g.dev), 0);
     vdev_set_status(g.dev, VIRTIO_STATUS_FEATURES_OK);

@@ -321,7 +321,7 @@ static void do_segments(struct blk *b, struct blk_request *q)
     bool discard = q->type == VIRTIO_BLK_T_DISCARD;
     uint8_t status;
 
-    if (b->read_only && !MUTANT(blk_ro_discard_ok)) {
+    if (b->read_only) {
         blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
         return;
     }

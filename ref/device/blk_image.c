@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "device/blk_impl.h"
+#include "util/mutant.h"
 
 int blk_image_size(const struct blk_image *image, uint64_t *bytes)
 {
@@ -109,7 +110,7 @@ int blk_image_open(struct blk *b, const struct blk_options *o, char *error, size
     int rc;
 
     b->image.direct = o->direct;
-    flags |= o->read_only ? O_RDONLY : O_RDWR;
+    flags |= o->read_only && !MUTANT(blk_ro_write_ok) ? O_RDONLY : O_RDWR;
     if (o->direct)
         flags |= O_DIRECT;
     b->image.fd = open(o->path, flags);
