@@ -19,14 +19,10 @@ static void driver_features_set(struct device *d, uint64_t features)
     must(d->t, d->v->ops->driver_features(d->v, 1, (uint32_t)(features >> 32)), "writing features");
 }
 
-/* What a driver has to accept here to get a working device. */
+/* What a driver accepts in any case: without these a device MAY refuse (6, device 2 and 4). */
 static uint64_t features_needed(const struct device *d)
 {
-    uint64_t need = VIRTIO_F(VIRTIO_F_VERSION_1);
-
-    if (d->mem.addressing == FE_ADDRESSING_GRANTS)
-        need |= VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM);
-    return need;
+    return VIRTIO_F(VIRTIO_F_VERSION_1) | (d->offered & VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM));
 }
 
 CHECK(status_bits_read_back, .judges = DEVICE, .proves = "xen.basic.status.1", .needs = NEED_DEVICE,

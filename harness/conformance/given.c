@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "conformance/ring.h"
+#include "spec/pci.h"
 #include "spec/virtio.h"
 
 #define CANARY 0xa7
@@ -91,6 +92,8 @@ static void device_end(void *arg)
     int rc;
 
     if (d->v && !d->gone_on_purpose) {
+        /* A check of BARs may have ended with decode off. */
+        fe_pci_command(&d->pci->func, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
         rc = fe_virtio_reset(d->v, LIMIT_RESET_NS);
         if (rc == -ESHUTDOWN)
             note(d->t, "end", "the domain is gone");

@@ -3,6 +3,8 @@
 #define CHECK_FAMILY "lifecycle"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,7 +172,7 @@ static void backend_stop(struct device *d, const char *how)
 static void backend_start(struct device *d)
 {
     given_ask(d->t, "backend.start", NULL);
-    expect_eq(d->t, MUST, given_ask_number(d->t, "backend.alive", NULL, NULL), 1,
+    expect_eq(d->t, MUST, given_ask_number(d->t, "backend.alive", NULL, "alive"), 1,
               "whether the backend runs after its start");
     device_reattach(d);
 }
@@ -232,9 +234,9 @@ CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle
     backend_start(k->d);
 }
 
-CHECK(absent_while_down, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
+CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
       .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
-      .title = "Without a backend accesses end: all ones or an abort, and never a hang")
+      .title = "After an orderly stop accesses end: all ones or an abort, and never a hang")
 {
     struct blk *k = given_blk(t, 0, 0);
     const struct fe_pci_func *f = &k->d->pci->func;
@@ -242,7 +244,7 @@ CHECK(absent_while_down, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
     uint64_t value = 0, at = f->bars[k->d->pci->common.bar].addr + k->d->pci->common.offset;
     int rc;
 
-    backend_stop(k->d, "backend.kill");
+    backend_stop(k->d, "backend.stop");
     rc = p->ops->mmio_read(p, 0, at, 4, &value);
     expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
            "a BAR without a backend reads 0x%llx (%s)", (unsigned long long)value, strerror(-rc));
@@ -252,6 +254,54 @@ CHECK(absent_while_down, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
            strerror(-rc));
     backend_start(k->d);
     expect_eq(t, MUST, config_get(k->d, 0, 2), f->vendor, "the vendor when the backend is back");
+}
+
+/* A vCPU that reads the vendor of the device in a thread of its own. */
+struct waiting_vcpu {
+    struct fe_platform *platform;
+    uint64_t addr, value;
+    atomic_bool done;
+    int rc;
+};
+
+static void *waiting_vcpu_run(void *arg)
+{
+    struct waiting_vcpu *w = arg;
+
+    w->rc = w->platform->ops->mmio_read(w->platform, 1, w->addr, 2, &w->value);
+    atomic_store(&w->done, true);
+    return NULL;
+}
+
+CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adoption.1",
+      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .title = "An access that began while the backend was dead is answered by its successor")
+{
+    struct device *d = given_device(t);
+    struct waiting_vcpu w = {.platform = d->subject->platform};
+    pthread_t thread;
+    uint64_t until;
+
+    if (w.platform->nr_vcpus < 2)
+        skip_check(t, "the domain has one vCPU");
+    if (fe_ecam_addr(&d->host, d->pci->func.sbdf, 0, &w.addr))
+        error_out(t, "the device has no configuration space");
+    backend_stop(d, "backend.kill");
+    if (pthread_create(&thread, NULL, waiting_vcpu_run, &w))
+        error_out(t, "no thread");
+    /* Whether it waits for the successor or finds nobody is the hypervisor's affair (Xen keeps
+     * the dead server, so it waits); that it ends at all is what counts. */
+    until = given_now_ns() + MS(100);
+    while (!atomic_load(&w.done) && given_now_ns() < until)
+        given_pause();
+    note(t, "access", "%s", atomic_load(&w.done) ? "ended at once" : "waited");
+    given_ask(t, "backend.start", NULL);
+    pthread_join(thread, NULL);
+    expect(t, MUST, w.rc == 0 || w.rc == -EFAULT, "the access ended with %s", strerror(-w.rc));
+    expect(t, MUST, w.rc || w.value == d->pci->func.vendor || w.value == 0xffff,
+           "the access read 0x%llx", (unsigned long long)w.value);
+    device_reattach(d);
+    expect_eq(t, MUST, config_get(d, 0, 2), d->pci->func.vendor, "the vendor afterwards");
 }
 
 /* Wait for everything outstanding; every result has to be `want` or 0. */
