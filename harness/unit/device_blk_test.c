@@ -2,9 +2,12 @@
 /* virtio-blk over flat memory: every request type, every status, and requests made to break it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
-#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "device/blk.h"
@@ -549,6 +552,42 @@ START_TEST(null_store)
 }
 END_TEST
 
+/* Make the kernel refuse io_uring, as the default filter of containers does. */
+static void forbid_io_uring(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), 0);
+}
+
+START_TEST(works_without_io_uring)
+{
+    struct disk k;
+
+    forbid_io_uring();
+    setup(&k, &plain, ALL_FEATURES);
+    ck_assert_uint_eq(do_read(&k, 11, 1536), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(k.g.mem[DATA + 1535], sector_byte(13));
+    memset(k.g.mem + DATA, 0x42, 512);
+    ck_assert_uint_eq(do_write(&k, 12, 512), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(request(&k, VIRTIO_BLK_T_FLUSH, 0, 0, false, NULL), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(do_range(&k, VIRTIO_BLK_T_WRITE_ZEROES, 11, 1, 0, 1), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(do_read(&k, 11, 1024), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(k.g.mem[DATA], 0);
+    ck_assert_uint_eq(k.g.mem[DATA + 512], 0x42);
+    ck_assert_uint_eq(do_read(&k, IMAGE_SECTORS, 512), VIRTIO_BLK_S_IOERR);
+    vdev_set_status(k.g.dev, 0);
+    teardown(&k);
+}
+END_TEST
+
 START_TEST(direct_access_bounces_what_is_unaligned)
 {
     struct blk_options o = {.direct = true};
@@ -604,6 +643,7 @@ int main(void)
     tcase_add_test(t, more_requests_than_the_store_takes);
     tcase_add_test(t, an_image_that_shrank_is_an_error);
     tcase_add_test(t, null_store);
+    tcase_add_test(t, works_without_io_uring);
     tcase_add_test(t, direct_access_bounces_what_is_unaligned);
     suite_add_tcase(s, t);
     return rig_main(s);
