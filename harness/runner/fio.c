@@ -354,7 +354,7 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
     if (!ret)
         ret = c->ops->backend_start(c);
     if (ret) {
-        report_cell_worsen(cell, ret == -ECHILD || ret == -ETIMEDOUT ? CRASH : ERROR, c->why);
+        report_cell_worsen(cell, cell_start_outcome(c, ret), c->why);
         return;
     }
     f.check = report_cell_add_check(cell, "fio.verify", PASS);

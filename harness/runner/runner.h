@@ -113,6 +113,10 @@ void cell_run(const struct run_options *o, const struct testbed_config *cfg, con
 struct report_cell *cell_report_create(const struct job *job, const char *testbed);
 uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job);
 
+/* A backend that dies by a signal or never gets ready has crashed; one that refuses to start with
+ * a message was given what it cannot use: an error of the harness. `ret` is backend_start's. */
+enum outcome cell_start_outcome(const struct testbed_cell *c, int ret);
+
 /* fio as the guest: one result is added to the cell. */
 void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
              uint64_t deadline_ns, struct report_cell *cell);

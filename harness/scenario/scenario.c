@@ -64,7 +64,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_QUEUES] = {.name = "queues", .min = 1, .max = QUEUES_MAX},
     [AXIS_FEATURES] = {.name = "features",
                        .valid = features_valid,
-                       .what = "default, or edits such as -indirect_desc:-flush"},
+                       .what = "default, or edits such as -indirect:-flush"},
     [AXIS_CONFIG] = {.name = "config", .values = config_names},
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
 };
@@ -312,7 +312,7 @@ static int features_valid(const char *text)
         c++;
         if (!islower((unsigned char)*c))
             return -EINVAL;
-        while (islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_')
+        while (islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '-')
             c++;
         if (*c != ':')
             return *c ? -EINVAL : 0;

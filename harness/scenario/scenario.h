@@ -35,7 +35,7 @@ enum scenario_axis {
     AXIS_MEMORY,     /* how the backend reaches memory: auto, grant-map, foreign-map */
     AXIS_QUEUE_SIZE, /* every device's queue-size */
     AXIS_QUEUES,     /* every device's queues */
-    AXIS_FEATURES,   /* every device's features: default, or edits such as -indirect_desc */
+    AXIS_FEATURES,   /* every device's features: default, or edits such as -indirect */
     AXIS_CONFIG,     /* where the backend learns its devices: command-line, xenstore */
     AXIS_VCPUS,      /* of the domain */
     SCENARIO_AXES

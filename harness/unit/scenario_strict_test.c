@@ -119,7 +119,7 @@ START_TEST(survives_truncation)
 {
     static const char text[] =
         HEAD "testbeds: [sim, qemu]\nsets: [main]\n" DEV
-             "matrix: {arch: [x86, arm], features: [default, '-indirect_desc:-event_idx']}\n"
+             "matrix: {arch: [x86, arm], features: [default, '-indirect:-event-idx']}\n"
              "run: {fio: {job: a.fio, options: [--size=1m]}}\n"
              "timeline:\n  - {at: start, pause: domain}\n  - {after: 1s, unpause: domain}\n"
              "expect: {read: \">= 1GiB\", restarts: \"== 0\"}\n";
