@@ -40,7 +40,7 @@ echo "== each public header alone"
 make -s --no-print-directory header-check || bad=1
 
 echo "== cppcheck"
-cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=ci/build/cppcheck.txt \
+cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --suppressions-list=ci/build/cppcheck.txt --library=ci/build/cppcheck.cfg \
     --enable=warning,performance,portability -j "$(nproc)" ref harness bench || bad=1
 
 echo "== clang-tidy"

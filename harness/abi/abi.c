@@ -165,7 +165,8 @@ void abi_peek(struct abi *a, uint64_t pages_id, unsigned offset, void *bytes, un
     if (!hex || strlen(hex) != 2 * (size_t)n)
         error_out(a->t, "pages.read gave no %u bytes", n);
     for (unsigned i = 0; i < n; i++) {
-        char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        const char *at = hex + (size_t)2 * i;
+        char two[3] = {at[0], at[1], 0};
 
         p[i] = (uint8_t)strtoul(two, NULL, 16);
     }
@@ -179,8 +180,8 @@ void abi_poke(struct abi *a, uint64_t pages_id, unsigned offset, const void *byt
     if (n > 256)
         error_out(a->t, "abi_poke: %u bytes", n);
     for (unsigned i = 0; i < n; i++)
-        snprintf(hex + 2 * i, 3, "%02x", p[i]);
-    hex[2 * n] = '\0';
+        snprintf(hex + (size_t)2 * i, 3, "%02x", p[i]);
+    hex[(size_t)2 * n] = '\0';
     abi_call(a, "pages.write", "{s:I,s:i,s:s}", "id", (json_int_t)pages_id, "offset", (int)offset,
              "hex", hex);
 }

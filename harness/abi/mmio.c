@@ -42,7 +42,7 @@ CHECK(mmio_read_of_each_width, .judges = HYPERVISOR, .proves = "abi.mmio-read-of
     struct dm *d = dm_serving(a);
 
     for (unsigned bytes = 1; bytes <= 8; bytes *= 2) {
-        uint64_t addr = a->window + 0x100 + 3 * 8, answer = 0x8877665544332211ull, value;
+        uint64_t addr = a->window + 0x118, answer = 0x8877665544332211ull, value;
         uint64_t access = dm_read_start(a, 0, addr, bytes);
         ioreq_t r = *dm_request(d, 0);
         char name[16];

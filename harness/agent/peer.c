@@ -230,7 +230,9 @@ static uint8_t *arg_part(struct call *c, uint64_t bytes)
     struct pages *g = arg_pages(c);
     uint64_t offset = arg_u64(c, "offset", 0, (uint64_t)PAGES_MAX * XEN_PAGE_BYTES);
 
-    if (g && !c->bad && offset + bytes > (uint64_t)g->n * XEN_PAGE_BYTES)
+    if (!g || c->bad)
+        return NULL;
+    if (offset + bytes > (uint64_t)g->n * XEN_PAGE_BYTES)
         call_fail(c, "offset: leaves the pages");
     return c->bad ? NULL : (uint8_t *)g->va + offset;
 }
@@ -242,7 +244,7 @@ static void do_pages_read(struct call *c, json_t *out)
     char hex[2 * READ_MAX + 1] = "";
 
     for (unsigned i = 0; p && i < n; i++)
-        snprintf(hex + 2 * i, 3, "%02x", p[i]);
+        snprintf(hex + (size_t)2 * i, 3, "%02x", p[i]);
     json_object_set_new(out, "hex", json_string(hex));
 }
 
@@ -268,7 +270,9 @@ static void do_page_gfn(struct call *c, json_t *out)
     struct pages *g = arg_pages(c);
     uint64_t page = arg_u64(c, "page", 0, PAGES_MAX), gfn = 0;
 
-    if (g && page >= g->n)
+    if (!g)
+        return;
+    if (page >= g->n)
         call_fail(c, "page: only %u pages", g->n);
     if (!c->bad && call_rc(c, c->p->platform->ops->gfn(
                                   c->p->platform, (char *)g->va + page * XEN_PAGE_BYTES, &gfn)))
@@ -470,7 +474,7 @@ static void do_mmio_wait(struct call *c, json_t *out)
         a = a->next;
     if (!a)
         call_fail(c, "id: no such access");
-    if (c->bad)
+    if (!a || c->bad)
         return;
     if (!access_end(c->p, a, timeout_ms, &done)) {
         json_object_set_new(out, "done", json_false());
@@ -521,8 +525,10 @@ static void do_irq_intx(struct call *c, json_t *out)
     const char *text = json_string_value(json_object_get(c->args, "sbdf"));
     unsigned pin = (unsigned)arg_u64(c, "pin", MANDATORY, 4);
     fe_irq_t irq = 0;
-    sbdf_t sbdf;
+    sbdf_t sbdf = SBDF(0, 0, 0, 0);
 
+    if (pin == 0)
+        call_fail(c, "pin: 1 to 4");
     if (!text || parse_sbdf(text, &sbdf) < 0)
         call_fail(c, "sbdf: like 0000:00:01.0");
     if (!hold(c))
@@ -541,8 +547,10 @@ static struct irq **arg_irq(struct call *c)
 
     while (*at && (*at)->irq != irq)
         at = &(*at)->next;
-    if (!*at)
+    if (!*at) {
         call_fail(c, "irq: no such interrupt");
+        return NULL;
+    }
     return c->bad ? NULL : at;
 }
 
@@ -552,7 +560,7 @@ static void do_irq_wait(struct call *c, json_t *out)
     uint64_t timeout_ms = arg_u64(c, "timeout_ms", MANDATORY, 60000);
     int rc;
 
-    if (c->bad)
+    if (!at || c->bad)
         return;
     rc = c->p->platform->ops->irq_wait(c->p->platform, (*at)->irq, timeout_ms * 1000000u);
     if (call_rc(c, rc))
@@ -574,7 +582,7 @@ static void do_irq_free(struct call *c, json_t *out)
     struct irq **at = arg_irq(c);
 
     (void)out;
-    if (at)
+    if (at && *at)
         irq_drop(c->p, at);
 }
 

@@ -56,6 +56,7 @@ static void on_alarm(int sig)
     _exit(AGENT_EXIT_TIMEOUT);
 }
 
+/* stpcpy is async-signal-safe, snprintf is not. */
 static size_t put_hex(char *out, uintptr_t v)
 {
     size_t n = 0;
@@ -78,7 +79,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
                        : sig == SIGABRT ? "SIGABRT"
                                         : "SIGILL";
     char text[64] = "the check faulted: ";
-    size_t n = strlen(text);
+    char *at = text + strlen(text);
 
     (void)context;
     if (!r) {
@@ -86,16 +87,14 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         raise(sig);
         return;
     }
-    memcpy(text + n, name, strlen(name));
-    n += strlen(name);
+    at = stpcpy(at, name);
     if (sig != SIGABRT) {
-        memcpy(text + n, " at 0x", 6);
-        n += 6;
-        n += put_hex(text + n, (uintptr_t)info->si_addr);
+        at = stpcpy(at, " at 0x");
+        at += put_hex(at, (uintptr_t)info->si_addr);
     }
     write_all(r->link->out, "\n", 1);
     write_all(r->link->out, r->fault_before, r->fault_before_len);
-    write_all(r->link->out, text, n);
+    write_all(r->link->out, text, (size_t)(at - text));
     write_all(r->link->out, behind, sizeof(behind) - 1);
     _exit(AGENT_EXIT_FAULT);
 }

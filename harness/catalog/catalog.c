@@ -117,13 +117,13 @@ static int text_load(struct catalog *c, const char *dir, const char *name, char 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     f = fopen(path, "re");
     if (!f) {
-        int err = -errno;
+        int err = errno > 0 ? -errno : -EIO;
 
         snprintf(why, why_bytes, "%s: %s", path, strerror(-err));
         return err;
     }
     n = getdelim(&buf, &size, '\0', f);
-    if (n < 0 || ferror(f) || !feof(f)) {
+    if (n < 0 || !buf || ferror(f) || !feof(f)) {
         snprintf(why, why_bytes, "%s: %s", path,
                  ferror(f) ? "cannot be read" : "empty, or no text");
         fclose(f);
@@ -163,7 +163,7 @@ static const char *keep(struct catalog *c, const char *a, size_t a_len, const ch
     if (!s)
         return NULL;
     memcpy(s, a, a_len);
-    strcpy(s + a_len, b);
+    memcpy(s + a_len, b, strlen(b) + 1);
     c->texts[c->nr_texts++] = s;
     return s;
 }
@@ -175,7 +175,9 @@ static int requirements_load(struct catalog *c, const char *dir, const char *nam
     struct table t = {.name = name, .why = why, .why_bytes = why_bytes};
     int err = text_load(c, dir, name, &t.at, why, why_bytes);
 
-    while (!err && (err = table_next(&t)) > 0) {
+    if (err)
+        return err;
+    while ((err = table_next(&t)) > 0) {
         const char *level = table_get(&t, "level"), *section = table_get(&t, "section");
         struct requirement r = {
             .id = table_get(&t, "id"),
@@ -196,12 +198,13 @@ static int requirements_load(struct catalog *c, const char *dir, const char *nam
         if (!r.id[0] || !strchr(r.id, '.') || strchr(r.id, ' '))
             return table_fail(&t, -EINVAL, "\"%s\" is no id", r.id);
         r.area = keep(c, r.id, strcspn(r.id, "."), "");
+        if (!r.area)
+            return table_fail(&t, -ENOMEM, "no memory");
         all = grow(c->requirements, c->nr_requirements, sizeof(*all));
-        if (!r.area || !all)
+        if (!all)
             return table_fail(&t, -ENOMEM, "no memory");
         c->requirements = all;
         all[c->nr_requirements++] = r;
-        err = 0;
     }
     return err;
 }
@@ -211,7 +214,9 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
     struct table t = {.name = "mutants.tsv", .why = why, .why_bytes = why_bytes};
     int err = text_load(c, dir, t.name, &t.at, why, why_bytes);
 
-    while (!err && (err = table_next(&t)) > 0) {
+    if (err)
+        return err;
+    while ((err = table_next(&t)) > 0) {
         struct catalog_mutant m = {
             .name = table_get(&t, "mutant"),
             .program = table_get(&t, "program"),
@@ -235,7 +240,6 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
             return table_fail(&t, -ENOMEM, "no memory");
         c->mutants = all;
         all[c->nr_mutants++] = m;
-        err = 0;
     }
     return err;
 }

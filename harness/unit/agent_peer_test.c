@@ -167,7 +167,7 @@ static const char *call(const char *name, const char *args)
     struct wire_call *c = calloc(2, sizeof(*c));
     char *dump;
 
-    strcpy(c[0].name, name);
+    snprintf(c[0].name, sizeof(c[0].name), "%s", name);
     c[0].args = args ? json_loads(args, 0, NULL) : NULL;
     ck_assert(!args || c[0].args);
     peer_serve_call(peer, &c[0], &c[1]);

@@ -390,11 +390,11 @@ END_TEST
 
 START_TEST(overlong_lines_are_dropped)
 {
-    size_t n = 3 * WIRE_LINE_MAX;
+    size_t n = (size_t)3 * WIRE_LINE_MAX;
     char *text = malloc(n + 32), got[256];
 
     memset(text, 'y', n);
-    memcpy(text + n, "\n@rp {}\n", 8);
+    snprintf(text + n, 32, "\n@rp {}\n");
     for (size_t step = 1000; step < n; step += 33333) {
         describe(true, text, n + 8, step, got, sizeof(got));
         ck_assert_str_eq(got, "O(yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy)M({})");
