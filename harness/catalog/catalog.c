@@ -175,7 +175,7 @@ static int requirements_load(struct catalog *c, const char *dir, const char *nam
     struct table t = {.name = name, .why = why, .why_bytes = why_bytes};
     int err = text_load(c, dir, name, &t.at, why, why_bytes);
 
-    if (err)
+    if (!t.at)
         return err;
     while ((err = table_next(&t)) > 0) {
         const char *level = table_get(&t, "level"), *section = table_get(&t, "section");
@@ -214,7 +214,7 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
     struct table t = {.name = "mutants.tsv", .why = why, .why_bytes = why_bytes};
     int err = text_load(c, dir, t.name, &t.at, why, why_bytes);
 
-    if (err)
+    if (!t.at)
         return err;
     while ((err = table_next(&t)) > 0) {
         struct catalog_mutant m = {
