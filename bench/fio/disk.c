@@ -202,7 +202,7 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     const char *platform = cfg->platform != NULL ? cfg->platform : DEFAULT_PLATFORM;
     const char *host_bridge = cfg->host_bridge != NULL ? cfg->host_bridge : DEFAULT_HOST_BRIDGE;
     const char *sbdf_text = cfg->sbdf != NULL ? cfg->sbdf : DEFAULT_SBDF;
-    bool foreign, interrupts;
+    bool foreign, poll;
     struct disk *d;
     sbdf_t sbdf;
     int rc;
@@ -213,7 +213,7 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
         return -EINVAL;
     }
     if (choose("addressing", cfg->addressing, "grants", "foreign", &foreign) < 0 ||
-        choose("completion", cfg->completion, "poll", "irq", &interrupts) < 0)
+        choose("completion", cfg->completion, "irq", "poll", &poll) < 0)
         return -EINVAL;
 
     pthread_mutex_lock(&session.lock);
@@ -223,13 +223,13 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     for (d = session.disks; d != NULL && d->sbdf.raw != sbdf.raw; d = d->next)
         continue;
     if (d == NULL) {
-        rc = disk_open(cfg, sbdf_text, sbdf, foreign, interrupts, &d);
+        rc = disk_open(cfg, sbdf_text, sbdf, foreign, !poll, &d);
         if (rc < 0)
             goto out;
         d->next = session.disks;
         session.disks = d;
     } else if (foreign != (d->memory.addressing == FE_ADDRESSING_FOREIGN) ||
-               interrupts != d->interrupts || cfg->backend_domid != d->cfg.backend_domid) {
+               poll == d->interrupts || cfg->backend_domid != d->cfg.backend_domid) {
         log_error("%s: jobs that share a disk need the same addressing, completion and "
                   "backend_domid",
                   sbdf_text);
@@ -306,6 +306,10 @@ int disk_recover(struct disk *d, uint64_t generation)
                      (unsigned long long)((evloop_now_ns() - start) / 1000000));
         }
     }
+    if (rc == -ETIMEDOUT)
+        log_error("%s: a vCPU waits for an answer of the device that does not come", d->cfg.sbdf);
+    else if (rc == -ESHUTDOWN)
+        log_error("%s: the domain is gone", d->cfg.sbdf);
     for (struct job *j = d->jobs; j != NULL; j = j->next)
         pthread_mutex_unlock(&j->inside);
 out:

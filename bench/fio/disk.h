@@ -28,7 +28,7 @@ struct disk_config {
     const char *host_bridge; /* util/host_bridge.h; default: what x86 guests of simxen have */
     const char *sbdf;        /* "0000:00:01.0" */
     const char *addressing;  /* "grants" or "foreign" */
-    const char *completion;  /* "poll" or "irq" */
+    const char *completion;  /* "irq" or "poll" */
     unsigned backend_domid;
     unsigned patience_s; /* without any progress for so long a job gives up */
 };

@@ -14,9 +14,12 @@
 #include "optgroup.h"
 
 #include "fioengine/disk.h"
+#include "util/parse.h"
 
 #define DEFAULT_BACKEND_DOMID 0
 #define DEFAULT_PATIENCE_S    30
+#define DOMID_MAX             0x7fef /* the last id below the reserved ones of xen.h */
+#define PATIENCE_MAX_S        3600
 #define UNSET                 -1
 
 struct engine_options {
@@ -67,7 +70,7 @@ static struct fio_option engine_option_table[] = {
         .lname = "Completion",
         .type = FIO_OPT_STR_STORE,
         .off1 = offsetof(struct engine_options, completion),
-        .help = "poll or irq; $RINGPROOF_COMPLETION, then poll",
+        .help = "irq or poll; $RINGPROOF_COMPLETION, then irq",
         .category = FIO_OPT_C_ENGINE,
         .group = FIO_OPT_G_INVALID,
     },
@@ -77,7 +80,7 @@ static struct fio_option engine_option_table[] = {
         .type = FIO_OPT_INT,
         .off1 = offsetof(struct engine_options, backend_domid),
         .minval = UNSET,
-        .maxval = 0x7fef, /* the last id below the reserved ones of xen.h */
+        .maxval = DOMID_MAX,
         .def = "-1",
         .help = "Domain that buffers are granted to; $RINGPROOF_BACKEND_DOMID, then 0",
         .category = FIO_OPT_C_ENGINE,
@@ -88,10 +91,10 @@ static struct fio_option engine_option_table[] = {
         .lname = "Patience",
         .type = FIO_OPT_INT,
         .off1 = offsetof(struct engine_options, patience),
-        .minval = 1,
-        .maxval = 3600,
-        .def = "30",
-        .help = "Seconds without any progress, after which a job gives up",
+        .minval = UNSET,
+        .maxval = PATIENCE_MAX_S,
+        .def = "-1",
+        .help = "Seconds without progress after which a job gives up; $RINGPROOF_PATIENCE, then 30",
         .category = FIO_OPT_C_ENGINE,
         .group = FIO_OPT_G_INVALID,
     },
@@ -103,7 +106,8 @@ struct engine_job {
     struct job *job;
     struct request *requests; /* iodepth of them */
     struct request **done;
-    unsigned depth, initialised;
+    struct io_u **queued; /* since the last commit */
+    unsigned depth, initialised, queued_count;
 };
 
 static const char *text_option(const char *option, const char *variable)
@@ -113,21 +117,19 @@ static const char *text_option(const char *option, const char *variable)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-static int backend_domid(const struct engine_options *o, unsigned *domid)
+/* The option, else the variable, else `fallback`. -EINVAL: the variable is not such a number. */
+static int number_option(int option, const char *variable, unsigned min, unsigned max,
+                         unsigned fallback, unsigned *value)
 {
-    const char *text = getenv("RINGPROOF_BACKEND_DOMID");
-    char *end;
-    unsigned long v;
+    const char *text = getenv(variable);
 
-    *domid = o->backend_domid != UNSET ? (unsigned)o->backend_domid : DEFAULT_BACKEND_DOMID;
-    if (o->backend_domid != UNSET || text == NULL || *text == '\0')
+    *value = option != UNSET ? (unsigned)option : fallback;
+    if (option != UNSET || text == NULL || *text == '\0')
         return 0;
-    v = strtoul(text, &end, 10);
-    if (*end != '\0' || v > 0x7fef) {
-        log_err("ringproof: RINGPROOF_BACKEND_DOMID=%s is no domain id\n", text);
+    if (parse_u32(text, min, max, value) < 0) {
+        log_err("ringproof: %s=%s: a number from %u to %u is expected\n", variable, text, min, max);
         return -EINVAL;
     }
-    *domid = (unsigned)v;
     return 0;
 }
 
@@ -142,6 +144,7 @@ static void engine_cleanup(struct thread_data *td)
     disk_put(e->disk);
     free(e->requests);
     free(e->done);
+    free(e->queued);
     free(e);
 }
 
@@ -156,7 +159,6 @@ static int engine_setup(struct thread_data *td)
         .sbdf = text_option(o->sbdf, "RINGPROOF_SBDF"),
         .addressing = text_option(o->addressing, "RINGPROOF_ADDRESSING"),
         .completion = text_option(o->completion, "RINGPROOF_COMPLETION"),
-        .patience_s = o->patience > 0 ? (unsigned)o->patience : DEFAULT_PATIENCE_S,
     };
     struct fio_file *f;
 
@@ -168,7 +170,10 @@ static int engine_setup(struct thread_data *td)
                 td->o.name);
         return 1;
     }
-    if (backend_domid(o, &cfg.backend_domid) < 0)
+    if (number_option(o->backend_domid, "RINGPROOF_BACKEND_DOMID", 0, DOMID_MAX,
+                      DEFAULT_BACKEND_DOMID, &cfg.backend_domid) < 0 ||
+        number_option(o->patience, "RINGPROOF_PATIENCE", 1, PATIENCE_MAX_S, DEFAULT_PATIENCE_S,
+                      &cfg.patience_s) < 0)
         return 1;
     e = calloc(1, sizeof(*e));
     if (e == NULL)
@@ -207,7 +212,8 @@ static int engine_init(struct thread_data *td)
     e->depth = td->o.iodepth;
     e->requests = calloc(e->depth, sizeof(struct request));
     e->done = calloc(e->depth, sizeof(struct request *));
-    if (e->requests == NULL || e->done == NULL)
+    e->queued = calloc(e->depth, sizeof(struct io_u *));
+    if (e->requests == NULL || e->done == NULL || e->queued == NULL)
         return 1;
     return job_create(e->disk, e->depth, &e->job) < 0;
 }
@@ -285,8 +291,10 @@ static enum fio_q_status engine_queue(struct thread_data *td, struct io_u *io_u)
 
     fio_ro_check(td, io_u);
     rc = job_submit(e->job, r);
-    if (rc == 1)
+    if (rc == 1) {
+        e->queued[e->queued_count++] = io_u;
         return FIO_Q_QUEUED;
+    }
     if (rc < 0)
         return FIO_Q_BUSY;
     io_u_finish(io_u, r);
@@ -295,11 +303,31 @@ static enum fio_q_status engine_queue(struct thread_data *td, struct io_u *io_u)
     return FIO_Q_COMPLETED;
 }
 
+/* What was queued goes out now: submission latency ends, completion latency begins. */
+static void mark_issued(struct thread_data *td, struct engine_job *e)
+{
+    struct timespec now;
+
+    if (e->queued_count == 0)
+        return;
+    if (fio_fill_issue_time(td)) {
+        fio_gettime(&now, NULL);
+        for (unsigned i = 0; i < e->queued_count; i++) {
+            e->queued[i]->issue_time = now;
+            io_u_queued(td, e->queued[i]);
+        }
+    }
+    io_u_mark_submit(td, e->queued_count);
+    e->queued_count = 0;
+}
+
 static int engine_commit(struct thread_data *td)
 {
     struct engine_job *e = td->io_ops_data;
-    int rc = job_commit(e->job);
+    int rc;
 
+    mark_issued(td, e);
+    rc = job_commit(e->job);
     if (rc < 0)
         td_verror(td, -rc, "ringproof: doorbell");
     return rc;
@@ -347,7 +375,7 @@ static struct ioengine_ops engine_ops = {
     .name = "ringproof",
     .version = FIO_IOOPS_VERSION,
     .flags = FIO_DISKLESSIO | FIO_RAWIO | FIO_NOEXTEND | FIO_NODISKUTIL | FIO_MEMALIGN |
-             FIO_NO_OFFLOAD,
+             FIO_NO_OFFLOAD | FIO_ASYNCIO_SETS_ISSUE_TIME,
     .setup = engine_setup,
     .init = engine_init,
     .cleanup = engine_cleanup,
