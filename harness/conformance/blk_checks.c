@@ -80,7 +80,7 @@ CHECK(large_request, .judges = DEVICE, .proves = "xen.blk.data.3", .needs = NEED
       .title = "512 KiB in one descriptor, or as much as size_max and the disk allow")
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_SIZE_MAX), 0);
-    uint64_t bytes = min_u64(512 * 1024, k->size_max);
+    uint64_t bytes = min_u64(512 * 1024ull, k->size_max);
     struct buffer *b;
 
     bytes = align_down(min_u64(bytes, k->capacity * SECTOR), SECTOR);
@@ -126,7 +126,7 @@ CHECK(parallel_writes_land_where_they_should, .judges = DEVICE, .proves = "xen.b
             piece_part(statuses, i, 1, true),
         };
 
-        memcpy(headers->va + i * 16, &h, sizeof(h));
+        memcpy(headers->va + (size_t)i * 16, &h, sizeof(h));
         ring_offer(k->q, ring_chain(k->q, 3 * i, p, 3));
     }
     ring_kick(k->q);
@@ -643,11 +643,11 @@ CHECK(all_queues_work, .judges = DEVICE, .proves = "xen.blk.mq.1",
     for (unsigned i = 0; i < n; i++) {
         buffer_fill(out, 300 + i);
         p = piece_of(out, false);
-        expect_eq(t, MUST, blk_request_on(k, q[i], false, VIRTIO_BLK_T_OUT, i * 2, &p, 1).status,
+        expect_eq(t, MUST, blk_request_on(k, q[i], false, VIRTIO_BLK_T_OUT, i * 2ull, &p, 1).status,
                   VIRTIO_BLK_S_OK, "the status of a write on a queue");
         p = piece_of(in, true);
         expect_eq(t, MUST,
-                  blk_request_on(k, q[(i + 1) % n], false, VIRTIO_BLK_T_IN, i * 2, &p, 1).status,
+                  blk_request_on(k, q[(i + 1) % n], false, VIRTIO_BLK_T_IN, i * 2ull, &p, 1).status,
                   VIRTIO_BLK_S_OK, "the status of a read on another queue");
         expect(t, MUST, buffer_matches(in, 300 + i),
                "queue %u reads other data than queue %u wrote", (i + 1) % n, i);

@@ -530,10 +530,10 @@ CHECK(msix_entry_keeps_what_is_written, .judges = DEVICE, .proves = "xen.ecam.ms
         uint64_t value = 0;
 
         for (unsigned i = 4; i-- > 0;)
-            must(t, fe_pci_bar_write(f, 0, f->msix.table_bar, at + 4 * i, 4, want[i]),
+            must(t, fe_pci_bar_write(f, 0, f->msix.table_bar, at + 4ull * i, 4, want[i]),
                  "writing the MSI-X table");
         for (unsigned i = 0; i < 4; i++) {
-            must(t, fe_pci_bar_read(f, 0, f->msix.table_bar, at + 4 * i, 4, &value),
+            must(t, fe_pci_bar_read(f, 0, f->msix.table_bar, at + 4ull * i, 4, &value),
                  "reading the MSI-X table");
             expect_eq(t, MUST, value, want[i], "a dword of an MSI-X entry");
         }

@@ -375,12 +375,12 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
     data = r->pages;
     if (fe_blk_get_info(r->blk)->depth < LOST_REQUESTS ||
-        fe_blk_get_info(r->blk)->capacity_sectors < LOST_REQUESTS * 8)
+        fe_blk_get_info(r->blk)->capacity_sectors < LOST_REQUESTS * 8ull)
         skip_check(t, "the queue holds %u requests", fe_blk_get_info(r->blk)->depth);
 
     for (unsigned i = 0; i < LOST_REQUESTS; i++) {
         struct fe_blk_io io = {.type = FE_BLK_OUT,
-                               .sector = i * 8,
+                               .sector = i * 8ull,
                                .va = data + (size_t)i * XEN_PAGE_BYTES,
                                .bytes = XEN_PAGE_BYTES,
                                .token = (void *)(uintptr_t)(i + 1)};
@@ -406,7 +406,7 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     reap_all(t, r->blk, lost, -ESTALE);
     for (unsigned i = 0; i < LOST_REQUESTS; i++) {
         struct fe_blk_io io = {.type = FE_BLK_OUT,
-                               .sector = i * 8,
+                               .sector = i * 8ull,
                                .va = data + (size_t)i * XEN_PAGE_BYTES,
                                .bytes = XEN_PAGE_BYTES,
                                .token = (void *)(uintptr_t)(i + 1)};
@@ -425,7 +425,7 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
         bool same = true;
 
         memset(page, 0, XEN_PAGE_BYTES);
-        rc = fe_blk_read(r->blk, i * 8, page, XEN_PAGE_BYTES);
+        rc = fe_blk_read(r->blk, i * 8ull, page, XEN_PAGE_BYTES);
         for (unsigned j = 0; j < XEN_PAGE_BYTES && same; j++)
             same = page[j] == 0x80 + i;
         expect(t, MUST, rc == 0 && same, "write %u is lost: reading gives %s", i,
@@ -464,7 +464,7 @@ CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
             n = (unsigned)(fe_blk_get_info(r->blk)->capacity_sectors / 8);
         for (unsigned i = 0; i < n; i++) {
             struct fe_blk_io io = {.type = round % 2 ? FE_BLK_IN : FE_BLK_OUT,
-                                   .sector = i * 8,
+                                   .sector = i * 8ull,
                                    .va = data + (size_t)i * XEN_PAGE_BYTES,
                                    .bytes = XEN_PAGE_BYTES,
                                    .token = (void *)(uintptr_t)(i + 1)};

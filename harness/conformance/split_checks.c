@@ -598,15 +598,15 @@ CHECK(indirect_table_as_long_as_the_queue, .judges = DEVICE, .proves = "xen.spli
     for (unsigned i = 0; i < q->size && i < 16; i++) {
         const struct virtq_raw_desc entries[3] = {
             {k->header->addr.raw, k->header->bytes, VIRTQ_DESC_F_NEXT, 1},
-            {b->addr.raw + i * SECTOR, SECTOR, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2},
+            {b->addr.raw + (uint64_t)i * SECTOR, SECTOR, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2},
             {statuses->addr.raw + i, 1, VIRTQ_DESC_F_WRITE, 0},
         };
 
         for (unsigned e = 0; e < 3; e++)
-            virtq_raw_table_set(tables->va + i * 64, e, entries[e]);
+            virtq_raw_table_set(tables->va + (size_t)i * 64, e, entries[e]);
         virtq_raw_desc_set(
             &q->raw, i,
-            (struct virtq_raw_desc){tables->addr.raw + i * 64, 48, VIRTQ_DESC_F_INDIRECT, 0});
+            (struct virtq_raw_desc){tables->addr.raw + i * 64ull, 48, VIRTQ_DESC_F_INDIRECT, 0});
         ring_offer(q, (uint16_t)i);
     }
     ring_kick(q);

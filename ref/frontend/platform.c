@@ -37,7 +37,7 @@ static int platform_exe_libdir(char *dir, size_t size)
 
 static int platform_path(const char *name, char *path, size_t size)
 {
-    char exe_dir[PATH_MAX];
+    char exe_dir[PATH_MAX] = "";
     const char *dirs[3] = {getenv("RINGPROOF_LIBDIR"), NULL, RP_LIBDIR};
 
     if (name[0] == '/')
