@@ -338,12 +338,16 @@ static int engine_getevents(struct thread_data *td, unsigned int min, unsigned i
 {
     struct engine_job *e = td->io_ops_data;
     uint64_t timeout_ns = UINT64_MAX;
+    int rc;
 
     if (t != NULL)
         timeout_ns = (uint64_t)t->tv_sec * 1000000000ull + (uint64_t)t->tv_nsec;
     if (max > e->depth)
         max = e->depth;
-    return job_reap(e->job, min < max ? min : max, max, timeout_ns, e->done);
+    rc = job_reap(e->job, min < max ? min : max, max, timeout_ns, e->done);
+    if (rc < 0) /* before fio does, which takes the number as it is: negative */
+        td_verror(td, -rc, "ringproof: completion");
+    return rc;
 }
 
 static struct io_u *engine_event(struct thread_data *td, int event)
