@@ -22,7 +22,8 @@ struct subject {
     unsigned cell;         /* job of the plan that is tried, or was found */
     bool exhausted, found; /* found: the check ran there and passed */
     char *trouble;         /* why it cannot be judged */
-    const struct report_check *result;
+    enum outcome outcome;  /* of its check, with the mutant active */
+    char *said;            /* by the check */
 };
 
 struct mutants {
@@ -173,39 +174,56 @@ static int find_cells(struct mutants *u)
     return ret;
 }
 
-static bool is_killed(const struct subject *s)
+/* One result a mutant: passed when its check failed. What the check said is the evidence. */
+static void judge(const struct mutants *u, struct report_cell *cell)
 {
-    return s->result && (s->result->outcome == FAIL || s->result->outcome == WARN ||
-                         s->result->outcome == CRASH);
-}
-
-static int print_table(const struct mutants *u, const struct report *r)
-{
-    unsigned killed = 0, survived = 0, errors = 0;
-
-    puts("");
     for (unsigned i = 0; i < u->count; i++) {
         const struct subject *s = &u->subjects[i];
-        const char *verdict = is_killed(s) ? "killed" : "SURVIVED";
-        const char *why = s->trouble;
-        if (!is_killed(s) && !why && (!s->result || s->result->outcome != PASS))
-            why = s->result ? s->result->reason : "no result";
-        if (why)
-            verdict = "ERROR";
-        killed += is_killed(s);
-        survived += !is_killed(s) && !why;
-        errors += why != NULL;
-        printf("%-8s  %-40s %s\n", verdict, s->m->name, s->m->check);
-        if (!is_killed(s))
-            printf("          %s%s%s\n", s->m->description, why ? "; " : "", why ? why : "");
+        struct report_check *k = report_cell_add_check(cell, s->m->name, PASS);
+        char text[1200];
+
+        report_set(&k->title, s->m->description);
+        report_pairs_add(&k->notes, "check", s->m->check);
+        k->expectations = 1;
+        if (s->trouble) {
+            report_check_worsen(k, ERROR, s->trouble);
+        } else if (s->outcome == FAIL || s->outcome == WARN || s->outcome == CRASH) {
+            report_pairs_add(&k->notes, outcome_name(s->outcome), s->said);
+        } else if (s->outcome == PASS) {
+            snprintf(text, sizeof(text), "%s passes although %s", s->m->check, s->m->description);
+            report_check_add_failure(k, MUST, "", 0, text);
+            report_check_worsen(k, FAIL, "");
+        } else {
+            snprintf(text, sizeof(text), "%s is %s: %.800s", s->m->check, outcome_name(s->outcome),
+                     s->said ? s->said : "");
+            report_check_worsen(k, ERROR, text);
+        }
     }
-    printf("\n%u mutants: %u killed, %u survived, %u errors", u->count, killed, survived, errors);
-    if (u->count)
-        printf(" (%u.%u %% killed)", killed * 100 / u->count, killed * 1000 / u->count % 10);
+    if (!u->count)
+        report_cell_worsen(cell, ERROR, "the catalogue has no mutant");
+    report_cell_settle(cell);
+}
+
+static void print_table(const struct report_cell *c)
+{
+    unsigned killed = 0;
+
     puts("");
-    return r->interrupted || errors || !u->count ? REPORT_HARNESS_ERROR
-           : survived                            ? REPORT_SUBJECT_FAILED
-                                                 : REPORT_PASSED;
+    for (unsigned i = 0; i < c->check_count; i++) {
+        const struct report_check *k = &c->checks[i];
+        killed += k->outcome == PASS;
+        printf("%-8s  %-40s %s\n",
+               k->outcome == PASS   ? "killed"
+               : k->outcome == FAIL ? "SURVIVED"
+                                    : "ERROR",
+               k->name, k->notes.items[0].value);
+        if (k->outcome != PASS)
+            printf("          %s\n", k->failure_count ? k->failures[0].text : k->reason);
+    }
+    if (c->check_count)
+        printf("\n%u of %u mutants killed (%u.%u %%)\n", killed, c->check_count,
+               killed * 100 / c->check_count, killed * 1000 / c->check_count % 10);
+    printf("%u passed, %u failed, 0 skipped\n", killed, c->check_count - killed);
 }
 
 /* The mutants named on the command line, or all. */
@@ -262,7 +280,7 @@ static int configure(struct mutants *u, struct install *mutant)
     return ret;
 }
 
-static int run_mutants(struct mutants *u, struct report *report)
+static int run_mutants(struct mutants *u)
 {
     struct job *jobs = need(calloc(u->count + 1, sizeof(*jobs)));
     unsigned count = 0;
@@ -278,19 +296,22 @@ static int run_mutants(struct mutants *u, struct report *report)
                              .testbed = s->in_sim ? &u->sim_config : &u->backend_config};
     }
     int ret = run_jobs(u, jobs, count);
-    report->cells_planned = count;
     for (unsigned i = 0, k = 0; i < u->count; i++) {
         struct subject *s = &u->subjects[i];
         if (!s->found)
             continue;
         struct report_cell *c = jobs[k++].result;
-        if (!c)
-            continue;
-        report_pairs_add(&c->axes, "mutant", s->m->name);
-        report_add_cell(report, c);
-        s->result = find_check(c, s->m->check);
-        if (!s->result)
-            trouble(s, c->reason[0] ? c->reason : "the check did not run");
+        const struct report_check *r = find_check(c, s->m->check);
+        if (r) {
+            s->outcome = r->outcome;
+            s->said = need(strdup(r->failure_count ? r->failures[0].text : r->reason));
+        } else if (c && c->outcome == CRASH) { /* it did not even come up */
+            s->outcome = CRASH;
+            s->said = need(strdup(c->reason));
+        } else if (!s->trouble) {
+            trouble(s, c && c->reason[0] ? c->reason : "the check did not run");
+        }
+        report_cell_destroy(c);
     }
     free(jobs);
     return ret;
@@ -333,10 +354,17 @@ int command_mutants(int argc, char **argv)
     uint64_t start = monotonic_ns();
     ret = find_cells(&u);
     if (!ret)
-        ret = run_mutants(&u, report);
+        ret = run_mutants(&u);
+    struct report_cell *cell =
+        report_cell_create("mutants", "mutants", "Every check fails against its broken backend", "",
+                           u.options.testbed);
     report->interrupted = ret == -EINTR;
-    report->duration_ns = monotonic_ns() - start;
-    status = print_table(&u, report);
+    cell->duration_ns = report->duration_ns = monotonic_ns() - start;
+    judge(&u, cell);
+    print_table(cell);
+    report_add_cell(report, cell);
+    report->cells_planned = 1;
+    status = report_status(report);
     if (report_write_files(report, results, why, sizeof(why))) {
         fprintf(stderr, "ringproof mutants: %s\n", why);
         status = REPORT_HARNESS_ERROR;
@@ -344,8 +372,10 @@ int command_mutants(int argc, char **argv)
     printf("results in %s\n", results);
     ret = 0;
 out:
-    for (unsigned i = 0; i < u.count; i++)
+    for (unsigned i = 0; i < u.count; i++) {
         free(u.subjects[i].trouble);
+        free(u.subjects[i].said);
+    }
     free(u.subjects);
     free(results);
     report_destroy(report);

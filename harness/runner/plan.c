@@ -65,7 +65,7 @@ static int add_folder(struct plan *p, const char *dir)
     char *roots[] = {(char *)dir, NULL};
     int ret = 0;
 
-    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_path);
+    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_path);
     if (!fts) {
         fprintf(stderr, "ringproof: %s: %s\n", dir, strerror(errno));
         return -EINVAL;
