@@ -27,7 +27,8 @@ struct ring *given_queue_memory(struct device *d, unsigned index, unsigned size)
     r->next = d->rings;
     d->rings = r;
     r->index = index;
-    r->size = size ? size : queue_max(d, index);
+    unsigned max = queue_max(d, index); /* writing more is the driver's fault (4.1.5.1.3.2) */
+    r->size = size && size < max ? size : max;
     r->vector = FE_NO_VECTOR;
     if (virtq_layout_init(&layout, VIRTQ_SPLIT, r->size)) {
         expect(d->t, MUST, r->size == 0, "queue %u has size %u, which is no power of two", index,
