@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "conformance/given.h"
@@ -48,4 +49,17 @@ uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *arg
     }
     json_decref(value);
     return number;
+}
+
+void given_ask_text(struct check_ctx *t, const char *what, const char *args_json,
+                    const char *member, char *text, size_t text_bytes)
+{
+    json_t *value = ask_value(t, what, args_json);
+    const char *found = json_string_value(json_object_get(value, member));
+
+    if (found)
+        snprintf(text, text_bytes, "%s", found);
+    json_decref(value);
+    if (!found)
+        error_out(t, "the testbed's answer to %s has no text %s", what, member);
 }

@@ -365,6 +365,26 @@ CHECK(id_is_20_bytes, .judges = DEVICE, .proves = "xen.blk.id.1", .needs = NEED_
     buffer_release(b);
 }
 
+CHECK(id_is_the_serial, .judges = DEVICE, .proves = "xen.blk.id.2",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_TESTBED,
+      .title = "GET_ID gives the serial number that the device was configured with")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct buffer *b = given_buffer(k->d, VIRTIO_BLK_ID_BYTES, 0, FE_DMA_FROM_DEVICE);
+    struct piece p = piece_of(b, true);
+    char serial[VIRTIO_BLK_ID_BYTES + 1] = "";
+
+    given_ask_text(t, "device.info", NULL, "serial", serial, sizeof(serial));
+    if (!serial[0])
+        skip_check(t, "the scenario gives the device no serial number");
+    expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_GET_ID, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+              "the status of GET_ID");
+    buffer_release(b);
+    /* A serial number of 20 characters has no NUL behind it (5.2.6). */
+    expect(t, MUST, strncmp((const char *)b->va, serial, VIRTIO_BLK_ID_BYTES) == 0,
+           "the ID is \"%.20s\", the serial number \"%s\"", (const char *)b->va, serial);
+}
+
 /* ---- discard and write zeroes ---- */
 
 static uint8_t range_request(struct blk *k, uint32_t type, uint64_t sector, uint32_t sectors,
@@ -530,6 +550,34 @@ CHECK(padding_is_zero, .judges = DEVICE, .proves = "blk.device-initialization.de
     }
     if (!seen)
         skip_check(t, "the configuration ends before the padding");
+}
+
+CHECK(writeback_follows_the_driver, .judges = DEVICE, .proves = "xen.blk.config.6",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_CONFIG_WCE,
+      .title = "writeback can be set and cleared, and writes work in both modes")
+{
+    struct blk *k =
+        given_blk(t, VIRTIO_F(VIRTIO_BLK_F_CONFIG_WCE) | VIRTIO_F(VIRTIO_BLK_F_FLUSH), 0);
+
+    for (unsigned i = 0; i < 4; i++) {
+        must(t, k->d->v->ops->config_write(k->d->v, CONFIG(writeback), 1, i & 1),
+             "writing writeback");
+        expect_eq(t, MUST, device_get(k->d, CONFIG(writeback), 1), i & 1, "writeback");
+        if (!(k->d->offered & VIRTIO_F(VIRTIO_BLK_F_RO))) {
+            blk_write_pattern(k, 0, 2, 600 + i);
+            expect_pattern(k, 0, 2, 600 + i, "a write after writeback was changed");
+        }
+    }
+}
+
+CHECK(writeback_is_zero_without_flush, .judges = DEVICE,
+      .proves = "blk.device-initialization.device.3",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_CONFIG_WCE,
+      .title = "With CONFIG_WCE and without FLUSH the cache begins in write-through mode")
+{
+    struct device *d = given_negotiated(t, VIRTIO_F(VIRTIO_BLK_F_CONFIG_WCE));
+
+    expect_eq(t, MUST, device_get(d, CONFIG(writeback), 1), 0, "writeback");
 }
 
 CHECK(seg_max_is_usable, .judges = DEVICE, .proves = "xen.blk.config.1",

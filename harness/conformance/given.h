@@ -74,6 +74,8 @@ struct subject {
 #define NEED_MIXED                                                                                 \
     (1ull << 21) /* one backend takes grants and frames (parameter "mixed": true)                  \
                   */
+#define NEED_CONFIG_WCE (1ull << 22)
+
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does
  * not answer meets every need about it: the check is to run and to say that it is missing.
@@ -165,6 +167,10 @@ void given_ask(struct check_ctx *t, const char *what, const char *args_json);
 /* The same for a member of the answer that is a number; true/false count as 1 and 0. */
 uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
                           const char *member);
+
+/* The same for a member that is a string, cut to what fits `text`. */
+void given_ask_text(struct check_ctx *t, const char *what, const char *args_json,
+                    const char *member, char *text, size_t text_bytes);
 
 uint64_t given_now_ns(void);
 /* A pause between two looks at memory that nothing signals. */

@@ -59,7 +59,8 @@ static bool facts_feature(const struct facts *f, unsigned bit)
 #define NEED_OF_DEVICE                                                                             \
     (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
-     NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG)
+     NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
+     NEED_CONFIG_WCE)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -100,6 +101,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "VIRTIO_BLK_F_BLK_SIZE is not offered"},
         {NEED_TOPOLOGY, facts_feature(&f, VIRTIO_BLK_F_TOPOLOGY),
          "VIRTIO_BLK_F_TOPOLOGY is not offered"},
+        {NEED_CONFIG_WCE, facts_feature(&f, VIRTIO_BLK_F_CONFIG_WCE),
+         "VIRTIO_BLK_F_CONFIG_WCE is not offered"},
         {NEED_RING_RESET, facts_feature(&f, VIRTIO_F_RING_RESET),
          "VIRTIO_F_RING_RESET is not offered"},
         {NEED_PCI_CFG, f.pci_cfg, "there is no PCI configuration access capability"},

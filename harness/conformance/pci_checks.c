@@ -108,6 +108,11 @@ CHECK(structures_lie_in_their_bars, .judges = DEVICE,
         expect(t, MUST,
                c->cap_len >= sizeof(struct virtio_pci_cap) || c->type == VIRTIO_PCI_CAP_VENDOR_CFG,
                "the capability at 0x%x has length %u", c->cap_offset, c->cap_len);
+        /* These two have a field behind the common part. */
+        if (c->type == VIRTIO_PCI_CAP_NOTIFY_CFG || c->type == VIRTIO_PCI_CAP_PCI_CFG)
+            expect(t, MUST, c->cap_len >= sizeof(struct virtio_pci_notify_cap),
+                   "cap_len of structure %u is %u, its last field is not in it", c->type,
+                   c->cap_len);
         if (c->type < VIRTIO_PCI_CAP_COMMON_CFG || c->type > VIRTIO_PCI_CAP_DEVICE_CFG)
             continue;
         expect(t, MUST, c->bar < PCI_BAR_COUNT, "structure %u lies in BAR %u", c->type, c->bar);
