@@ -108,8 +108,6 @@ static int build(struct run *r)
     return ret;
 }
 
-/* ---- after a check ---- */
-
 static void set_log(char **log, struct testbed_cell *c, const char *name)
 {
     char *text = testbed_log_tail(c, name);
@@ -117,6 +115,16 @@ static void set_log(char **log, struct testbed_cell *c, const char *name)
     report_set(log, text);
     free(text);
 }
+
+void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell)
+{
+    if (!process_running(&c->backend) || !testbed_backend_stop(c))
+        return;
+    report_cell_worsen(cell, CRASH, c->why);
+    set_log(&cell->log, c, "backend.log");
+}
+
+/* ---- after a check ---- */
 
 static void crash(struct run *r, struct report_check *k, const char *reason)
 {
@@ -302,7 +310,11 @@ static void run_checks(struct run *r)
         run_check(r, &list[i]);
     }
     free(list);
-    session_close(&r->session);
+    if (session_close(&r->session) && !r->stale) {
+        report_cell_worsen(r->report, ERROR, r->session.why);
+        set_log(&r->report->log, r->cell, "agent.log");
+    }
+    cell_finish_backend(r->cell, r->report);
 }
 
 static void check_expectations(struct run *r, uint64_t start)
@@ -341,7 +353,7 @@ void cell_run(const struct run_options *o, const struct testbed_config *cfg, con
         run_checks(&r);
     }
     check_expectations(&r, start);
-    if (cell->outcome >= CRASH && r.cell)
+    if (cell->outcome >= CRASH && r.cell && !cell->log[0])
         set_log(&cell->log, r.cell, cell->outcome == CRASH ? "backend.log" : "hv.log");
     if (r.cell)
         ops->close(r.cell);

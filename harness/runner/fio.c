@@ -364,6 +364,7 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
         if (!attend(&f))
             judge(&f);
         process_end(&f.process, SIGTERM, 2000000000u);
+        cell_finish_backend(c, cell);
         f.check->duration_ns = monotonic_ns() - start_ns;
     }
     if (f.check->outcome >= FAIL)

@@ -117,6 +117,10 @@ uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job);
  * a message was given what it cannot use: an error of the harness. `ret` is backend_start's. */
 enum outcome cell_start_outcome(const struct testbed_cell *c, int ret);
 
+/* Has the backend end by SIGTERM: one that does not, or reports an error then (a sanitizer's
+ * findings come at the end), is noted as a CRASH of the cell. */
+void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell);
+
 /* fio as the guest: one result is added to the cell. */
 void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
              uint64_t deadline_ns, struct report_cell *cell);

@@ -161,12 +161,15 @@ int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, ui
     return ret;
 }
 
-void session_close(struct session *s)
+int session_close(struct session *s)
 {
+    int ret = 0;
+
     for (unsigned i = 0; i < TESTBED_ROLES; i++) {
         struct agent_link *l = &s->links[i];
-        if (l->agent)
-            testbed_agent_stop(s->cell, (enum testbed_role)i);
+        int end = l->agent ? testbed_agent_stop(s->cell, (enum testbed_role)i) : 0;
+        if (end && !ret)
+            ret = fail(s, end, "%s", s->cell->why);
         wire_reader_destroy(l->reader);
         if (l->console)
             fclose(l->console);
@@ -175,6 +178,7 @@ void session_close(struct session *s)
     free(s->checks);
     s->checks = NULL;
     s->check_count = 0;
+    return ret;
 }
 
 int session_list(struct session *s, uint64_t deadline_ns)

@@ -36,8 +36,8 @@ struct session {
 
 /* Start the agents that the cell needs, wait for their hello. */
 int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, uint64_t deadline_ns);
-/* Ends them. Fine after a failed open. */
-void session_close(struct session *s);
+/* Ends them. Fine after a failed open. -EIO, -ETIMEDOUT: one did not end as it should. */
+int session_close(struct session *s);
 
 /* Fill s->checks with all that the agent has. */
 int session_list(struct session *s, uint64_t deadline_ns);

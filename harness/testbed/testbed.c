@@ -14,7 +14,7 @@
 #include "util/bits.h"
 
 #define BACKEND_STOP_NS 5000000000ull
-#define AGENT_STOP_NS   1000000000ull
+#define AGENT_STOP_NS   5000000000ull
 #define LOG_TAIL_BYTES  2048u
 
 static const struct testbed_ops *const testbeds[] = {&testbed_sim};
@@ -69,16 +69,26 @@ int testbed_backend_kill(struct testbed_cell *c)
     return 0;
 }
 
-void testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
+int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
 {
     struct testbed_agent *a = &c->agents[role];
+    bool ran = a->process.pid != 0;
+    char end[96];
+    int ret = 0;
 
     if (a->to_fd >= 0)
         close(a->to_fd); /* end of its input: it ends */
-    process_end(&a->process, SIGTERM, AGENT_STOP_NS);
+    if (ran && process_wait(&a->process, AGENT_STOP_NS)) {
+        process_end(&a->process, SIGTERM, AGENT_STOP_NS);
+        ret = testbed_fail(c, -ETIMEDOUT, "the agent did not end with its input");
+    } else if (ran && (!WIFEXITED(a->process.status) || WEXITSTATUS(a->process.status))) {
+        ret = testbed_fail(c, -EIO, "the agent ended with %s",
+                           process_describe_end(&a->process, end, sizeof(end)));
+    }
     if (a->from_fd >= 0)
         close(a->from_fd);
     *a = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+    return ret;
 }
 
 char *testbed_log_tail(const struct testbed_cell *c, const char *name)

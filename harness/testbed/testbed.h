@@ -119,7 +119,8 @@ const char *testbed_names(char *buf, size_t size);
  * not 0 (both with a message). */
 int testbed_backend_stop(struct testbed_cell *c);
 int testbed_backend_kill(struct testbed_cell *c);
-void testbed_agent_stop(struct testbed_cell *c, enum testbed_role role);
+/* By the end of its input; errors as above. Nothing to do when it does not run. */
+int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role);
 /* The end of a log in the run folder ("backend.log"); malloc'd. */
 char *testbed_log_tail(const struct testbed_cell *c, const char *name);
 /* c->why from a format; returns err. */
