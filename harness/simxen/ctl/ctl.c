@@ -427,6 +427,9 @@ void simxen_stop(struct simxen *s)
         for (b = s->buses; b; b = b->next)
             if (b->pid && !spawn_wait(b->pid, 1000000000))
                 spawn_end(b->pid);
+    }
+    /* What a killed hv left; one that never answered may have stood in another's folder. */
+    if (s->started && s->conn >= 0) {
         remove_file(s, "xenstored/socket");
         remove_file(s, "xenstored/xsd_kva");
         remove_file(s, "xenstored/xsd_port");

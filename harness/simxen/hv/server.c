@@ -618,6 +618,19 @@ static void listen_ready(struct evloop_fd *w, uint32_t events)
     accept_one(w->user);
 }
 
+/* A socket file that nobody listens on any more: its hv was killed. */
+static bool stale(const struct sockaddr_un *sa)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool dead;
+
+    if (fd < 0)
+        return false;
+    dead = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) && errno == ECONNREFUSED;
+    close(fd);
+    return dead;
+}
+
 int server_listen(struct hv *hv, char *why, size_t why_size)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -627,7 +640,13 @@ int server_listen(struct hv *hv, char *why, size_t why_size)
     if (hv->listen_fd < 0)
         goto fail;
     snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/hv.sock", hv->run_fd);
-    if (bind(hv->listen_fd, (struct sockaddr *)&sa, sizeof(sa)))
+    rc = bind(hv->listen_fd, (struct sockaddr *)&sa, sizeof(sa));
+    if (rc && errno == EADDRINUSE) {
+        if (stale(&sa))
+            unlinkat(hv->run_fd, "hv.sock", 0);
+        rc = bind(hv->listen_fd, (struct sockaddr *)&sa, sizeof(sa));
+    }
+    if (rc)
         goto fail;
     hv->bound = true;
     if (listen(hv->listen_fd, 128))
