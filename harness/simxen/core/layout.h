@@ -182,7 +182,8 @@ struct sim_dom {
     uint64_t hvm_params[64]; /* [hv] */
 
     /* Guest page allocator for the "guest kernel" (gntshr, the guest library): bit = RAM page in
-     * use. [lock] of alloc_lock (robust); 64-bit words, bit n % 64 of word n / 64. Indexed by memory-file frame; RAM starts at frame 0. */
+     * use. [lock] of alloc_lock (robust). Indexed by memory-file frame, in 64-bit words; RAM starts
+     * at frame 0. */
     pthread_mutex_t alloc_lock;
     uint64_t alloc_pages;   /* RAM frames covered; bitmap is at alloc_bitmap_offset */
     uint64_t alloc_bitmap_offset; /* bytes from the start of the control block */

@@ -106,12 +106,11 @@ static void print_var(void *ctx, const char *name, const char *value)
 
 static void wait_for_end(struct simxen *s, const sigset_t *set, char *why, size_t size)
 {
-    siginfo_t si;
+    int sig;
 
     do {
-        if (sigwaitinfo(set, &si) < 0 && errno != EINTR)
-            return;
-    } while (si.si_signo == SIGCHLD && !simxen_alive(s, why, size));
+        sig = sigwaitinfo(set, NULL);
+    } while ((sig < 0 && errno == EINTR) || (sig == SIGCHLD && !simxen_alive(s, why, size)));
 }
 
 static int cmd_start(struct ctx *c)
