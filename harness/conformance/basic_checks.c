@@ -183,13 +183,17 @@ CHECK(features_are_fixed_after_features_ok, .judges = DEVICE, .proves = "xen.bas
       .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
       .title = "A feature that was accepted stays when it is cleared after FEATURES_OK")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct blk *k = given_blk(t, 0, 0);
     struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
     struct piece p = piece_of(b, true);
 
+    /* Before the queue is set up, so that nothing of it is fixed yet but the features. */
+    device_negotiate(k->d, VIRTIO_F(VIRTIO_F_INDIRECT_DESC));
     driver_features_set(k->d, 0);
     expect(t, MUST, device_status(k->d) & VIRTIO_STATUS_FEATURES_OK,
            "FEATURES_OK was lost, status 0x%x", device_status(k->d));
+    k->q = given_queue(k->d, 0, 0);
+    device_driver_ok(k->d);
     expect_eq(t, MUST, blk_request_on(k, k->q, true, VIRTIO_BLK_T_IN, 0, &p, 1).status,
               VIRTIO_BLK_S_OK, "the status of an indirect read");
     buffer_release(b);

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conformance/blkdev.h"
+#include "conformance/shapes.h"
 #include "frontend/blk.h"
+#include "gmem/gref.h"
 #include "util/bits.h"
 
 #define LIFE_BLK (NEED_DEVICE | NEED_BLK)
@@ -143,6 +144,31 @@ CHECK(nothing_is_held_after_reset, .judges = DEVICE, .proves = "xen.lifecycle.au
               "foreign frames that the backend maps after a reset");
     expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "ports"), ports,
               "event channels that the backend has after a reset");
+}
+
+CHECK(nothing_is_held_after_errors, .judges = DEVICE, .proves = "xen.lifecycle.audit.2",
+      .needs = LIFE_BLK | NEED_TESTBED,
+      .title = "After requests with addresses that cannot be reached, too")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    /* Nowhere for both addressings: no reference, and no frame, is that high. */
+    gpa_t bad = gpa_make(k->d->mem.addressing == FE_ADDRESSING_GRANTS
+                             ? GREF_ADDR_BIT | 0x00fffff0ull << XEN_PAGE_SHIFT_BITS
+                             : 0x0000003ffffff000ull);
+    uint64_t grants, frames;
+
+    device_reset(k->d);
+    grants = given_ask_number(t, "backend.audit", NULL, "grants_mapped");
+    frames = given_ask_number(t, "backend.audit", NULL, "foreign_frames");
+    for (unsigned part = 0; part < BAD_TABLE; part++) {
+        blk_restart(k, 0, 0);
+        expect_bad_address_handled(k, (enum bad_part)part, bad, "an address that is nowhere");
+    }
+    device_reset(k->d);
+    expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "grants_mapped"), grants,
+              "grants that the backend maps after errors and a reset");
+    expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "foreign_frames"), frames,
+              "foreign frames that the backend maps after errors and a reset");
 }
 
 /* ---- the backend goes ---- */
