@@ -133,6 +133,7 @@ static int simxen_new(const char *run_dir, const char *lib_dir, const char *bin_
     struct simxen *s = calloc(1, sizeof(*s));
     int rc;
 
+    *out = NULL;
     if (!s)
         return explain(-ENOMEM, why, why_size, "out of memory");
     s->conn = s->xs = -1;
@@ -319,6 +320,7 @@ static int store_start(struct simxen *s, uint64_t deadline, char *why, size_t wh
         {"LD_PRELOAD", NULL},
         {"XENSTORED_PATH", NULL},
         {"XENSTORED_RUNDIR", dir},
+        {"RINGPROOF_MUTANT", NULL}, /* the store has to work under every mutant */
         {NULL, NULL},
     };
     struct spawn_args a = {.argv = argv, .vars = vars, .log = log, .ready_fd = -1};
@@ -364,10 +366,10 @@ out:
 int simxen_start(const struct simxen_start *cfg, struct simxen **out, char *why, size_t why_size)
 {
     uint64_t deadline = now_ns() + (cfg->timeout_ns ? cfg->timeout_ns : LIMIT_DEFAULT_NS);
-    struct simxen *s = NULL;
+    struct simxen *s;
     int rc = simxen_new(cfg->run_dir, cfg->lib_dir, cfg->bin_dir, &s, why, why_size);
 
-    if (rc)
+    if (!s)
         return rc;
     s->started = true;
     rc = hv_start(s, cfg, deadline, why, why_size);
@@ -383,11 +385,11 @@ int simxen_start(const struct simxen_start *cfg, struct simxen **out, char *why,
 int simxen_attach(const char *run_dir, const char *lib_dir, const char *bin_dir,
                   struct simxen **out, char *why, size_t why_size)
 {
-    struct simxen *s = NULL;
+    struct simxen *s;
     char *path;
     int rc = simxen_new(run_dir, lib_dir, bin_dir, &s, why, why_size);
 
-    if (rc)
+    if (!s)
         return rc;
     s->conn = sim_connect(s->run_dir, 0);
     if (s->conn < 0) {
@@ -536,7 +538,8 @@ static int bus_start(struct simxen *s, uint16_t domid)
 {
     char *prog = NULL, *log = path_of(s, "xenbus.log"), *sock = NULL, number[8], why[256];
     const char *argv[] = {NULL, "--domid", number, "--socket", NULL, "--ready-fd", "3", NULL};
-    struct spawn_var vars[] = {{"SIMXEN_DIR", s->run_dir}, {NULL, NULL}};
+    struct spawn_var vars[] = {
+        {"SIMXEN_DIR", s->run_dir}, {"RINGPROOF_MUTANT", NULL}, {NULL, NULL}};
     struct spawn_args a = {
         .argv = argv, .vars = vars, .log = log, .ready_fd = -1, .detached = !s->started};
     struct bus *b = calloc(1, sizeof(*b));

@@ -166,7 +166,7 @@ static bool parse_ecam(const char *arg, struct sim_dom_config *cfg, unsigned slo
 
     if (slot >= 4 || strlen(arg) >= sizeof(text))
         return false;
-    strcpy(text, arg);
+    memcpy(text, arg, strlen(arg) + 1);
     at = strchr(text, '@');
     if (at)
         *at++ = 0;
@@ -406,13 +406,13 @@ int main(int argc, char **argv)
     for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         int rc;
 
-        if (strcmp(argv[optind], commands[i].name))
+        if (strcmp(argv[optind], commands[i].name) != 0)
             continue;
         rc = find_dirs(&c);
         if (rc)
             return failed("/proc/self/exe", rc);
         /* `start` in a shell that still has the variables of another simulation makes its own. */
-        if (!c.run_dir && strcmp(commands[i].name, "start"))
+        if (!c.run_dir && strcmp(commands[i].name, "start") != 0)
             c.run_dir = getenv("SIMXEN_DIR");
         c.argc = argc - optind - 1;
         c.argv = argv + optind + 1;

@@ -14,8 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 struct spawner {
     pthread_t thread;
     pthread_mutex_t lock;

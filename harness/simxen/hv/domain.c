@@ -110,7 +110,7 @@ static uint64_t layout_init(struct hv_dom *d)
                SIM_GNT_FRAMES_MAX, frame);
     frame += SIM_GNT_FRAMES_MAX;
     d->io_frame0 = frame;
-    return frame + HV_IO_SLOTS * 2;
+    return frame + UINT64_C(2) * HV_IO_SLOTS;
 }
 
 int domain_gfn_to_frame(const struct hv_dom *d, uint64_t gfn, uint64_t *frame)
@@ -146,7 +146,7 @@ static int builder_finish(struct hv_dom *d)
     uint64_t store = special + (x86 ? X86_XENSTORE_PAGE : ARM_XENSTORE_PAGE);
     uint64_t console = special + (x86 ? X86_CONSOLE_PAGE : ARM_CONSOLE_PAGE);
     uint64_t *params = d->c->hvm_params;
-    uint32_t store_port, console_port;
+    uint32_t store_port = 0, console_port = 0;
     int rc;
 
     rc = evtchn_alloc_unbound(d, 0, 0, &store_port);
@@ -190,7 +190,7 @@ static int block_init(struct hv_dom *d, const struct sim_dom_config *cfg)
     uint64_t frames = layout_init(d);
     struct sim_dom *c;
     unsigned i;
-    void *va;
+    void *va = NULL;
     int rc;
 
     d->alloc_pages = d->ram_bytes / SIM_PAGE;

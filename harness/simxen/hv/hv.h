@@ -222,7 +222,7 @@ int ioserver_unmap(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t 
 int ioserver_state(struct hv_dom *self, struct hv_dom *d, uint64_t id, bool enabled);
 
 /* Frames of the memory file behind RAM. */
-#define HV_SPECIAL_FRAMES 16u /* x86: 8 for ioreq gfns, then the domain builder's 8 */
+#define HV_SPECIAL_FRAMES UINT64_C(16) /* x86: 8 for ioreq gfns, then the domain builder's 8 */
 #define HV_IOREQ_GFNS     8u
 #define HV_IO_SLOTS       64u /* two frames each, taken in turn: a page outlives its server */
 

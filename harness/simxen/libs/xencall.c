@@ -141,16 +141,17 @@ static void *user(uint64_t arg)
 
 static long do_version(uint64_t cmd, void *arg)
 {
+    static const char extra[] = ".5-simxen";
     static const char capabilities[] = "xen-3.0-x86_64 hvm-3.0-x86_64 ";
 
     switch (cmd) {
     case XENVER_version:
         return 4 << 16 | 17;
     case XENVER_extraversion:
-        strcpy(arg, ".5-simxen");
+        memcpy(arg, extra, sizeof(extra));
         return 0;
     case XENVER_capabilities:
-        strcpy(arg, capabilities);
+        memcpy(arg, capabilities, sizeof(capabilities));
         return 0;
     case XENVER_pagesize:
         return SIM_PAGE;

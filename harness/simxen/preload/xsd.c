@@ -36,11 +36,11 @@ static const char *redirect(const char *path, char room[PATH_MAX])
     const char *dir, *name;
     int n;
 
-    if (!path || strncmp(path, PROC_XEN, sizeof(PROC_XEN) - 1))
+    if (!path || strncmp(path, PROC_XEN, sizeof(PROC_XEN) - 1) != 0)
         return path;
     name = path + sizeof(PROC_XEN) - 1;
     dir = getenv("SIMXEN_DIR");
-    if (!dir || (strcmp(name, "xsd_kva") && strcmp(name, "xsd_port")))
+    if (!dir || (strcmp(name, "xsd_kva") != 0 && strcmp(name, "xsd_port") != 0))
         return path;
     n = snprintf(room, PATH_MAX, "%s/xenstored/%s", dir, name);
     return n > 0 && n < PATH_MAX ? room : path;

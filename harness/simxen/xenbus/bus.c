@@ -398,7 +398,7 @@ static void event_deliver(struct bus *b, const struct message *m)
             if (n + strlen(w->token) + 1 > sizeof(e.body))
                 return;
             memcpy(e.body, path, n);
-            strcpy(e.body + n, w->token);
+            memcpy(e.body + n, w->token, strlen(w->token) + 1);
             e.hdr.len = (uint32_t)(n + strlen(w->token) + 1);
             client_send(c, &e.hdr, e.body);
             return;
