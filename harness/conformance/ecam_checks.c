@@ -272,6 +272,28 @@ CHECK(extended_space_is_sound, .judges = TRANSPORT, .proves = "xen.ecam.access.3
            "the list of extended capabilities does not end");
 }
 
+CHECK(every_vcpu_is_served, .judges = TRANSPORT, .proves = "xen.ecam.vcpu.1", .needs = NEED_DEVICE,
+      .title = "Each vCPU's accesses are answered, and with its own data")
+{
+    struct device *d = given_device(t);
+    unsigned vcpus = d->subject->platform->nr_vcpus;
+
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned vcpu = 0; vcpu < vcpus; vcpu++) {
+            uint8_t line = (uint8_t)(0x10 * round + vcpu);
+
+            d->host.vcpu = vcpu;
+            config_set(d, PCI_REG_INTERRUPT_LINE, 1, line);
+            expect_eq(t, MUST, config_get(d, PCI_REG_INTERRUPT_LINE, 1), line,
+                      "the interrupt line that a vCPU wrote");
+            expect_eq(t, MUST, config_get(d, PCI_REG_VENDOR_ID, 2), VIRTIO_PCI_VENDOR_ID,
+                      "the vendor that a vCPU reads");
+        }
+    }
+    d->host.vcpu = 0;
+    note(t, "vcpus", "%u", vcpus);
+}
+
 /* ---- header ---- */
 
 CHECK(header_describes_an_endpoint, .judges = DEVICE, .proves = "xen.ecam.header.1",

@@ -243,8 +243,13 @@ CHECK(indirect_not_negotiated, .judges = DEVICE, .proves = "xen.hostile.indirect
     struct buffer *b = good_chain(k);
     struct piece p[3] = {piece_of(k->header, false), piece_of(b, true), piece_of(k->status, true)};
 
+    struct provoked seen;
+
     ring_offer(k->q, ring_chain_indirect(k->q, 0, table, p, 3));
-    expect_survives(k, provoke(k), "an indirect descriptor without the feature");
+    seen = provoke(k);
+    expect(t, SHOULD, !seen.used || k->status->va[0] != VIRTIO_BLK_S_OK,
+           "the table was followed although the feature was not accepted");
+    expect_survives(k, seen, "an indirect descriptor without the feature");
 }
 
 CHECK(indirect_inside_indirect, .judges = DEVICE, .proves = "xen.hostile.indirect.2",
