@@ -232,6 +232,20 @@ CHECK(backend_is_killed, .judges = DEVICE, .proves = "xen.lifecycle.restart.2",
     data_outlives_backend(t, "backend.kill");
 }
 
+CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.restart.4",
+      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 90000,
+      .title = "More often than a domain can have IOREQ servers: none is left behind")
+{
+    struct device *d = given_device(t);
+    uint16_t vendor = d->pci->func.vendor;
+
+    for (unsigned i = 0; i < 10; i++) {
+        backend_stop(d, i % 2 ? "backend.kill" : "backend.stop");
+        backend_start(d);
+        expect_eq(t, MUST, config_get(d, 0, 2), vendor, "the vendor after a restart");
+    }
+}
+
 CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle.death.1",
       .needs = LIFE_BLK | NEED_TESTBED | NEED_GRANTS, .timeout_ms = 60000,
       .title = "Everything that a killed backend mapped can be revoked")
