@@ -4,8 +4,8 @@
 #
 # Catalogue, checks and mutants fit together: every check proves requirements that exist; every
 # ABI observation in the catalogue has its check; every mutant in mutants.tsv names a check that
-# exists and a fault that is in the sources, and every fault in the sources is listed. Prints
-# what does not fit; exit status 1 when anything does not, 2 when it could not be looked at.
+# exists and a fault that is in the sources, every fault in the sources is listed, and every check
+# is named by a mutant that it must fail. Prints what does not fit; exit status 1 when anything does not, 2 when it could not be looked at.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 agent=${1:-build/release/bin/ringproof-agent}
@@ -54,13 +54,21 @@ awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutant
         if (NF != 4) complain("mutants.tsv:" FNR ": " NF " columns, not 4")
         if ($1 in listed) complain("mutant " $1 " is listed twice")
         listed[$1] = 1
-        if (!($3 in check)) complain("mutant " $1 " names the check " $3 ", which does not exist")
+        n = split($3, names, " ")
+        if (n == 0) complain("mutant " $1 " names no check")
+        for (i = 1; i <= n; i++) {
+            if (!(names[i] in check))
+                complain("mutant " $1 " names the check " names[i] ", which does not exist")
+            failed[names[i]] = 1
+        }
         if (!($1 in in_source)) complain("mutant " $1 " is listed, but MUTANT(" $1 ") is nowhere")
     }
     END {
         for (id in requirement)
             if (requirement[id] ~ /abi\.tsv$/ && !(id in proven))
                 complain("requirement " id " has no check")
+        for (name in check)
+            if (!(name in failed)) complain("no mutant fails the check " name " (" check[name] ")")
         for (name in in_source)
             if (!(name in listed)) complain("MUTANT(" name ") is not in mutants.tsv")
         exit bad

@@ -20,7 +20,7 @@ ALL_PRODUCTS += $(SIMLIB)/libsimxen.so
 # $(call dropin,name,soname)
 define dropin
 $(SIMLIB)/$(2): $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(SIM)/libs/$(1).c $(SIM)/libs/$(1)_*.c)) \
-                $(SIM)/libs/$(1).map $(SIMLIB)/libsimxen.so
+                $(OBJ)/$(dir_util)/mutant.o $(SIM)/libs/$(1).map $(SIMLIB)/libsimxen.so
 	@echo "  LD   $(VARIANT) $$@"
 	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-soname,$(2) \
 	    -Wl,--version-script=$(SIM)/libs/$(1).map -Wl,-rpath,'$$$$ORIGIN' \

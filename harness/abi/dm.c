@@ -69,12 +69,29 @@ void dm_map_range(struct dm *d, uint64_t start, uint64_t end)
         error_out(d->a->t, "map_io_range: %s", strerror(errno));
 }
 
+/* A check that stopped early must not leave a vCPU waiting: other checks need it. */
+static void drain(struct dm *d)
+{
+    for (unsigned i = 0; d->page && i < d->a->nr_vcpus && i < DM_VCPUS_MAX; i++) {
+        volatile ioreq_t *r = &d->page->vcpu_ioreq[i];
+
+        if (d->port[i] <= 0 || (r->state != STATE_IOREQ_READY && r->state != STATE_IOREQ_INPROCESS))
+            continue;
+        r->data = 0;
+        __sync_synchronize();
+        r->state = STATE_IORESP_READY;
+        __sync_synchronize();
+        xenevtchn_notify(d->evt, (evtchn_port_t)d->port[i]);
+    }
+}
+
 void dm_destroy(struct dm *d)
 {
     if (d->exists) {
         d->exists = false;
         xendevicemodel_set_ioreq_server_state(d->h, d->a->domid, d->id, 0);
     }
+    drain(d);
     if (d->evt)
         xenevtchn_close(d->evt);
     if (d->res)

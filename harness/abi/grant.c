@@ -219,6 +219,8 @@ CHECK(grant_revoke_while_mapped_is_busy, .judges = HYPERVISOR,
     err = abi_call_errno(a, &v, "grant.revoke", "{s:I}", "ref", (json_int_t)g.ref);
     note(t, "revoke-mapped", "%s", abi_errno(err));
     expect_eq(t, MUST, err, EBUSY, "errno of the revocation while mapped");
+    if (err == 0)
+        return; /* it is gone: there is nothing left to revoke */
     ABI_OK(t, abi_unmap(t, h, p, 1) == 0, "unmapping");
     err = abi_call_errno(a, &v, "grant.revoke", "{s:I}", "ref", (json_int_t)g.ref);
     expect_eq(t, MUST, err, 0, "errno of the revocation after unmapping");

@@ -15,6 +15,8 @@
 #define PAGES_MAX 256u /* of one allocation */
 #define HELD_MAX  512u /* of each kind at once */
 #define READ_MAX  256u
+/* How long the end of a check waits for a vCPU that was answered just now. */
+#define GIVE_BACK_MS 1000u
 
 struct pages {
     uint64_t id;
@@ -605,7 +607,7 @@ static int peer_give_back(struct peer *p)
 
     for (struct access *a = p->accesses, *next; a; a = next) {
         next = a->next;
-        if (!access_end(p, a, 0, &done) && !err)
+        if (!access_end(p, a, GIVE_BACK_MS, &done) && !err)
             err = -EINPROGRESS;
     }
     while (p->irqs)

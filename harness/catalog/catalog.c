@@ -223,8 +223,6 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
             .check = table_get(&t, "check"),
             .description = table_get(&t, "description"),
         };
-        struct catalog_mutant *all;
-
         if (!m.name || !m.program || !m.check || !m.description)
             return table_fail(&t, -EINVAL,
                               "the header lacks mutant, program, check or description");
@@ -235,11 +233,18 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
             if (strcmp(c->mutants[i].name, m.name) == 0)
                 return table_fail(&t, -EINVAL, "mutant \"%s\" is listed twice", m.name);
         }
-        all = grow(c->mutants, c->nr_mutants, sizeof(*all));
-        if (!all)
-            return table_fail(&t, -ENOMEM, "no memory");
-        c->mutants = all;
-        all[c->nr_mutants++] = m;
+        for (const char *at = m.check + strspn(m.check, " "); *at; at += strspn(at, " ")) {
+            size_t length = strcspn(at, " ");
+            struct catalog_mutant *all = grow(c->mutants, c->nr_mutants, sizeof(*all));
+
+            m.check = all ? keep(c, at, length, "") : NULL;
+            if (all)
+                c->mutants = all;
+            if (!m.check)
+                return table_fail(&t, -ENOMEM, "no memory");
+            all[c->nr_mutants++] = m;
+            at += length;
+        }
     }
     return err;
 }

@@ -31,7 +31,7 @@ struct requirement {
 struct catalog_mutant {
     const char *name;        /* as in MUTANT(name) */
     const char *program;     /* "backend" or "simxen": which program carries the fault */
-    const char *check;       /* "family.name" of the check that must fail */
+    const char *check;       /* "family.name" of a check that must fail */
     const char *description; /* what is broken, one sentence */
 };
 
@@ -50,7 +50,7 @@ void catalog_destroy(struct catalog *c); /* NULL is allowed */
 const struct requirement *catalog_find(const struct catalog *c, const char *id);
 const struct requirement *catalog_requirements(const struct catalog *c, size_t *count);
 
-/* Borrowed, in the file's order. */
+/* Borrowed, in the file's order; a mutant of several checks is there once for each. */
 const struct catalog_mutant *catalog_mutants(const struct catalog *c, size_t *count);
 
 #endif

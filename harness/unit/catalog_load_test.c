@@ -12,7 +12,7 @@
 #define VIRTIO  "id\tarea\trole\tkeyword\tsection\nblk.x.1\tblk\tdevice\tMUST\tBlock / X\n"
 #define XEN     "# c\nid\tlevel\trole\tsource\tparaphrase\nxen.a.1\tSHOULD\tdriver\tS\tDo it.\n"
 #define ABI     "id\tlevel\trole\tsource\tparaphrase\n"
-#define MUTANTS "mutant\tprogram\tcheck\tdescription\nm1\tbackend\tblk.c\tBreaks.\n"
+#define MUTANTS "mutant\tprogram\tcheck\tdescription\nm1\tbackend\tblk.c blk.d\tBreaks.\n"
 
 static char dir[] = "/tmp/catalogXXXXXX";
 
@@ -63,8 +63,10 @@ START_TEST(loads_and_finds)
     ck_assert_ptr_null(catalog_find(c, "xen.a"));
     ck_assert_ptr_nonnull(catalog_requirements(c, &n));
     ck_assert_uint_eq(n, 2);
-    ck_assert_str_eq(catalog_mutants(c, &n)->check, "blk.c");
-    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(catalog_mutants(c, &n)[0].check, "blk.c");
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(catalog_mutants(c, &n)[1].check, "blk.d");
+    ck_assert_str_eq(catalog_mutants(c, &n)[1].name, "m1");
     catalog_destroy(c);
     catalog_destroy(NULL);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "simxen/core/internal.h"
+#include "util/mutant.h"
 
 struct target {
     bool known;
@@ -151,8 +152,11 @@ int sim_evtchn_send(uint32_t port)
         if (rc)
             goto out;
     }
-    if (t->state == SIM_PORT_UNBOUND)
+    if (t->state == SIM_PORT_UNBOUND) {
+        if (MUTANT(sim_evtchn_unbound_is_not_connected))
+            rc = -ENOTCONN;
         goto out;
+    }
     if (t->state != SIM_PORT_INTERDOMAIN) {
         rc = -EINVAL;
         goto out;
@@ -166,7 +170,8 @@ int sim_evtchn_send(uint32_t port)
         if (t->fd >= 0)
             sim_eventfd_kick(t->fd);
     } else if (!(atomic_fetch_or(&rp->word, SIM_PORT_PENDING) &
-                 (SIM_PORT_PENDING | SIM_PORT_MASKED)) &&
+                 (SIM_PORT_PENDING | SIM_PORT_MASKED) &
+                 (MUTANT(sim_evtchn_every_notification_counts) ? 0 : ~0u)) &&
                t->fd >= 0) {
         sim_eventfd_kick(t->fd);
     }

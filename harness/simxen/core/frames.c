@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "simxen/core/layout.h"
+#include "util/mutant.h"
 
 /* Length of the run that begins at frames[0]: consecutive frames, or holes. */
 static size_t run_length(const uint64_t *frames, size_t n)
@@ -31,7 +32,8 @@ int sim_frames_map(int mem_fd, void *addr, int prot, int flags, size_t n, const 
         return -EINVAL;
     run = run_length(frames, n);
     if (run == n && frames[0] != SIM_FRAME_HOLE) {
-        base = mmap(addr, n * SIM_PAGE, prot, MAP_SHARED | extra, mem_fd,
+        base = mmap(addr, n * SIM_PAGE, prot,
+                    (MUTANT(sim_mapping_is_private) ? MAP_PRIVATE : MAP_SHARED) | extra, mem_fd,
                     (off_t)(frames[0] * SIM_PAGE));
         if (base == MAP_FAILED)
             return -errno;
@@ -62,8 +64,9 @@ int sim_frames_map(int mem_fd, void *addr, int prot, int flags, size_t n, const 
             offset = (off_t)(frames[i] * SIM_PAGE);
         }
         if (mmap(base + i * SIM_PAGE, run * SIM_PAGE, prot,
-                 MAP_SHARED | MAP_FIXED | (fd == mem_fd ? extra & MAP_POPULATE : 0), fd,
-                 offset) == MAP_FAILED) {
+                 (MUTANT(sim_mapping_is_private) ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED |
+                     (fd == mem_fd ? extra & MAP_POPULATE : 0),
+                 fd, offset) == MAP_FAILED) {
             rc = -errno;
             break;
         }

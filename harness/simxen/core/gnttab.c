@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "simxen/core/gnttab.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -48,14 +49,19 @@ static int set_status(grant_entry_v1_t *entry, const struct sim_active *act, uin
 
     for (unsigned tries = 0;; tries++) {
         uint16_t flags = (uint16_t)seen;
-        uint32_t want = seen | GTF_reading;
+        uint32_t want = MUTANT(sim_grant_sets_no_in_use_bits) ? seen : seen | GTF_reading;
 
-        if (!pinned(act) && ((flags & mask) != GTF_permit_access || seen >> 16 != by))
+        if (!pinned(act) && (flags & mask) != GTF_permit_access &&
+            !(MUTANT(sim_grant_needs_no_permission) && !(flags & mask)))
             return GNTST_general_error;
-        if (!readonly) {
-            if (flags & GTF_readonly)
-                return GNTST_general_error;
+        if (!pinned(act) && seen >> 16 != by && !MUTANT(sim_grant_is_for_any_domain))
+            return GNTST_general_error;
+        if (readonly && MUTANT(sim_grant_readonly_pin_sets_writing))
             want |= GTF_writing;
+        if (!readonly) {
+            if (flags & GTF_readonly && !MUTANT(sim_grant_readonly_is_ignored))
+                return GNTST_general_error;
+            want |= MUTANT(sim_grant_sets_no_in_use_bits) ? 0 : GTF_writing;
         }
         if (atomic_compare_exchange_strong(word, &seen, want))
             return GNTST_okay;
@@ -69,9 +75,9 @@ static void reduce_status(grant_entry_v1_t *entry, const struct sim_active *act)
 {
     uint32_t clear = 0;
 
-    if (!pinned(act))
-        clear |= GTF_reading;
-    if (!act->pin_rw)
+    if (!pinned(act) || MUTANT(sim_grant_first_unmap_clears_bits))
+        clear |= GTF_reading | (MUTANT(sim_grant_first_unmap_clears_bits) ? GTF_writing : 0);
+    if (!act->pin_rw && !(MUTANT(sim_grant_writing_stays_to_the_end) && pinned(act)))
         clear |= GTF_writing;
     if (clear)
         atomic_fetch_and(sim_gnt_word(entry), ~clear);
@@ -108,6 +114,10 @@ static int pin_one(const struct sim_dom_ref *rd, struct sim_dom *ld, grant_entry
     };
     int status;
 
+    if (MUTANT(sim_grant_beyond_table_is_ref_1) && ref >= SIM_GREFS_MAX)
+        e.ref = ref = GNTTAB_RESERVED_XENSTORE;
+    if (ref < GNTTAB_NR_RESERVED_ENTRIES && MUTANT(sim_grant_reserved_are_all_refused))
+        return GNTST_general_error;
     if (ref >= d->gnt_frames * SIM_GREFS_PER_FRAME || ref >= SIM_GREFS_MAX)
         return GNTST_bad_gntref;
     act = &d->active[ref];
@@ -186,6 +196,8 @@ int sim_gnt_pin(const struct sim_dom_ref *rd, unsigned n, const uint32_t *refs, 
         sim_lock_gnt(rd);
         while (done < end) {
             status = pin_one(rd, ld->dom, table, refs[done], readonly, use, &pins[done]);
+            if (status == GNTST_bad_gntref && done > 0 && MUTANT(sim_grant_bad_one_is_the_first))
+                status = pin_one(rd, ld->dom, table, refs[0], readonly, use, &pins[done]);
             if (status != GNTST_okay)
                 break;
             done++;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "simxen/core/internal.h"
+#include "util/mutant.h"
 
 /* eventfds of the vCPUs that this process sent interrupts to; a device model has few. */
 #define IRQ_FDS_MAX 1024
@@ -84,6 +85,8 @@ int sim_msi_inject(const struct sim_dom_ref *d, uint64_t addr, uint32_t data)
     /* No APIC matches the destination: the bus drops it, and the sender is not told. */
     if (vcpu >= dom->nr_vcpus || vcpu >= SIM_VCPUS_MAX)
         return 0;
+    if (MUTANT(sim_msi_fires_the_next_vector_too) && vector % 64 != 63)
+        atomic_fetch_or(&dom->vcpus[vcpu].msi_pending[vector / 64], bit << 1);
     if (atomic_fetch_or(&dom->vcpus[vcpu].msi_pending[vector / 64], bit) & bit)
         return 0;
     return irq_kick(d->domid, vcpu);

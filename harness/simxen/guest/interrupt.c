@@ -5,6 +5,7 @@
  * is, so that waiting takes no lock.
  */
 #include "simxen/guest/guest.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -138,7 +139,8 @@ static int line_wait(struct guest *g, unsigned line, uint64_t deadline)
         if (rc)
             return rc;
         seq = atomic_load(&d->line_seq);
-        if (atomic_load(&d->lines[line]))
+        if (MUTANT(sim_intx_is_an_edge) ? atomic_exchange(&d->lines[line], 0)
+                                        : atomic_load(&d->lines[line]))
             return 1;
         ts.tv_nsec = (long)slice(deadline);
         if (ts.tv_nsec == 0)

@@ -8,6 +8,7 @@
 #include "simxen/core/frames.h"
 #include "simxen/core/gnttab.h"
 #include "simxen/core/kmem.h"
+#include "util/mutant.h"
 
 static int alive(struct guest *g)
 {
@@ -192,6 +193,8 @@ static int revoke_one(grant_entry_v1_t *entry, uint32_t *word)
     do {
         if (*word & (GTF_reading | GTF_writing))
             return -EBUSY;
+        if (MUTANT(sim_grant_outlives_its_revocation))
+            break;
     } while (!atomic_compare_exchange_weak(sim_gnt_word(entry), word, 0));
     return 0;
 }

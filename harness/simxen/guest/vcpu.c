@@ -12,6 +12,7 @@
  */
 #define __XEN_TOOLS__ 1 /* HVM_IOREQSRV_* */
 #include "simxen/guest/guest.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -78,7 +79,7 @@ static bool covered(const struct sim_ioserver *s, enum sim_range_type type, uint
 
             if (first < r->start || first > r->end)
                 continue;
-            if (last <= r->end)
+            if (last <= r->end || MUTANT(sim_mmio_first_byte_decides))
                 return true;
             first = r->end + 1;
             moved = true;
@@ -126,10 +127,12 @@ static bool server_select(struct guest *g, unsigned vcpu, enum sim_range_type ty
     do {
         seq = seq_begin(g);
         found = false;
-        for (unsigned id = SIM_IOSERVERS_MAX; id-- > 0 && !found;) {
+        for (unsigned n = SIM_IOSERVERS_MAX; n-- > 0 && !found;) {
+            unsigned id = MUTANT(sim_mmio_lowest_id_wins) ? SIM_IOSERVERS_MAX - 1 - n : n;
             const struct sim_ioserver *s = &d->ioservers[id];
 
-            if (s->gen && s->enabled && covered(s, type, first, last)) {
+            if (s->gen && (s->enabled || MUTANT(sim_mmio_disabled_server_is_asked)) &&
+                covered(s, type, first, last)) {
                 snapshot(s, id, vcpu, out);
                 found = true;
             }
@@ -194,7 +197,8 @@ static enum progress slot_look(ioreq_t *slot, unsigned *seen, uint64_t *data)
         return ANSWERED;
     case STATE_IORESP_READY:
         *data = *(volatile uint64_t *)&slot->data;
-        atomic_store_explicit(slot_state(slot), STATE_IOREQ_NONE, memory_order_release);
+        if (!MUTANT(sim_mmio_slot_keeps_its_state))
+            atomic_store_explicit(slot_state(slot), STATE_IOREQ_NONE, memory_order_release);
         return ANSWERED;
     case STATE_IOREQ_READY:
     case STATE_IOREQ_INPROCESS:
@@ -236,6 +240,9 @@ static int wait_for_io(struct guest *g, unsigned vcpu, const struct server *s, i
 
         switch (slot_look(slot, &seen, data)) {
         case ANSWERED:
+            if (MUTANT(sim_mmio_disabled_server_answers_ones) &&
+                !g->dom->dom->ioservers[s->id].enabled)
+                *data = ALL_ONES;
             return 0;
         case BROKEN:
             return domain_crash(g);
@@ -248,7 +255,7 @@ static int wait_for_io(struct guest *g, unsigned vcpu, const struct server *s, i
          * completes with the data that it was sent with: nothing, for a read.
          */
         if (event && server_gone(g, s) && server_after(g, s->gen)) {
-            *data = 0;
+            *data = MUTANT(sim_mmio_freed_vcpu_reads_ones) ? ALL_ONES : 0;
             return 0;
         }
         event = false;
@@ -293,9 +300,11 @@ static int send_and_wait(struct guest *g, unsigned vcpu, const struct server *s,
         return -EFAULT;
     take_tokens(g->vcpus[vcpu].io_fd);
     slot->addr = addr;
-    slot->data = write ? *value : 0;
+    if (MUTANT(sim_mmio_address_lands_in_slot_0))
+        (slot - vcpu)->addr = addr;
+    slot->data = write && !MUTANT(sim_mmio_write_carries_no_data) ? *value : 0;
     slot->count = 1;
-    slot->size = bytes;
+    slot->size = MUTANT(sim_mmio_size_is_always_8) && !write ? 8 : bytes;
     slot->vp_eport = s->port;
     slot->type = type;
     atomic_store_explicit(slot_state(slot), (uint8_t)(STATE_IOREQ_READY | dir),
@@ -379,7 +388,7 @@ static int unclaimed(const struct sim_dom *d, uint64_t addr, unsigned bytes, boo
     if (d->unclaimed == SIM_UNCLAIMED_ABORT)
         return -EFAULT;
     if (!write)
-        *value = mask_of(bytes);
+        *value = MUTANT(sim_mmio_unclaimed_reads_zero) ? 0 : mask_of(bytes);
     return 0;
 }
 

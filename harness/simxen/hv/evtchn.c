@@ -3,6 +3,7 @@
  * Event channels, with the semantics of Xen's EVTCHNOPs and of Linux's evtchn driver in front.
  */
 #include "simxen/hv/hv.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -170,7 +171,9 @@ int evtchn_bind_interdomain(struct hv *hv, struct hv_dom *d, struct hv_dom *rd, 
     if (rport >= SIM_PORTS_MAX)
         return -EINVAL;
     q = &rd->ports[rport];
-    if (q->state != SIM_PORT_UNBOUND || q->remote_domid != d->domid)
+    if (q->state != SIM_PORT_UNBOUND && !MUTANT(sim_evtchn_binds_to_any_port))
+        return -EINVAL;
+    if (q->remote_domid != d->domid && !MUTANT(sim_evtchn_port_is_for_any_domain))
         return -EINVAL;
 
     change_begin(d, *port);
@@ -184,7 +187,8 @@ int evtchn_bind_interdomain(struct hv *hv, struct hv_dom *d, struct hv_dom *rd, 
     change_end(rd, (uint32_t)rport);
     change_end(d, *port);
     /* What was sent to the unbound port may have been lost: Xen always sets the local one. */
-    evtchn_raise(hv, d, *port);
+    if (!MUTANT(sim_evtchn_bind_is_silent))
+        evtchn_raise(hv, d, *port);
     return 0;
 }
 
@@ -192,9 +196,11 @@ int evtchn_bind_virq(struct hv_dom *d, uint64_t virq, uint32_t handle, uint32_t 
 {
     int rc;
 
+    if (MUTANT(sim_evtchn_virq_wraps))
+        virq %= HV_NR_VIRQS;
     if (virq >= HV_NR_VIRQS)
         return -EINVAL;
-    if (d->virq_port[virq])
+    if (d->virq_port[virq] && !MUTANT(sim_evtchn_virq_is_taken_over))
         return -EEXIST;
     rc = port_alloc(d, port);
     if (rc)
@@ -260,7 +266,7 @@ void evtchn_close(struct hv *hv, struct hv_dom *d, uint32_t port)
     change_end(d, port);
     if (!rq)
         return;
-    rq->state = SIM_PORT_UNBOUND;
+    rq->state = MUTANT(sim_evtchn_close_closes_both_ends) ? SIM_PORT_FREE : SIM_PORT_UNBOUND;
     rq->remote_domid = d->domid;
     rq->remote_port = 0;
     change_end(rd, rport);
@@ -298,6 +304,12 @@ int evtchn_kick_fd(struct hv *hv, struct hv_dom *d, uint32_t port)
     if (q->xen_consumer)
         return domain_vcpu_fd(d, q->handle, 0);
     h = q->handle ? evtchn_handle(hv, q->handle) : NULL;
+    for (struct hv_handle *i = hv->handles; MUTANT(sim_evtchn_newest_handle_gets_all) && h && i;
+         i = i->next)
+        if (i->proc == h->proc) {
+            h = i;
+            break;
+        }
     return h ? h->efd : -1;
 }
 

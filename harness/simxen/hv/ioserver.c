@@ -5,6 +5,7 @@
 #define __XEN_TOOLS__ 1
 
 #include "simxen/hv/hv.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static int server_get(struct hv_dom *self, struct hv_dom *d, uint64_t id, struct
     if (self == d || !domain_controls(self, d))
         return -EPERM;
     if (id >= SIM_IOSERVERS_MAX || !d->servers[id].used)
-        return -ENOENT;
+        return MUTANT(sim_ioreq_unknown_server_is_einval) ? -EINVAL : -ENOENT;
     *out = &d->c->ioservers[id];
     return (*out)->owner_domid == self->domid ? 0 : -EPERM;
 }
@@ -82,11 +83,16 @@ int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64
         return -EPERM;
     if (d->arch != SIM_ARCH_X86 && mode)
         return -EINVAL;
-    if (mode > HVM_IOREQSRV_BUFIOREQ_ATOMIC)
+    if (mode > HVM_IOREQSRV_BUFIOREQ_ATOMIC && !MUTANT(sim_ioreq_takes_any_ring_mode))
         return -EINVAL;
     for (*id = 0; *id < SIM_IOSERVERS_MAX && d->servers[*id].used; ++*id)
         ;
-    if (*id == SIM_IOSERVERS_MAX)
+    for (v = SIM_IOSERVERS_MAX; MUTANT(sim_ioreq_id_is_the_highest_free) && v-- > 0;)
+        if (!d->servers[v].used) {
+            *id = v;
+            break;
+        }
+    if (*id == SIM_IOSERVERS_MAX - (MUTANT(sim_ioreq_servers_are_seven) ? 1 : 0))
         return -ENOSPC;
     h = &d->servers[*id];
     s = &d->c->ioservers[*id];
@@ -113,9 +119,11 @@ int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64
         .used = true, .creator = pid, .slot = slot_take(d), .gfn_index = {-1, -1}};
     s->bufioreq = (uint8_t)mode;
     s->owner_domid = self->domid;
-    s->sync_frame = d->io_frame0 + h->slot * 2;
+    s->sync_frame = d->io_frame0 + UINT64_C(2) * h->slot;
     s->sync_frames = 1;
     memset(frame_va(d, s->sync_frame), 0, SIM_PAGE);
+    if (MUTANT(sim_ioreq_ports_are_there_at_once))
+        ((shared_iopage_t *)frame_va(d, s->sync_frame))->vcpu_ioreq[0].vp_eport = s->vcpu_port[0];
     if (mode != HVM_IOREQSRV_BUFIOREQ_OFF) {
         s->buf_frame = s->sync_frame + 1;
         memset(frame_va(d, s->buf_frame), 0, SIM_PAGE);
@@ -191,7 +199,7 @@ int ioserver_gfns(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t g
     if (d->arch != SIM_ARCH_X86)
         return -EOPNOTSUPP;
     if (!s->sync_gfn) {
-        if (atomic_load(&s->resource_used))
+        if (atomic_load(&s->resource_used) && !MUTANT(sim_ioreq_gfns_beside_the_resource))
             return -EPERM;
         if (d->flags & SIM_DOM_DYING)
             return -EINVAL;
@@ -243,7 +251,7 @@ static int range_add(const struct rangeset *set, uint64_t start, uint64_t end)
     bool left, right;
 
     if (i < *set->nr && set->r[i].start <= end)
-        return -EEXIST;
+        return MUTANT(sim_ioreq_overlap_is_taken) ? 0 : -EEXIST;
     left = i > 0 && set->r[i - 1].end == start - 1;
     right = i < *set->nr && end != UINT64_MAX && set->r[i].start == end + 1;
     if (left && right) {
@@ -255,7 +263,7 @@ static int range_add(const struct rangeset *set, uint64_t start, uint64_t end)
     } else if (right) {
         set->r[i].start = start;
     } else {
-        if (*set->nr == SIM_IORANGES_MAX)
+        if (*set->nr == SIM_IORANGES_MAX - (MUTANT(sim_ioreq_ranges_are_255) ? 1 : 0))
             return -ENOMEM;
         memmove(&set->r[i + 1], &set->r[i], (*set->nr - i) * sizeof(*set->r));
         set->r[i] = (struct sim_range){start, end};
@@ -270,7 +278,9 @@ static int range_remove(const struct rangeset *set, uint64_t start, uint64_t end
     struct sim_range *r = &set->r[i];
 
     if (i == *set->nr || r->start > start || r->end < end)
-        return -ENOENT;
+        return MUTANT(sim_ioreq_unmaps_what_is_not_mapped) ? 0 : -ENOENT;
+    if (MUTANT(sim_mmio_unmapped_range_is_asked))
+        return 0;
     if (r->start == start && r->end == end) {
         memmove(r, r + 1, (*set->nr - i - 1) * sizeof(*r));
         --*set->nr;
@@ -299,6 +309,12 @@ static int range_op(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t
 
     if (self == d || !domain_controls(self, d))
         return -EPERM;
+    if (start > end && MUTANT(sim_ioreq_range_may_run_backward)) {
+        uint64_t last = start;
+
+        start = end;
+        end = last;
+    }
     if (start > end)
         return -EINVAL;
     rc = server_get(self, d, id, &s);
@@ -318,6 +334,13 @@ static int range_op(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t
 int ioserver_map(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t type, uint64_t start,
                  uint64_t end)
 {
+    for (unsigned i = 0; MUTANT(sim_ioreq_ranges_belong_to_one) && i < SIM_IOSERVERS_MAX; i++) {
+        const struct sim_ioserver *s = &d->c->ioservers[i];
+
+        if (i != id && type < SIM_RANGE_TYPES && s->nr_ranges[type] > 0 &&
+            s->ranges[type][0].start <= end && s->ranges[type][0].end >= start)
+            return -EEXIST;
+    }
     return range_op(self, d, id, type, start, end, range_add);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "simxen/hv/hv.h"
+#include "util/mutant.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -268,7 +269,8 @@ static int op_evt_close(struct req *r)
 /* A restricted handle reaches its one domain only, and no virq. */
 static bool restricted(const struct hv_handle *h, uint64_t domid)
 {
-    return h->restrict_domid != DOMID_INVALID && h->restrict_domid != domid;
+    return h->restrict_domid != DOMID_INVALID && h->restrict_domid != domid &&
+           !MUTANT(sim_evtchn_restriction_is_ignored);
 }
 
 static int op_evt_unbound(struct req *r)
@@ -302,7 +304,7 @@ static int op_evt_interdomain(struct req *r)
         return -EACCES;
     rd = dom_of(r, r->m->a[1]);
     if (!rd)
-        return -ESRCH;
+        return MUTANT(sim_evtchn_no_domain_is_einval) ? -EINVAL : -ESRCH;
     rc = evtchn_bind_interdomain(r->hv, r->self, rd, r->m->a[2], h->id, &port);
     r->m->a[0] = port;
     return rc;
@@ -332,7 +334,8 @@ static int op_evt_unbind(struct req *r)
         return rc;
     if (r->m->a[1] >= SIM_PORTS_MAX)
         return -EINVAL;
-    if (r->self->ports[r->m->a[1]].xen_consumer || r->self->ports[r->m->a[1]].handle != h->id)
+    if (r->self->ports[r->m->a[1]].xen_consumer ||
+        (r->self->ports[r->m->a[1]].handle != h->id && !MUTANT(sim_evtchn_unbinds_any_port)))
         return -ENOTCONN;
     evtchn_close(r->hv, r->self, (uint32_t)r->m->a[1]);
     return 0;

@@ -17,6 +17,7 @@
 #pragma GCC visibility pop
 
 #include "simxen/core/core.h"
+#include "util/mutant.h"
 
 #define DELETE_CACHEATTR UINT32_MAX /* XEN_DOMCTL_DELETE_MEM_CACHEATTR */
 #define X86_GSIS         48u
@@ -100,6 +101,8 @@ static int target(const xendevicemodel_handle *dmod, domid_t domid, unsigned arc
     if (sim_dom_get(sim_self_domid(), &self) || domid >= DOMID_FIRST_RESERVED ||
         sim_dom_get(domid, dom))
         return -ESRCH;
+    if (*dom == self && MUTANT(sim_dm_self_is_no_domain))
+        return -ESRCH;
     if (*dom == self || !sim_may_control(self->dom, (*dom)->dom))
         return -EPERM;
     if (!(arches & 1u << (*dom)->dom->arch))
@@ -164,8 +167,12 @@ int xendevicemodel_get_ioreq_server_info(xendevicemodel_handle *dmod, domid_t do
     uint8_t bufioreq = 0;
     int rc = target(dmod, domid, ON_BOTH, &dom);
 
+    if (rc == 0 && !ioreq_gfn && !bufioreq_gfn && MUTANT(sim_ioreq_info_needs_frames))
+        rc = -EINVAL;
     if (rc == 0)
         rc = server_info(dom, id, &bufioreq, &port);
+    if (MUTANT(sim_ioreq_ring_has_no_port))
+        port = 0;
     /* Only when asked for are the pages put at frames of the guest. */
     if (rc == 0 && (ioreq_gfn || bufioreq_gfn))
         rc = sim_call(&msg, NULL, NULL);
@@ -300,7 +307,8 @@ int xendevicemodel_set_pci_intx_level(xendevicemodel_handle *dmod, domid_t domid
 
     /* The hypercall carries eight bits of the level. */
     level = (uint8_t)level;
-    if (rc == 0 && (segment != 0 || bus != 0 || device > 0x1f || intx > 3 || level > 1))
+    if (rc == 0 && (segment != 0 || (bus != 0 && !MUTANT(sim_intx_takes_any_bus)) ||
+                    device > 0x1f || intx > 3 || level > 1))
         rc = -EINVAL;
     if (rc)
         return fail(-rc);
@@ -391,7 +399,7 @@ int xendevicemodel_nr_vcpus(xendevicemodel_handle *dmod, domid_t domid, unsigned
     int rc = target(dmod, domid, ON_BOTH, &dom);
 
     if (rc == 0)
-        *vcpus = dom->dom->nr_vcpus;
+        *vcpus = dom->dom->nr_vcpus + (MUTANT(sim_dm_counts_one_vcpu_more) ? 1 : 0);
     return result(rc);
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "simxen/core/core.h"
+#include "util/mutant.h"
 
 struct xenevtchn_handle {
     struct sim_active_handle active; /* first */
@@ -161,6 +162,8 @@ xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle *xce, uin
 {
     struct sim_msg msg = {.op = SIM_OP_EVT_UNBOUND, .a = {0, domid}};
 
+    if (MUTANT(sim_evtchn_unbound_port_is_the_last) && xce->last)
+        return (int)xce->last;
     return bind_port(xce, &msg);
 }
 
@@ -194,9 +197,12 @@ int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 {
     if (xce->session != sim_session_id())
         return fail(-EBADF);
-    if (!owns(xce, port))
+    if (!owns(xce, port) && !MUTANT(sim_evtchn_notifies_any_port))
         return fail(-ENOTCONN);
-    sim_evtchn_send(port);
+    if (MUTANT(sim_evtchn_unbound_is_not_connected))
+        return fail(sim_evtchn_send(port));
+    if (!MUTANT(sim_evtchn_notify_is_lost))
+        sim_evtchn_send(port);
     return 0;
 }
 
@@ -204,7 +210,8 @@ static bool take(struct sim_port *p)
 {
     uint32_t pending = SIM_PORT_PENDING;
 
-    return atomic_compare_exchange_strong(&p->word, &pending, SIM_PORT_MASKED);
+    return atomic_compare_exchange_strong(
+        &p->word, &pending, MUTANT(sim_evtchn_delivery_masks_nothing) ? 0 : SIM_PORT_MASKED);
 }
 
 static uint32_t take_next(xenevtchn_handle *xce, struct sim_dom *dom)
@@ -222,6 +229,8 @@ static uint32_t take_next(xenevtchn_handle *xce, struct sim_dom *dom)
 
             if (take(&dom->ports[at]))
                 port = at;
+            if (MUTANT(sim_evtchn_reports_the_lowest_port) && port)
+                port = w * 64 + (uint32_t)__builtin_ctzll(xce->owned[w]);
         }
         if (port)
             xce->next = (w + 1) % words;
@@ -250,9 +259,12 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
         return fail(rc);
     do {
         if (read(xce->fd, &token, sizeof(token)) != (ssize_t)sizeof(token))
-            return -1;
+            return MUTANT(sim_evtchn_nothing_pending_is_port_0) ? 0 : -1;
         port = take_next(xce, self->dom);
     } while (!port);
+    if (MUTANT(sim_evtchn_fd_stays_readable) &&
+        write(xce->fd, &token, sizeof(token)) != (ssize_t)sizeof(token))
+        return -1;
     return (int)port;
 }
 
@@ -268,7 +280,8 @@ int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port)
     if (!owns(xce, port) || sim_dom_get(DOMID_SELF, &self))
         return 0;
     was = atomic_fetch_and(&self->dom->ports[port].word, ~SIM_PORT_MASKED);
-    if ((was & SIM_PORT_MASKED) && (was & SIM_PORT_PENDING) &&
+    if ((was & SIM_PORT_MASKED) &&
+        ((was & SIM_PORT_PENDING) || MUTANT(sim_evtchn_unmask_gives_an_event)) &&
         write(xce->fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
         return -1;
     return 0;

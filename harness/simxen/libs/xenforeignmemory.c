@@ -20,6 +20,7 @@
 
 #include "simxen/core/core.h"
 #include "simxen/core/frames.h"
+#include "util/mutant.h"
 
 #define MAPPABLE (1u << SIM_REGION_RAM | 1u << SIM_REGION_SPECIAL | 1u << SIM_REGION_GNTTAB)
 
@@ -108,7 +109,8 @@ static int refused(const xenforeignmemory_handle *fmem, uint32_t domid)
 {
     if (fmem->session != sim_session_id())
         return EINVAL;
-    if (fmem->restricted_to != DOMID_INVALID && fmem->restricted_to != domid)
+    if (fmem->restricted_to != DOMID_INVALID && fmem->restricted_to != domid &&
+        !MUTANT(sim_restrict_leaves_foreign_memory))
         return EPERM;
     return 0;
 }
@@ -202,7 +204,7 @@ static int target_domain(uint32_t domid, const struct sim_dom_ref **self,
 {
     if (sim_dom_get(sim_self_domid(), self) || domid > UINT16_MAX ||
         domid >= DOMID_FIRST_RESERVED || sim_dom_get((uint16_t)domid, dom))
-        return ESRCH;
+        return MUTANT(sim_foreign_no_domain_is_einval) ? EINVAL : ESRCH;
     if (*dom == *self)
         return (*self)->dom->arch == SIM_ARCH_ARM ? EPERM : ESRCH;
     if (!sim_may_control((*self)->dom, (*dom)->dom))
@@ -230,12 +232,20 @@ static void *map_frames(uint32_t domid, void *addr, int prot, int flags, size_t 
             continue;
         /* The memory of a domain that is being destroyed is not there any more for a newcomer. */
         if (dying(dom->dom) || sim_gfn_to_frame(dom->dom, arr[i], MAPPABLE, &frames[i])) {
-            err[i] = -EINVAL;
-            frames[i] = SIM_FRAME_HOLE;
+            err[i] = MUTANT(sim_foreign_error_is_positive) ? EINVAL : -EINVAL;
+            frames[i] = MUTANT(sim_foreign_bad_page_is_frame_0) ? 0 : SIM_FRAME_HOLE;
         } else if (good++ == 0) {
             first_gfn = arr[i];
         }
     }
+    if (MUTANT(sim_foreign_first_pages_are_swapped) && num > 1) {
+        uint64_t frame = frames[0];
+
+        frames[0] = frames[1];
+        frames[1] = frame;
+    }
+    if (MUTANT(sim_foreign_readonly_maps_writable))
+        prot |= PROT_WRITE;
     rc = sim_frames_map(dom ? dom->mem_fd : -1, addr, prot, flags, num, frames, &va);
     free(frames);
     if (rc)
@@ -260,6 +270,8 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t domid, void 
     int rc = refused(fmem, domid);
     void *va;
 
+    if (num == 0 && MUTANT(sim_foreign_nothing_can_be_mapped))
+        return mmap(NULL, SIM_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (num == 0 || num > SIZE_MAX / SIM_PAGE)
         return fail_null(EINVAL);
     if (rc)
@@ -271,7 +283,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t domid, void 
     va = map_frames(domid, addr, prot, flags, num, arr, err);
     /* Nobody to tell which page failed: all or nothing. */
     for (size_t i = 0; va && own_err && i < num; i++) {
-        if (err[i] == 0)
+        if (err[i] == 0 || MUTANT(sim_foreign_errors_without_array_are_lost))
             continue;
         rc = -err[i];
         xenforeignmemory_unmap(fmem, va, num);
@@ -290,7 +302,7 @@ void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t domid, int pr
 
 int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t num)
 {
-    if (munmap(addr, num * SIM_PAGE))
+    if (!MUTANT(sim_foreign_unmap_keeps_the_pages) && munmap(addr, num * SIM_PAGE))
         return -1;
     windows_cut(addr, (char *)addr + num * SIM_PAGE);
     return 0;
@@ -325,7 +337,8 @@ static int ioserver_frames(const struct sim_dom_ref *self, const struct sim_dom_
             uint64_t idx = first + i;
 
             if (idx == XENMEM_resource_ioreq_server_frame_bufioreq) {
-                if (s->bufioreq == HVM_IOREQSRV_BUFIOREQ_OFF)
+                if (s->bufioreq == HVM_IOREQSRV_BUFIOREQ_OFF &&
+                    !MUTANT(sim_resource_ring_is_always_there))
                     rc = -ENOENT;
                 frames[i] = s->buf_frame;
             } else if (idx - 1 < s->sync_frames) {
@@ -383,7 +396,7 @@ static int resource_domain(const xenforeignmemory_handle *fmem, domid_t domid, u
         return -rc;
     if (sim_dom_get(sim_self_domid(), self) || domid >= DOMID_FIRST_RESERVED ||
         sim_dom_get(domid, dom))
-        return -ESRCH;
+        return MUTANT(sim_resource_no_domain_is_einval) ? -EINVAL : -ESRCH;
     if (*dom == *self || !sim_may_control((*self)->dom, (*dom)->dom))
         return -EPERM;
     if (type == XENMEM_resource_vmtrace_buf)
@@ -485,6 +498,8 @@ int xenforeignmemory_resource_size(xenforeignmemory_handle *fmem, domid_t domid,
     frames = resource_max_frames(dom->dom, type, id);
     if (frames == 0)
         return fail(EINVAL);
+    if (MUTANT(sim_resource_size_forgets_the_ring))
+        frames--;
     *size = (size_t)frames * SIM_PAGE;
     return 0;
 }

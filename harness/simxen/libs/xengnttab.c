@@ -15,6 +15,7 @@
 
 #include "simxen/core/frames.h"
 #include "simxen/core/gnttab.h"
+#include "util/mutant.h"
 
 /* gntdev's module parameter `limit`: grants in one mapping. */
 #define MAP_LIMIT 65536u
@@ -103,7 +104,9 @@ static int map_pages(struct mapping *m, int prot)
             return -ENOMEM;
     }
     for (uint32_t i = 0; i < count; i++)
-        frames[i] = m->pins[i].frame;
+        frames[i] = m->pins[MUTANT(sim_grant_pages_come_reversed) ? count - 1 - i : i].frame;
+    if (MUTANT(sim_grant_readonly_maps_writable))
+        prot |= PROT_WRITE;
     if (domain_run(m, 0, count) == count) {
         rc = sim_frames_map(page_domain(m, 0)->mem_fd, NULL, prot, 0, count, frames, &va);
         goto out;
@@ -159,10 +162,14 @@ static void *map_grants(xengnttab_handle *xgt, uint32_t count, const uint32_t *d
 
     err = EINVAL;
     for (uint32_t i = 0; i < (stride ? count : 1); i++) {
+        uint32_t domid = domids[MUTANT(sim_grant_one_domid_for_all) ? 0 : i * stride];
         const struct sim_dom_ref *rd;
 
-        if (domids[i * stride] > UINT16_MAX || sim_dom_get((uint16_t)domids[i * stride], &rd))
+        if (domid > UINT16_MAX || sim_dom_get((uint16_t)domid, &rd)) {
+            if (MUTANT(sim_grant_no_domain_is_esrch))
+                err = ESRCH;
             goto out;
+        }
         if (stride)
             m->domains[i].rd = rd;
         else
@@ -235,15 +242,16 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
     /* A mapping goes as a whole: the driver compares the count with its own. */
     if (!start_address || count == 0)
         return fail(EINVAL);
-    m = (struct mapping *)region_take(xgt, start_address, count);
+    m = (struct mapping *)region_take(xgt, start_address,
+                                      MUTANT(sim_grant_unmap_in_part_works) ? 0 : count);
     if (!m)
-        return fail(EINVAL);
-    if (m->notify_byte >= 0)
+        return MUTANT(sim_grant_unmap_of_nothing_works) ? 0 : fail(EINVAL);
+    if (m->notify_byte >= 0 && !MUTANT(sim_grant_unmap_keeps_notify_byte))
         __atomic_store_n(m->region.va + m->notify_byte, 0, __ATOMIC_RELEASE);
     munmap(m->region.va, (size_t)count * SIM_PAGE);
-    unpin_pages(m, count);
+    unpin_pages(m, m->region.count);
     first = page_domain(m, 0);
-    if (m->notify_event)
+    if (m->notify_event && !MUTANT(sim_grant_unmap_sends_no_event))
         sim_evtchn_send(m->notify_port);
     atomic_fetch_add_explicit(&first->dom->stats.gnt_unmap, count, memory_order_relaxed);
     free(m->domains);
@@ -310,14 +318,20 @@ static void copy_flush(struct copy_op *ops, unsigned *count)
         int status = GNTST_okay;
 
         if (seg->flags & GNTCOPY_source_gref)
-            status = side_open(&source, seg->source.foreign.domid, seg->source.foreign.ref,
-                               (uint32_t)seg->source.foreign.offset + ops[i].done, true, &from);
+            status = side_open(
+                &source, seg->source.foreign.domid, seg->source.foreign.ref,
+                (MUTANT(sim_copy_ignores_source_offset) ? 0u : seg->source.foreign.offset) +
+                    ops[i].done,
+                true, &from);
         else
             from = (char *)seg->source.virt + ops[i].done;
         if (status == GNTST_okay) {
             if (seg->flags & GNTCOPY_dest_gref)
-                status = side_open(&dest, seg->dest.foreign.domid, seg->dest.foreign.ref,
-                                   (uint32_t)seg->dest.foreign.offset + ops[i].done, false, &to);
+                status = side_open(
+                    &dest, seg->dest.foreign.domid, seg->dest.foreign.ref,
+                    (MUTANT(sim_copy_ignores_dest_offset) ? 0u : seg->dest.foreign.offset) +
+                        ops[i].done,
+                    false, &to);
             else
                 to = (char *)seg->dest.virt + ops[i].done;
         }
@@ -329,6 +343,8 @@ static void copy_flush(struct copy_op *ops, unsigned *count)
             side_close(&dest);
             if (*ops[i].status == GNTST_okay)
                 *ops[i].status = (int16_t)status;
+            if (MUTANT(sim_copy_stops_at_the_first_error))
+                break;
         }
     }
     side_close(&source);
@@ -358,10 +374,13 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
          * not handed over yet are dropped with it. */
         if (!(seg->flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref)))
             return fail(EINVAL);
-        if ((seg->flags & GNTCOPY_source_gref) &&
+        if ((seg->flags & GNTCOPY_source_gref) && (seg->flags & GNTCOPY_dest_gref) &&
+            MUTANT(sim_copy_needs_a_local_side))
+            return fail(EINVAL);
+        if ((seg->flags & GNTCOPY_source_gref) && !MUTANT(sim_copy_crosses_pages) &&
             (uint32_t)seg->source.foreign.offset + seg->len > SIM_PAGE)
             return fail(EINVAL);
-        if ((seg->flags & GNTCOPY_dest_gref) &&
+        if ((seg->flags & GNTCOPY_dest_gref) && !MUTANT(sim_copy_crosses_pages) &&
             (uint32_t)seg->dest.foreign.offset + seg->len > SIM_PAGE)
             return fail(EINVAL);
         seg->status = GNTST_okay;
@@ -379,6 +398,8 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
                                          .status = &seg->status,
                                          .done = (uint16_t)done,
                                          .len = (uint16_t)len};
+            if (MUTANT(sim_copy_stops_at_the_local_page))
+                break;
         }
     }
     copy_flush(ops, &nr);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "util/mutant.h"
 #include "xengnttab_private.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static int restrict_handle(struct sim_active_handle *active, domid_t domid)
     struct xengntdev_handle *h = (struct xengntdev_handle *)active;
 
     pthread_mutex_lock(&h->lock);
-    h->restricted = true;
+    h->restricted = !MUTANT(sim_restrict_leaves_grants);
     pthread_mutex_unlock(&h->lock);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "simxen/core/frames.h"
 #include "simxen/core/kmem.h"
+#include "util/mutant.h"
 
 /* gntalloc's module parameter `limit`: pages shared at once. */
 #define SHARE_LIMIT 1024u
@@ -101,7 +102,8 @@ static void *share(xengntshr_handle *xgs, uint32_t domid, int count, uint32_t *r
     for (; taken < (uint32_t)count; taken++) {
         const struct sim_track_entry *e;
 
-        rc = sim_kmem_share(self, (uint16_t)domid, !writable, &s->tracks[taken]);
+        rc = sim_kmem_share(self, (uint16_t)domid, !writable && !MUTANT(sim_gntshr_is_writable),
+                            &s->tracks[taken]);
         if (rc)
             goto out;
         e = &sim_self_track()->entries[s->tracks[taken]];
