@@ -174,20 +174,36 @@ static int find_cells(struct mutants *u)
     return ret;
 }
 
-/* One result a mutant: passed when its check failed. What the check said is the evidence. */
+/*
+ * A backend that dies of its fault is found out, too. A check of the simulation itself has to say
+ * what is wrong.
+ */
+static bool is_killed(const struct subject *s)
+{
+    return s->outcome == FAIL || (!s->in_sim && (s->outcome == WARN || s->outcome == CRASH));
+}
+
+/*
+ * One result a mutant: passed when all of its checks failed, which stand one behind the other.
+ * What the checks said is the evidence.
+ */
 static void judge(const struct mutants *u, struct report_cell *cell)
 {
+    struct report_check *k = NULL;
+
     for (unsigned i = 0; i < u->count; i++) {
         const struct subject *s = &u->subjects[i];
-        struct report_check *k = report_cell_add_check(cell, s->m->name, PASS);
         char text[1200];
 
-        report_set(&k->title, s->m->description);
+        if (!k || strcmp(s[-1].m->name, s->m->name) != 0) {
+            k = report_cell_add_check(cell, s->m->name, PASS);
+            report_set(&k->title, s->m->description);
+        }
         report_pairs_add(&k->notes, "check", s->m->check);
-        k->expectations = 1;
+        k->expectations++;
         if (s->trouble) {
             report_check_worsen(k, ERROR, s->trouble);
-        } else if (s->outcome == FAIL || s->outcome == WARN || s->outcome == CRASH) {
+        } else if (is_killed(s)) {
             report_pairs_add(&k->notes, outcome_name(s->outcome), s->said);
         } else if (s->outcome == PASS) {
             snprintf(text, sizeof(text), "%s passes although %s", s->m->check, s->m->description);
@@ -206,23 +222,30 @@ static void judge(const struct mutants *u, struct report_cell *cell)
 
 static void print_table(const struct report_cell *c)
 {
-    unsigned killed = 0;
+    unsigned killed = 0, checks = 0;
 
     puts("");
     for (unsigned i = 0; i < c->check_count; i++) {
         const struct report_check *k = &c->checks[i];
         killed += k->outcome == PASS;
-        printf("%-8s  %-40s %s\n",
+        printf("%-8s  %-40s",
                k->outcome == PASS   ? "killed"
                : k->outcome == FAIL ? "SURVIVED"
                                     : "ERROR",
-               k->name, k->notes.items[0].value);
+               k->name);
+        for (unsigned n = 0; n < k->notes.count; n++) {
+            if (strcmp(k->notes.items[n].name, "check") != 0)
+                continue;
+            printf(" %s", k->notes.items[n].value);
+            checks++;
+        }
+        puts("");
         if (k->outcome != PASS)
             printf("          %s\n", k->failure_count ? k->failures[0].text : k->reason);
     }
     if (c->check_count)
-        printf("\n%u of %u mutants killed (%u.%u %%)\n", killed, c->check_count,
-               killed * 100 / c->check_count, killed * 1000 / c->check_count % 10);
+        printf("\n%u of %u mutants killed (%u.%u %%), by %u checks\n", killed, c->check_count,
+               killed * 100 / c->check_count, killed * 1000 / c->check_count % 10, checks);
     printf("%u passed, %u failed, 0 skipped\n", killed, c->check_count - killed);
 }
 
