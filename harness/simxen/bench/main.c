@@ -455,35 +455,17 @@ static void usage(void)
     exit(2);
 }
 
-int main(int argc, char **argv)
+/* The measurement, in a process of its own: whatever ends it, main tidies up. */
+static void run(const char *dir, const char *run_dir, unsigned blocks)
 {
     struct sim_msg msg = {.op = SIM_OP_DOM_CREATE};
-    char self[4096], hv[4200], plugin[4200], run_dir[] = "/tmp/simxen-bench.XXXXXX";
-    unsigned blocks = BLOCKS_DEFAULT;
+    char hv[4200], plugin[4200];
     struct dom0 d = {0};
     int down[2], up[2], rc;
     pid_t hv_pid, guest_pid;
-    ssize_t n;
 
-    if (argc == 3 && strcmp(argv[1], "--blocks") == 0) {
-        char *end;
-        unsigned long v = strtoul(argv[2], &end, 10);
-
-        if (*end || v < 1 || v > 100000)
-            usage();
-        blocks = (unsigned)v;
-    } else if (argc != 1) {
-        usage();
-    }
-    n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n < 0)
-        die("/proc/self/exe");
-    self[n] = 0;
-    *strrchr(self, '/') = 0;
-    snprintf(hv, sizeof(hv), "%s/simxen-hv", self);
-    snprintf(plugin, sizeof(plugin), "%s/../lib/platform-simxen.so", self);
-    if (!mkdtemp(run_dir))
-        die(run_dir);
+    snprintf(hv, sizeof(hv), "%s/simxen-hv", dir);
+    snprintf(plugin, sizeof(plugin), "%s/../lib/platform-simxen.so", dir);
     setenv("SIMXEN_DIR", run_dir, 1);
     setenv("SIMXEN_DOMID", "0", 1);
     hv_pid = hv_start(hv, run_dir);
@@ -537,10 +519,70 @@ int main(int argc, char **argv)
     msg = (struct sim_msg){.op = SIM_OP_QUIT};
     sim_call(&msg, NULL, NULL);
     waitpid(hv_pid, NULL, 0);
-    snprintf(hv, sizeof(hv), "%s/hv.log", run_dir);
-    unlink(hv);
-    snprintf(hv, sizeof(hv), "%s/hv.sock", run_dir);
-    unlink(hv);
-    rmdir(run_dir);
-    return 0;
+    exit(0);
+}
+
+/* Until `pid` has ended; what would end this process ends that one first. */
+static int supervise(pid_t pid, const sigset_t *signals)
+{
+    int status = 0;
+
+    for (;;) {
+        int sig = sigwaitinfo(signals, NULL);
+
+        if (sig > 0 && sig != SIGCHLD)
+            kill(pid, SIGTERM);
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const files[] = {"hv.log", "hv.sock"};
+    char self[4096], path[64], run_dir[] = "/tmp/simxen-bench.XXXXXX";
+    unsigned blocks = BLOCKS_DEFAULT;
+    sigset_t signals;
+    int status;
+    pid_t pid;
+    ssize_t n;
+
+    if (argc == 3 && strcmp(argv[1], "--blocks") == 0) {
+        char *end;
+        unsigned long v = strtoul(argv[2], &end, 10);
+
+        if (*end || v < 1 || v > 100000)
+            usage();
+        blocks = (unsigned)v;
+    } else if (argc != 1) {
+        usage();
+    }
+    n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n < 0)
+        die("/proc/self/exe");
+    self[n] = 0;
+    *strrchr(self, '/') = 0;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    if (!mkdtemp(run_dir))
+        die(run_dir);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sigprocmask(SIG_UNBLOCK, &signals, NULL);
+        run(self, run_dir, blocks);
+    }
+    status = pid < 0 ? 1 : supervise(pid, &signals);
+    /* Its hypervisor process gets its death signal as it ends, and makes no files after that. */
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", run_dir, files[i]);
+        unlink(path);
+    }
+    if (rmdir(run_dir))
+        fprintf(stderr, "simxen-bench: %s: %s\n", run_dir, strerror(errno));
+    return status;
 }

@@ -275,7 +275,8 @@ static int platform_open(const char *arg, struct fe_platform **out)
 out:
     if (rc) {
         if (step)
-            fprintf(stderr, "platform simxen: cannot %s: %s\n", step, strerror(-rc));
+            fprintf(stderr, "platform simxen: cannot %s: %s\n", step,
+                    rc == -ESHUTDOWN ? "the domain was shut down, or crashed" : strerror(-rc));
         guest_destroy(g);
         return rc;
     }

@@ -515,8 +515,12 @@ int domain_guest_attach(struct hv_dom *d, struct hv_proc *p)
 {
     if (p->domid != d->domid)
         return -EPERM;
+    /*
+     * A kernel that crashed or was shut down does not come back: what backends map of it stays as
+     * it is, and the toolstack builds another domain.
+     */
     if (d->flags & (SIM_DOM_DYING | SIM_DOM_SHUTDOWN))
-        return -EINVAL;
+        return -ESHUTDOWN;
     /* Closed and opened again by the same process, it is a new kernel in the same machine. */
     if (d->guest && d->guest != p)
         return -EBUSY;
