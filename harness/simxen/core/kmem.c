@@ -9,7 +9,7 @@
 
 /* The first MiB stays unused where there is more, as on a real machine: frame 0 in particular
  * is an address that drivers take for "none". */
-#define LOW_FRAMES 256u
+#define LOW_FRAMES UINT64_C(256)
 
 static void lock(struct sim_dom *d)
 {

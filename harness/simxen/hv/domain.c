@@ -58,14 +58,17 @@ static void flags_set(struct hv_dom *d, uint32_t flags)
 /* A file that clients can write but not resize: hv reads it without fear of SIGBUS. */
 static int shared_file(const char *name, size_t bytes, int *fd, void **va)
 {
+    int err;
+
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (*fd < 0)
-        return -errno;
-    if (ftruncate(*fd, (off_t)bytes) ||
-        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-        return -errno;
-    *va = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
-    return *va == MAP_FAILED ? -errno : 0;
+    if (*fd >= 0 && ftruncate(*fd, (off_t)bytes) == 0 &&
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        *va = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+        if (*va != MAP_FAILED)
+            return 0;
+    }
+    err = errno;
+    return err > 0 ? -err : -EIO;
 }
 
 static int mutex_init(pthread_mutex_t *m)

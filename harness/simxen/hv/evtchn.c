@@ -304,12 +304,12 @@ int evtchn_kick_fd(struct hv *hv, struct hv_dom *d, uint32_t port)
     if (q->xen_consumer)
         return domain_vcpu_fd(d, q->handle, 0);
     h = q->handle ? evtchn_handle(hv, q->handle) : NULL;
-    for (struct hv_handle *i = hv->handles; MUTANT(sim_evtchn_newest_handle_gets_all) && h && i;
-         i = i->next)
-        if (i->proc == h->proc) {
-            h = i;
-            break;
-        }
+    if (h && MUTANT(sim_evtchn_newest_handle_gets_all)) {
+        struct hv_proc *owner = h->proc;
+
+        for (h = hv->handles; h->proc != owner; h = h->next)
+            ;
+    }
     return h ? h->efd : -1;
 }
 

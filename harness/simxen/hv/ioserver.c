@@ -87,11 +87,9 @@ int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64
         return -EINVAL;
     for (*id = 0; *id < SIM_IOSERVERS_MAX && d->servers[*id].used; ++*id)
         ;
-    for (v = SIM_IOSERVERS_MAX; MUTANT(sim_ioreq_id_is_the_highest_free) && v-- > 0;)
-        if (!d->servers[v].used) {
-            *id = v;
-            break;
-        }
+    if (MUTANT(sim_ioreq_id_is_the_highest_free) && *id < SIM_IOSERVERS_MAX)
+        for (*id = SIM_IOSERVERS_MAX - 1; d->servers[*id].used; --*id)
+            ;
     if (*id == SIM_IOSERVERS_MAX - (MUTANT(sim_ioreq_servers_are_seven) ? 1 : 0))
         return -ENOSPC;
     h = &d->servers[*id];
