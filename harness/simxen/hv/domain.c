@@ -58,8 +58,6 @@ static void flags_set(struct hv_dom *d, uint32_t flags)
 /* A file that clients can write but not resize: hv reads it without fear of SIGBUS. */
 static int shared_file(const char *name, size_t bytes, int *fd, void **va)
 {
-    int err;
-
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd >= 0 && ftruncate(*fd, (off_t)bytes) == 0 &&
         fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
@@ -67,8 +65,7 @@ static int shared_file(const char *name, size_t bytes, int *fd, void **va)
         if (*va != MAP_FAILED)
             return 0;
     }
-    err = errno;
-    return err > 0 ? -err : -EIO;
+    return -errno;
 }
 
 static int mutex_init(pthread_mutex_t *m)
@@ -200,8 +197,8 @@ static int block_init(struct hv_dom *d, const struct sim_dom_config *cfg)
     d->alloc_offset = (sizeof(*c) + 63) & ~UINT64_C(63);
     d->c_bytes = d->alloc_offset + (d->alloc_pages + 63) / 64 * 8;
     rc = shared_file("simxen-domain", d->c_bytes, &d->c_fd, &va);
-    if (rc)
-        return rc;
+    if (rc || !va)
+        return rc ? rc : -ENOMEM;
     d->c = c = va;
     d->mem_bytes = frames * SIM_PAGE;
     rc = shared_file("simxen-memory", d->mem_bytes, &d->mem_fd, &va);
