@@ -33,7 +33,7 @@
 
 #define BLOCKS_DEFAULT 40
 #define OPS            200u /* in a block */
-#define PAGES          16u
+#define PAGES          ((size_t)16)
 #define MMIO_BASE      0xe4000000u
 #define RAM_BYTES      (64ull << 20)
 
@@ -185,7 +185,7 @@ static uint64_t guest_took(struct dom0 *d)
 static void touch(char *p, unsigned pages)
 {
     for (unsigned i = 0; i < pages; i++)
-        *(volatile char *)(p + i * SIM_PAGE) = 1;
+        *(volatile char *)(p + (size_t)i * SIM_PAGE) = 1;
 }
 
 /* Each returns the nanoseconds that OPS operations took. */
@@ -268,12 +268,13 @@ static uint64_t bare_map(struct dom0 *d, unsigned pages)
     uint64_t start = now_ns();
 
     for (unsigned i = 0; i < OPS; i++) {
-        char *p = mmap(NULL, pages * SIM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, d->memfd, 0);
+        char *p =
+            mmap(NULL, (size_t)pages * SIM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, d->memfd, 0);
 
         if (p == MAP_FAILED)
             die("mmap");
         touch(p, pages);
-        munmap(p, pages * SIM_PAGE);
+        munmap(p, (size_t)pages * SIM_PAGE);
     }
     return now_ns() - start;
 }
@@ -411,7 +412,7 @@ static void measure(struct dom0 *d, unsigned blocks)
     printf("%-34s %10s %17s   %-18s %10s %17s\n", "operation, ns", "simxen", "middle 80 %", "bare",
            "", "middle 80 %");
     for (unsigned r = 0; r < ROWS; r++) {
-        double *s = ns + r * 2 * blocks, *k = s + blocks;
+        double *s = ns + (size_t)r * 2 * blocks, *k = s + blocks;
         unsigned low = blocks / 10, high = blocks - 1 - blocks / 10;
 
         qsort(s, blocks, sizeof(*s), compare);

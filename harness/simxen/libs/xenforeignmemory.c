@@ -329,10 +329,9 @@ static int ioserver_frames(const struct sim_dom_ref *self, const struct sim_dom_
         rc = 0;
         if (s->gen == 0)
             rc = -ENOENT;
-        else if (s->owner_domid != self->domid)
+        /* Another's, or with its pages at gfns, where the resource cannot have them. */
+        else if (s->owner_domid != self->domid || s->sync_gfn)
             rc = -EPERM;
-        else if (s->sync_gfn)
-            rc = -EPERM; /* its pages are at gfns, where the resource cannot have them */
         for (size_t i = 0; i < n && rc == 0; i++) {
             uint64_t idx = first + i;
 
@@ -428,9 +427,8 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(
     /* Order of the kernel: an empty mapping is refused before Xen is asked. */
     if (nr_frames == 0)
         rc = -EINVAL;
-    else if (rc == 0 && (frame >> 32 || nr_frames >> 32 || (frame + nr_frames) >> 32))
-        rc = -EINVAL;
-    else if (rc == 0 && nr_frames > (UINT32_MAX >> 6))
+    if (rc == 0 && (frame >> 32 || nr_frames >> 32 || (frame + nr_frames) >> 32 ||
+                    nr_frames > (UINT32_MAX >> 6)))
         rc = -EINVAL;
     if (rc)
         goto out;
