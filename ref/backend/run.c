@@ -116,11 +116,20 @@ static int watch_signals(struct backend *b)
 
 /* ---- the domain ---- */
 
+/* xenstored tells only the toolstack's domain which others exist; a driver domain asks Xen. */
+static bool domain_exists(struct backend *b)
+{
+    unsigned vcpus;
+
+    return store_domain_introduced(b->store, b->o->domid) ||
+           (b->own_domid != 0 && xen_domain_vcpus(b->xen, b->o->domid, &vcpus) == 0);
+}
+
 static void domain_may_have_come(struct store_watch *w, const char *path)
 {
     struct backend *b = w->user;
 
-    if (store_domain_introduced(b->store, b->o->domid))
+    if (domain_exists(b))
         evloop_stop(b->loop, LOOP_DOMAIN_APPEARED);
 }
 
@@ -128,7 +137,7 @@ static void domain_may_have_gone(struct store_watch *w, const char *path)
 {
     struct backend *b = w->user;
 
-    if (store_domain_introduced(b->store, b->o->domid))
+    if (domain_exists(b))
         return;
     log_info("domain %u has gone", b->o->domid);
     evloop_stop(b->loop, LOOP_DOMAIN_GONE);
@@ -147,7 +156,7 @@ static int wait_for_domain(struct backend *b)
     struct evloop_timer limit = {.fired = wait_ended, .user = b};
     int rc;
 
-    if (store_domain_introduced(b->store, b->o->domid))
+    if (domain_exists(b))
         return 0;
     log_info("waiting for domain %u", b->o->domid);
     b->introduced =

@@ -1,0 +1,246 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: bad-input.sh [BIN_DIR]
+#
+# A user's mistakes and a subject's deaths: each ends with a clear line and the right exit status,
+# and leaves no process, folder, socket or shared memory behind.
+set -u
+cd "$(dirname "$0")/.."
+bin=$(realpath "${1:-build/release/bin}")
+work=$(mktemp -d "${TMPDIR:-/tmp}/rp-bad.XXXXXX") || exit 2
+tick=0.05 # between two looks at a condition
+passed=0 failed=0
+name=
+
+# Everything that a run makes lies below its TMPDIR, and its processes name that folder.
+tmp=$work/tmp
+mkdir "$tmp"
+shm_before=$(find /dev/shm -user "$(id -u)" | sort)
+
+end()
+{
+    pkill -KILL -f -- "$tmp" 2>/dev/null
+    rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+ok()
+{
+    passed=$((passed + 1))
+    echo "ok   $name"
+}
+
+bad()
+{
+    failed=$((failed + 1))
+    echo "FAIL $name: $*"
+    sed 's/^/     | /' "$work/out" | tail -n 25
+}
+
+# within SECONDS COMMAND...: wait until it succeeds.
+within()
+{
+    looks=$(($1 * 20))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        looks=$((looks - 1))
+        [ $looks -gt 0 ] || return 1
+        sleep "$tick"
+    done
+}
+
+nothing_left()
+{
+    [ -z "$(ls -A "$tmp")" ] && ! pgrep -f -- "$tmp" &&
+        [ "$(find /dev/shm -user "$(id -u)" | sort)" = "$shm_before" ]
+}
+left_over() { ls -A "$tmp"; pgrep -af -- "$tmp"; }
+
+# judge STATUS WANTED PATTERN: of the command whose output is in $work/out.
+judge()
+{
+    if [ "$1" -ne "$2" ]; then
+        bad "exit status $1, expected $2"
+    elif ! grep -qE -- "$3" "$work/out"; then
+        bad "no line matches '$3'"
+    elif ! within 5 nothing_left; then
+        bad "left behind: $(left_over)"
+    else
+        ok
+    fi
+}
+
+# ringproof_run WANTED PATTERN ARGUMENT...
+ringproof_run()
+{
+    wanted=$1 pattern=$2
+    shift 2
+    TMPDIR=$tmp "$bin/ringproof" run --quiet --results "$work/results" "$@" >"$work/out" 2>&1
+    judge $? "$wanted" "$pattern"
+}
+
+# scenario NAME DEVICE [LINE]: writes $work/NAME.yaml
+scenario()
+{
+    cat >"$work/$1.yaml" <<YAML
+scenario: $1
+title:    Bad input
+testbeds: [sim]
+device:   {type: blk, sbdf: "0000:00:01.0", $2}
+checks:   ["blk.read_one_sector", "blk.written_data_is_read_back"]
+${3-}
+YAML
+}
+
+# ---- the user's mistakes ----
+name="unknown key in a scenario"
+scenario unknown-key "size: 1MiB" "speed: fast"
+ringproof_run 3 'unknown-key.yaml:6:1: .*speed' "$work/unknown-key.yaml"
+
+name="value out of range"
+scenario out-of-range "size: 1MiB, queue-size: 100000"
+ringproof_run 3 'out-of-range.yaml:4:[0-9]+: ' "$work/out-of-range.yaml"
+
+name="no such scenario"
+ringproof_run 3 'no-such-scenario' no-such-scenario
+
+name="no such option"
+ringproof_run 3 'frobnicate' --frobnicate
+
+name="no such testbed"
+ringproof_run 3 'moon' --testbed moon
+
+name="missing disk image"
+scenario no-image "path: $work/none.img"
+ringproof_run 2 'none.img' "$work/no-image.yaml"
+
+name="read-only image for a writable disk"
+truncate -s 1M "$work/read-only.img"
+chmod 444 "$work/read-only.img"
+scenario read-only "path: $work/read-only.img"
+if [ "$(id -u)" -eq 0 ]; then
+    # Root may write it all the same; here it is the backend that refuses.
+    ringproof_run 2 'read-only.img' "$work/read-only.yaml"
+else
+    ringproof_run 3 'read-only.img' "$work/read-only.yaml"
+fi
+
+# ---- deaths ----
+cat >"$work/dying-agent" <<'SH'
+#!/bin/sh
+# An agent that is killed while its first check runs.
+exec 3<&0
+while IFS= read -r line; do
+    case $line in *'"run"'*) kill -KILL "$(cat "$0.pid")" ;; esac
+    printf '%s\n' "$line"
+done <&3 | sh -c 'echo $$ >"$0.pid"; exec AGENT "$@"' "$0" "$@"
+SH
+sed -i "s,AGENT,$bin/ringproof-agent," "$work/dying-agent"
+chmod +x "$work/dying-agent"
+name="an agent that dies"
+scenario dying "size: 1MiB"
+ringproof_run 2 'ERROR' --agent-bin "$work/dying-agent" "$work/dying.yaml"
+
+printf '#!/bin/sh\necho "no disk today" >&2\nexit 1\n' >"$work/dying-backend"
+chmod +x "$work/dying-backend"
+name="a backend that does not start"
+ringproof_run 2 'no disk today' --backend-bin "$work/dying-backend" "$work/dying.yaml"
+
+# ---- an interrupted run ----
+interrupt()
+{
+    signal=$1 wanted=$2
+    : >"$work/out"
+    # A shell without job control lets its background children ignore SIGINT; env(1) undoes that.
+    TMPDIR=$tmp env --default-signal=INT "$bin/ringproof" run --results "$work/results" --jobs 2 \
+        split lifecycle >"$work/out" 2>&1 &
+    pid=$!
+    if ! within 30 grep -q PASS "$work/out"; then
+        kill -KILL $pid
+        bad "no cell was done within 30 s"
+        return
+    fi
+    kill "-$signal" $pid
+    wait $pid 2>/dev/null
+    judge $? "$wanted" PASS
+}
+name="Ctrl-C during a run"
+interrupt INT 2
+name="a killed runner"
+interrupt KILL 137
+
+# ---- two backends, a full store ----
+sim=$tmp/sim
+mkdir "$sim"
+TMPDIR=$tmp "$bin/simxenctl" --run-dir "$sim" start >"$work/sim.out" 2>&1 &
+sim_pid=$!
+ctl() { "$bin/simxenctl" --run-dir "$sim" "$@"; }
+bridge=seg=0,bus=0-63,ecam=0xE0000000+0x4000000,mem=0xE4000000+0x4000000
+# in_domain ID COMMAND...
+in_domain()
+{
+    domain_env=$(ctl env "$1")
+    shift
+    (eval "$domain_env" && exec "$@")
+}
+backend() { in_domain "$1" "$bin/ringproof-backend" --domid "$2" --host-bridge $bridge "$3" "$4"; }
+
+name="a second backend for the same domain"
+if within 10 ctl list && guest=$(ctl create guest) && truncate -s 1M "$work/disk.img"; then
+    mkfifo "$work/ready"
+    (eval "$(ctl env 0)" && exec "$bin/ringproof-backend" --domid "$guest" --host-bridge $bridge \
+        --device "blk,sbdf=0000:00:01.0,path=$work/disk.img" --ready-fd 3 3>"$work/ready") &
+    first=$!
+    read -r _ <"$work/ready"
+    backend 0 "$guest" --device blk,sbdf=0000:00:02.0,path=null:1M >"$work/out" 2>&1
+    status=$?
+    if [ $status -eq 1 ] && [ "$(wc -l <"$work/out")" -eq 1 ] && kill -0 $first; then ok; else
+        bad "exit status $status"
+    fi
+
+    name="an image that another backend has open"
+    other=$(ctl create other)
+    backend 0 "$other" --device "blk,sbdf=0000:00:01.0,path=$work/disk.img" >"$work/out" 2>&1
+    status=$?
+    if [ $status -eq 1 ] && grep -q disk.img "$work/out"; then ok; else bad "exit status $status"; fi
+    kill $first
+    wait $first
+
+    # xenstored limits what a domU may store; a backend in a driver domain meets that limit.
+    name="a store that is full"
+    driver=$(ctl create driver)
+    ctl set-target "$driver" "$guest"
+    in_domain 0 xenstore-write "/local/domain/$driver/data" ''
+    in_domain 0 xenstore-chmod "/local/domain/$driver/data" "n$driver"
+    batch() { seq "$1" "$(($1 + 99))" | sed "s,.*,/local/domain/$driver/data/fill/& x,"; }
+    fill=0
+    # shellcheck disable=SC2046 # pairs of words
+    while in_domain "$driver" xenstore-write $(batch $fill) >"$work/out" 2>&1; do
+        fill=$((fill + 100))
+        [ $fill -lt 10000 ] || break
+    done
+    held() { ctl audit | grep -E 'grants|foreign' | tr -s ' '; }
+    before=$(held)
+    backend "$driver" "$guest" --device blk,sbdf=0000:00:01.0,path=null:1M >"$work/out" 2>&1
+    status=$?
+    if [ $status -ne 1 ]; then bad "exit status $status"
+    elif ! grep -qiE 'quota|space|full' "$work/out"; then bad "no clear line"
+    elif [ "$(held)" != "$before" ]; then bad "something is still held: $(held)"
+    else ok; fi
+else
+    cp "$work/sim.out" "$work/out"
+    bad "the simulation did not start"
+fi
+name="simxenctl stop leaves nothing"
+ctl stop >"$work/out" 2>&1
+echo >>"$work/out"
+wait $sim_pid
+status=$?
+rm -f "$sim"/*.log # a folder that was given keeps its logs
+rmdir "$sim" 2>>"$work/out"
+judge $status 0 '^'
+
+echo "bad input: $passed passed, $failed failed"
+[ $failed -eq 0 ]
