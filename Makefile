@@ -18,6 +18,7 @@ include ci/build/rules.mk
 include ci/build/programs.mk
 include ci/build/lint.mk
 -include ci/build/fio.mk
+include ci/build/images.mk
 
 .PHONY: help build packages run check unit lint mutants install clean format
 

@@ -1,11 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install the packages of ci/packages.txt that are missing. Asks for root only when there are any.
+# usage: install-packages.sh [LIST]...
+#
+# Install the packages of ci/packages.txt, or of the lists named (files in ci/), that are missing.
+# Asks for root only when there are any.
 set -eu
 cd "$(dirname "$0")"
 
+[ $# -gt 0 ] || set -- packages.txt
 missing=
-for package in $(sed 's/#.*//' packages.txt); do
+for package in $(sed 's/#.*//' "$@"); do
     status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"
 done

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+# Images for the real Xen in QEMU: ci/images/README.md. They lie in the cache outside the tree.
+
+.PHONY: images image-x86 image-arm64 packages-images
+
+## make images           images of the real Xen for QEMU: image-x86, image-arm64 (README in ci/images)
+images: image-x86 image-arm64
+
+packages-images: packages
+	@ci/install-packages.sh packages-images.txt
+
+image-x86 image-arm64: image-%: packages-images
+	@ci/images/build.sh $*

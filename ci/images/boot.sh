@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: boot --dir DIR [--add CPIO]... [--icount] [--xen OPTIONS] [--cmdline OPTIONS] [-- QEMU...]
+#        boot [--add CPIO]...
+#
+# Boot this image in QEMU. What it is and how it is driven: ci/images/README.md. As ci/images/boot.sh,
+# with the architecture as the first argument, it boots the current image of that architecture.
+set -eu
+usage()
+{
+    sed -n 's/^# \(usage: \|       boot\)/\1/p' "$0" >&2
+    exit 2
+}
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -e "$here/versions.json" ]; then
+    image=$here
+else
+    image=$("$here/build.sh" --path "${1:-}") || usage
+    shift
+fi
+arch=$(cat "$image/arch")
+
+dir= adds= icount= xen_extra= linux_extra=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --icount)
+        icount=1
+        shift
+        continue
+        ;;
+    --)
+        shift
+        break
+        ;;
+    --dir | --add | --xen | --cmdline) [ $# -ge 2 ] || usage ;;
+    *) usage ;;
+    esac
+    case $1 in
+    --dir) dir=$2 ;;
+    --add) adds="$adds $2" ;;
+    --xen) xen_extra=$2 ;;
+    --cmdline) linux_extra=$(printf %s "$2" | sed 's/,/,,/g') ;; # as QEMU's options want it
+    esac
+    shift 2
+done
+
+# The console is Xen's serial port, the control channel dom0's.
+if [ -n "$dir" ]; then
+    [ -d "$dir" ] || {
+        echo "boot: $dir is not a folder" >&2
+        exit 2
+    }
+    set -- -chardev "file,id=console,path=$dir/console.log" -chardev stdio,id=control,signal=off "$@"
+else
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-boot.XXXXXX")
+    echo "the console is $dir/console.log; a shell follows here; poweroff ends it" >&2
+    set -- -chardev "file,id=console,path=$dir/console.log" -chardev stdio,id=control,signal=off "$@"
+fi
+initrd=$image/dom0.cpio.gz
+if [ -n "$adds" ]; then
+    initrd=$dir/initrd
+    # shellcheck disable=SC2086 # a list of names
+    cat "$image/dom0.cpio.gz" $adds >"$initrd"
+fi
+
+[ -z "$icount" ] || set -- -icount shift=1,sleep=off -rtc base=2026-01-01T00:00:00,clock=vm "$@"
+if [ "$arch" = x86 ]; then
+    # Another CPU model dies in SMAP, RDTSCP or MWAIT; lazy FPU with XSAVE corrupts dom0.
+    exec qemu-system-x86_64 -accel tcg,thread=single -machine q35 -cpu qemu64,+svm,+npt -m 1536 -smp 1 \
+        -display none -vga none -nic none -nodefaults -no-reboot -monitor none \
+        -serial chardev:console -serial chardev:control \
+        -kernel "$image/xen" \
+        -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all noreboot dom0_mem=512M,max:512M sched=credit dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
+        -initrd "$image/kernel console=hvc0 earlyprintk=xen $linux_extra,$initrd" "$@"
+else
+    exec qemu-system-aarch64 -accel tcg,thread=single -display none -nodefaults -no-reboot -monitor none \
+        -M "virt,virtualization=on,gic-version=3${icount:+,dtb-randomness=off}" -cpu cortex-a57 -smp 1 -m 1024 \
+        -serial chardev:console -device pci-serial,chardev=control \
+        -kernel "$image/xen" \
+        -append "dtuart=/pl011@9000000 console=dtuart loglvl=all guest_loglvl=all noreboot dom0_mem=384M dom0_max_vcpus=1 $xen_extra" \
+        -device "guest-loader,addr=0x4a000000,kernel=$image/kernel,bootargs=console=hvc0 rdinit=/init $linux_extra" \
+        -device "guest-loader,addr=0x50000000,initrd=$initrd" "$@"
+fi

@@ -1,0 +1,183 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: build.sh ARCH           make the image of that architecture (x86, arm64), unless it is there
+#        build.sh --path ARCH    print the folder of the current image; status 1: there is none
+#
+# README.md says what is in an image. Everything is made in a folder of its own in the cache and
+# renamed when it is whole; builds that run at the same time wait for each other.
+set -eu
+name=build.sh
+here=$(cd "$(dirname "$0")" && pwd)
+path=
+if [ "${1:-}" = --path ]; then
+    path=1
+    shift
+fi
+arch=${1:-}
+. "$here/common.sh"
+
+if [ -n "$path" ]; then
+    [ -e "$cache/image-$arch/versions.json" ] || exit 1
+    readlink -f "$cache/image-$arch"
+    exit 0
+fi
+
+enter_lock "image-$arch"
+make_work "image-$arch"
+apt_setup
+export IMAGES_REFRESH=0 # once is enough
+
+boot_packages=$(packages_of "$here/boot.packages")
+dom0_packages=$(packages_of "$here/dom0.packages")
+domu_packages=$(packages_of "$here/domu.packages")
+sysroot_packages=$(packages_of "$here/sysroot.packages")
+
+# shellcheck disable=SC2046,SC2086 # lists of names
+apt_resolve $(printf '%s\n' $boot_packages $dom0_packages $domu_packages $sysroot_packages | sort -u) \
+    >"$work/resolved"
+kernel=$("$here/kernel.sh" "$arch")
+[ "$arch" = x86 ] && xen= || xen=$("$here/xen.sh" "$arch")
+hash=$({
+    cat "$work/resolved"
+    basename "$kernel"
+    [ -z "$xen" ] || basename "$xen"
+    for f in build.sh common.sh pack.sh boot.sh *.packages *.asl *.dts dom0/* domu/*; do
+        [ ! -e "$here/$f" ] || cat "$here/$f"
+    done
+} | hash_of)
+folder=$cache/image-$arch-$hash
+if [ -e "$folder/versions.json" ]; then
+    replace_link "$cache/image-$arch" "$(basename "$folder")"
+    exit 0
+fi
+echo "  IMG  $arch" >&2
+
+# ---- packages ----
+missing=
+while read -r package version file sum; do
+    case $package in linux-source-*) continue ;; esac
+    [ -e "$apt_dir/debs/$file" ] || missing="$missing $package=$version"
+done <"$work/resolved"
+# shellcheck disable=SC2086
+[ -z "$missing" ] || apt_fetch $missing
+
+# unpack FOLDER PACKAGE...
+unpack()
+{
+    root=$1
+    shift
+    mkdir -p "$root"
+    for p; do
+        file=$(awk -v p="$p" '$1 == p {print $3}' "$work/resolved")
+        dpkg -x "$apt_dir/debs/$file" "$root" || die "$p cannot be unpacked"
+    done
+}
+# Documentation, translations and what needs an interpreter that is not there.
+slim()
+{
+    rm -rf "$1"/usr/share "$1"/usr/lib/python3* "$1"/usr/lib/debug "$1"/usr/include \
+        "$1"/usr/lib/systemd "$1"/lib/systemd "$1"/etc "$1"/var "$1"/usr/lib/*/gconv "$1"/usr/lib/*/audit \
+        "$1"/usr/lib/xen-*/bin/oxenstored "$1"/usr/lib/xen-*/bin/xentop "$1"/usr/lib/xen-*/boot "$1"/usr/lib/xen-*/lib
+}
+# No program lacks a library.
+check_closure()
+{
+    find "$1" -type f \( -perm -100 -o -name '*.so*' \) | while read -r f; do
+        readelf -d "$f" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | while read -r so; do
+            [ -e "$1/lib/$triplet/$so" ] || [ -e "$1/usr/lib/$triplet/$so" ] || [ -e "$1/lib/$so" ] ||
+                [ -e "$1/lib64/$so" ] || echo "${f#"$1"} needs $so"
+        done
+    done | sort >"$work/closure"
+    [ ! -s "$work/closure" ] || {
+        cat "$work/closure" >&2
+        die "libraries are missing in $(basename "$1")"
+    }
+}
+case $arch in
+x86) triplet=x86_64-linux-gnu ;;
+arm64) triplet=aarch64-linux-gnu ;;
+esac
+
+out=$work/out
+mkdir "$out"
+# shellcheck disable=SC2086
+unpack "$work/domu" $domu_packages
+slim "$work/domu"
+check_closure "$work/domu"
+cp "$here"/domu/init "$work/domu/init"
+mkdir -p "$work/domu/opt/ringproof" "$work/domu/proc" "$work/domu/dev"
+"$here/pack.sh" "$work/domu" "$out/domu.cpio.gz"
+
+# shellcheck disable=SC2086
+unpack "$work/dom0" $dom0_packages
+slim "$work/dom0"
+check_closure "$work/dom0"
+mkdir -p "$work/dom0/usr/bin" "$work/dom0/boot" "$work/dom0/opt/ringproof" "$work/dom0/etc/xen"
+mkdir -p "$work/dom0/proc" "$work/dom0/dev"
+cp "$here"/dom0/init "$work/dom0/init"
+cp "$here"/dom0/rp-* "$work/dom0/usr/bin/"
+printf 'autoballoon="off"\nrun_hotplug_scripts=0\n' >"$work/dom0/etc/xen/xl.conf"
+cp "$kernel"/kernel* "$work/dom0/boot/"
+cp "$out/domu.cpio.gz" "$work/dom0/boot/"
+
+# ---- what firmware would say ----
+if [ "$arch" = x86 ]; then
+    tables=$work/acpi/kernel/firmware/acpi
+    mkdir -p "$tables"
+    for t in mcfg ssdt; do
+        iasl -p "$tables/$t" "$here/$t.asl" >"$work/iasl.log" 2>&1 || {
+            cat "$work/iasl.log" >&2
+            die "iasl refuses $t.asl"
+        }
+    done
+    "$here/pack.sh" "$work/acpi" "$out/acpi.cpio"
+    cp "$out/acpi.cpio" "$work/dom0/boot/"
+else
+    for t in domu domu-grants; do
+        dtc -q -I dts -O dtb -o "$work/dom0/boot/$t.dtb" "$here/$t.dts" || die "dtc refuses $t.dts"
+    done
+fi
+"$here/pack.sh" "$work/dom0" "$out/dom0.cpio.gz"
+
+# ---- hypervisor, kernel, the rest ----
+if [ "$arch" = x86 ]; then
+    unpack "$work/boot" xen-hypervisor-4.17-amd64
+    gzip -dc "$work"/boot/boot/xen-*.gz >"$out/xen"
+    xen_version=$(awk '$1 == "xen-hypervisor-4.17-amd64" {print $2}' "$work/resolved")
+else
+    cp "$xen/xen" "$out/xen"
+    xen_version=$(cat "$xen/version")
+    # shellcheck disable=SC2086
+    unpack "$out/sysroot" $sysroot_packages
+    rm -rf "$out/sysroot/usr/share" "$out/sysroot/etc"
+fi
+[ -s "$out/xen" ] || die "no hypervisor"
+cp "$kernel"/kernel* "$out/"
+cp "$here/boot.sh" "$out/boot"
+echo "$arch" >"$out/arch"
+
+{
+    echo '{'
+    echo "  \"arch\": \"$arch\","
+    echo "  \"inputs\": \"$hash\","
+    echo "  \"xen\": \"$xen_version\","
+    echo "  \"linux\": \"$(cat "$kernel/version")\","
+    echo "  \"sha256\": {"
+    (cd "$out" && for f in xen kernel* *.cpio*; do
+        echo "    \"$f\": \"$(sha256sum <"$f" | cut -d' ' -f1)\""
+    done) | sed '$!s/$/,/'
+    echo '  },'
+    echo '  "packages": {'
+    awk '{printf "    \"%s\": \"%s\"\n", $1, $2}' "$work/resolved" | sed '$!s/$/,/'
+    echo '  }'
+    echo '}'
+} >"$out/versions.json"
+
+rm -rf "$folder"
+mv "$out" "$folder"
+# One that is in use may still be the one before; older ones go.
+previous=$(readlink "$cache/image-$arch" 2>/dev/null || true)
+replace_link "$cache/image-$arch" "$(basename "$folder")"
+for old in "$cache/image-$arch"-*; do
+    case ${old##*/} in "${folder##*/}" | "$previous") ;; *) rm -rf "$old" ;; esac
+done

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+# Sourced by the scripts in this folder, with `name` and `arch` (x86 or arm64) set. Shell functions
+# for the cache, for apt with a configuration of its own, and for what must never be half-made.
+
+die()
+{
+    echo "$name: $*" >&2
+    exit 1
+}
+
+# Packages are resolved for this release of Debian, whatever runs here.
+suite=bookworm
+case $arch in
+x86) debian_arch=amd64 kernel_arch=x86_64 cross= ;;
+arm64) debian_arch=arm64 kernel_arch=arm64 cross=aarch64-linux-gnu- ;;
+*) die "the architecture must be x86 or arm64" ;;
+esac
+
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ringproof/images
+mkdir -p "$cache"
+apt_dir=$cache/apt-$arch
+
+# enter_lock NAME: hold the lock until this shell ends.
+enter_lock()
+{
+    exec 9>"$cache/$1.lock"
+    flock 9
+}
+
+# make_work NAME: an empty folder in $work, gone when the script ends; call it under a lock of
+# that name. What an earlier, killed build left is removed.
+make_work()
+{
+    rm -rf "$cache/work-$1".*
+    work=$(mktemp -d "$cache/work-$1.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# packages_of FILE: the names in it that are for this architecture
+packages_of()
+{
+    sed 's/#.*//' "$1" | while read -r package only; do
+        [ -z "$package" ] || [ "${only:-$arch}" != "$arch" ] || echo "$package"
+    done
+}
+
+# Where the machine gets the release from, or Debian's own servers when it runs something else.
+apt_sources()
+{
+    apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)' \
+        'Created-By: Packages' 2>/dev/null | sort -u >"$apt_dir/known"
+    grep -q "|$suite|main|Debian\$" "$apt_dir/known" || cat >"$apt_dir/known" <<END
+http://deb.debian.org/debian/|$suite|main|Debian
+http://deb.debian.org/debian/|$suite-updates|main|Debian
+http://deb.debian.org/debian-security/|$suite-security|main|Debian
+END
+    while IFS='|' read -r uri release component origin; do
+        [ "$origin" = Debian ] || continue
+        case $release in "$suite" | "$suite-updates" | "$suite-security") ;; *) continue ;; esac
+        by='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+        echo "deb $by $uri $release $component"
+        [ "$arch" = x86 ] || echo "deb-src $by $uri $release $component"
+    done <"$apt_dir/known"
+}
+
+apt_in() { (cd "$1" && shift && "$@"); }
+
+# The machine's package lists and settings are read for its mirrors and proxies, never changed.
+apt_setup()
+{
+    mkdir -p "$apt_dir/state/lists/partial" "$apt_dir/cache/archives/partial" "$apt_dir/debs"
+    apt_sources >"$apt_dir/sources.new"
+    cmp -s "$apt_dir/sources.new" "$apt_dir/sources.list" || rm -f "$apt_dir/fresh"
+    mv "$apt_dir/sources.new" "$apt_dir/sources.list"
+    : >"$apt_dir/status"
+    cat >"$apt_dir/apt.conf" <<END
+#clear APT::Architectures;
+#clear APT::Update;
+#clear DPkg;
+APT::Architecture "$debian_arch";
+APT::Architectures { "$debian_arch"; };
+APT::Sandbox::User "$(id -un)";
+APT::Get::Download-Only "true";
+Dir::Etc::sourcelist "$apt_dir/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State "$apt_dir/state";
+Dir::State::status "$apt_dir/status";
+Dir::Cache "$apt_dir/cache";
+Acquire::Retries "3";
+Acquire::Languages "none";
+END
+    # Lists of a day ago will do; without a network, older ones.
+    refresh=${IMAGES_REFRESH:-}
+    if [ -z "$refresh" ]; then
+        refresh=1
+        [ -z "$(find "$apt_dir/fresh" -mmin -1440 2>/dev/null)" ] || refresh=0
+    fi
+    if [ "$refresh" = 1 ]; then
+        echo "  GET  package lists ($debian_arch)" >&2
+        if apt_get update >"$apt_dir/update.log" 2>&1; then
+            touch "$apt_dir/fresh"
+        elif [ -e "$apt_dir/fresh" ]; then
+            echo "$name: the package lists cannot be refreshed; the old ones are used" >&2
+        else
+            cat "$apt_dir/update.log" >&2
+            die "the package lists cannot be fetched"
+        fi
+    fi
+    [ -e "$apt_dir/fresh" ] || die "there are no package lists yet and IMAGES_REFRESH=0 forbids fetching them"
+}
+
+apt_get() { apt-get -q -q -c "$apt_dir/apt.conf" "$@"; }
+
+# apt_resolve PACKAGE...: a line for each, "package version file hash", of the version that apt
+# would install
+apt_resolve()
+{
+    apt_get --print-uris download "$@" >"$apt_dir/uris" 2>"$apt_dir/uris.err" || {
+        cat "$apt_dir/uris.err" >&2
+        die "some packages are not to be had"
+    }
+    # 'uri' package_version_arch.deb size SHA256:hash
+    while read -r uri file size hash; do
+        version=${file#*_}
+        echo "${file%%_*} ${version%_*} $file ${hash#*:}"
+    done <"$apt_dir/uris" | sed 's/%3a/:/' | sort
+}
+
+# apt_fetch PACKAGE=VERSION...: into $apt_dir/debs. apt checks them against the signed lists.
+apt_fetch()
+{
+    apt_in "$apt_dir/debs" apt_get download "$@" >&2 || die "packages cannot be downloaded"
+}
+
+# hash_of: of standard input, short enough for a name
+hash_of() { sha256sum | cut -c1-16; }
+
+# replace_link LINK TARGET, in one step
+replace_link()
+{
+    ln -sfn "$2" "$1.new.$$"
+    mv -T "$1.new.$$" "$1"
+}
