@@ -133,7 +133,7 @@ cat >"$work/dying-agent" <<'SH'
 # An agent that is killed while its first check runs.
 exec 3<&0
 while IFS= read -r line; do
-    case $line in *'"run"'*) kill -KILL "$(cat "$0.pid")" ;; esac
+    case $line in *'"run"'*) kill -KILL "$(cat "$0.pid")" $$; exit ;; esac
     printf '%s\n' "$line"
 done <&3 | sh -c 'echo $$ >"$0.pid"; exec AGENT "$@"' "$0" "$@"
 SH
@@ -212,14 +212,16 @@ if within 10 ctl list && guest=$(ctl create guest) && truncate -s 1M "$work/disk
     name="a store that is full"
     driver=$(ctl create driver)
     ctl set-target "$driver" "$guest"
-    in_domain 0 xenstore-write "/local/domain/$driver/data" ''
-    in_domain 0 xenstore-chmod "/local/domain/$driver/data" "n$driver"
-    batch() { seq "$1" "$(($1 + 99))" | sed "s,.*,/local/domain/$driver/data/fill/& x,"; }
+    # A folder's list of names is limited too: spread them. The last ones go in one by one.
     fill=0
-    # shellcheck disable=SC2046 # pairs of words
-    while in_domain "$driver" xenstore-write $(batch $fill) >"$work/out" 2>&1; do
-        fill=$((fill + 100))
-        [ $fill -lt 10000 ] || break
+    for step in 50 1; do
+        # shellcheck disable=SC2046 # pairs of words
+        while [ $fill -lt 10000 ] && in_domain "$driver" xenstore-write $(
+            seq $fill $((fill + step - 1)) |
+                sed "s,\\(.*\\)\\(..\\),/local/domain/$driver/data/f\\1/\\2 x,;t;s,.*,/local/domain/$driver/data/f/& x,"
+        ) >"$work/out" 2>&1; do
+            fill=$((fill + step))
+        done
     done
     held() { ctl audit | grep -E 'grants|foreign' | tr -s ' '; }
     before=$(held)
