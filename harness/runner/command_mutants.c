@@ -5,7 +5,8 @@
  *
  * First the checks run against the same build with no mutant active: that finds a cell in which
  * the check does not skip, and shows that it passes there (a check that fails anyway proves
- * nothing). Then each mutant runs in that cell.
+ * nothing). Then each mutant runs in that cell. A fault may show in some cells only (with a
+ * serial number of 20 characters, say), so a mutant that survives is tried in the next one.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -21,6 +22,8 @@ struct subject {
     bool in_sim;           /* the simulated Xen carries it, not the backend */
     unsigned cell;         /* job of the plan that is tried, or was found */
     bool exhausted, found; /* found: the check ran there and passed */
+    bool tried;            /* with the mutant, in the cell that was found */
+    bool survived;         /* in an earlier cell */
     char *trouble;         /* why it cannot be judged */
     enum outcome outcome;  /* of its check, with the mutant active */
     char *said;            /* by the check */
@@ -56,6 +59,8 @@ static bool cell_has(const struct job *j, const char *check)
 {
     const struct scenario *s = j->plan.scenario;
 
+    if (s->has_fio)
+        return !strcmp(check, "fio.verify");
     for (unsigned i = 0; i < s->check_count; i++)
         if (!fnmatch(s->checks[i], check, 0))
             return true;
@@ -91,7 +96,7 @@ static bool judge_control(struct mutants *u, struct subject *s, const struct rep
     }
     if (k && k->outcome == SKIP) {
         seek(u, s, s->cell + 1);
-        if (s->exhausted) {
+        if (s->exhausted && !s->survived) {
             snprintf(text, sizeof(text), "skipped in every cell: %.800s", k->reason);
             trouble(s, text);
         }
@@ -126,15 +131,15 @@ static int run_jobs(struct mutants *u, struct job *jobs, unsigned count)
 static int find_cells(struct mutants *u)
 {
     bool *open = need(calloc(u->count + 1, sizeof(*open)));
+    bool any = false;
     int ret = 0;
 
     for (unsigned i = 0; i < u->count; i++) {
-        seek(u, &u->subjects[i], 0);
-        open[i] = !u->subjects[i].exhausted;
-        if (u->subjects[i].exhausted)
-            trouble(&u->subjects[i], "no scenario selects the check");
+        const struct subject *s = &u->subjects[i];
+        open[i] = !s->exhausted && !s->found && !s->trouble;
+        any |= open[i];
     }
-    for (bool any = true; any && !ret;) {
+    while (any && !ret) {
         struct job *jobs = need(calloc(2u * u->plan.job_count + 1, sizeof(*jobs)));
         unsigned *of = need(calloc(u->count + 1, sizeof(*of)));
         const char **filters = need(calloc(u->count + 1, sizeof(*filters)));
@@ -279,6 +284,33 @@ static int choose(struct mutants *u)
     return 0;
 }
 
+/* Each one's first cell that may do. */
+static void seek_all(struct mutants *u)
+{
+    for (unsigned i = 0; i < u->count; i++) {
+        seek(u, &u->subjects[i], 0);
+        if (u->subjects[i].exhausted)
+            trouble(&u->subjects[i], "no scenario selects the check");
+    }
+}
+
+/* Sends those that survived on to their next cells; false when there are none. */
+static bool seek_survivors(struct mutants *u)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < u->count; i++) {
+        struct subject *s = &u->subjects[i];
+        if (!s->tried || s->trouble || s->exhausted || s->outcome != PASS)
+            continue;
+        s->survived = true;
+        s->found = s->tried = false;
+        seek(u, s, s->cell + 1);
+        any |= !s->exhausted;
+    }
+    return any;
+}
+
 /* Backend and simulation from the build with mutants; everything else from ours. */
 static int configure(struct mutants *u, struct install *mutant)
 {
@@ -310,7 +342,7 @@ static int run_mutants(struct mutants *u)
 
     for (unsigned i = 0; i < u->count; i++) {
         const struct subject *s = &u->subjects[i];
-        if (s->found)
+        if (s->found && !s->tried)
             jobs[count++] =
                 (struct job){.plan = u->plan.jobs[s->cell].plan,
                              .filters = &u->subjects[i].m->check,
@@ -321,15 +353,18 @@ static int run_mutants(struct mutants *u)
     int ret = run_jobs(u, jobs, count);
     for (unsigned i = 0, k = 0; i < u->count; i++) {
         struct subject *s = &u->subjects[i];
-        if (!s->found)
+        if (!s->found || s->tried)
             continue;
+        s->tried = true;
         struct report_cell *c = jobs[k++].result;
         const struct report_check *r = find_check(c, s->m->check);
         if (r) {
             s->outcome = r->outcome;
+            free(s->said);
             s->said = need(strdup(r->failure_count ? r->failures[0].text : r->reason));
         } else if (c && c->outcome == CRASH) { /* it did not even come up */
             s->outcome = CRASH;
+            free(s->said);
             s->said = need(strdup(c->reason));
         } else if (!s->trouble) {
             trouble(s, c && c->reason[0] ? c->reason : "the check did not run");
@@ -375,9 +410,12 @@ int command_mutants(int argc, char **argv)
     if (!results)
         goto out;
     uint64_t start = monotonic_ns();
-    ret = find_cells(&u);
-    if (!ret)
-        ret = run_mutants(&u);
+    seek_all(&u);
+    do {
+        ret = find_cells(&u);
+        if (!ret)
+            ret = run_mutants(&u);
+    } while (!ret && seek_survivors(&u));
     struct report_cell *cell =
         report_cell_create("mutants", "mutants", "Every check fails against its broken backend", "",
                            u.options.testbed);

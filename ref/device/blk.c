@@ -2,9 +2,11 @@
 #include "device/blk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/blk_impl.h"
 #include "spec/virtio.h"
@@ -75,6 +77,10 @@ static uint64_t offered_features(const struct blk *b, const struct blk_options *
     /* The cache mode can be switched only where there is a FLUSH (5.2.5.2). */
     if (!(f & VIRTIO_F(VIRTIO_BLK_F_FLUSH)))
         f &= ~VIRTIO_F(VIRTIO_BLK_F_CONFIG_WCE);
+    if (MUTANT(blk_flush_not_offered))
+        f &= ~VIRTIO_F(VIRTIO_BLK_F_FLUSH);
+    if (MUTANT(blk_zoned_offered))
+        f |= VIRTIO_F(VIRTIO_BLK_F_ZONED);
     return f;
 }
 
@@ -130,6 +136,12 @@ static struct virtio_blk_config config_make(const struct blk *b)
     }
     if (MUTANT(blk_config_padding_dirty))
         c.unused0 = c.unused1[0] = 0xff;
+    if (MUTANT(blk_size_max_zero))
+        c.size_max = le32_make(0);
+    if (MUTANT(blk_block_size_odd))
+        c.blk_size = le32_make(1000);
+    if (MUTANT(blk_alignment_beyond_block))
+        c.topology.alignment_offset = 0xff;
     return c;
 }
 
@@ -145,6 +157,9 @@ static void blk_config_write(struct vdev *d, unsigned offset, unsigned bytes, co
     struct blk *b = to_blk(d);
     unsigned at = offsetof(struct virtio_blk_config, writeback);
     uint8_t mode;
+
+    if (MUTANT(blk_capacity_writable) && offset == 0)
+        b->capacity_sectors = *(const uint8_t *)value;
 
     /* The one field that a driver may write, and only with the feature. */
     if (offset > at || offset + bytes <= at || !vdev_has(d, VIRTIO_BLK_F_CONFIG_WCE)) {
@@ -178,7 +193,8 @@ void blk_request_finish(struct blk *b, struct blk_request *q, uint8_t status)
     /* The used length counts from the first writable byte and includes the status behind the
      * data (2.7.8): what the request left unwritten is cleared, so that the length is true and
      * nothing stale is taken for data. */
-    vdev_iov_fill(r->in, r->in_count, q->valid_bytes, 0, data_bytes - q->valid_bytes);
+    if (!MUTANT(blk_read_last_byte_missing))
+        vdev_iov_fill(r->in, r->in_count, q->valid_bytes, 0, data_bytes - q->valid_bytes);
     if (MUTANT(blk_status_first_byte))
         status_at = 0;
     if (!MUTANT(blk_status_missing))
@@ -192,6 +208,8 @@ static bool sectors_within(const struct blk *b, uint64_t sector, uint64_t count)
         return true;
     if (MUTANT(blk_sector_bounds_wrap))
         return sector + count <= b->capacity_sectors;
+    if (MUTANT(blk_only_first_sector_checked))
+        return sector < b->capacity_sectors;
     return sector <= b->capacity_sectors && count <= b->capacity_sectors - sector;
 }
 
@@ -200,6 +218,18 @@ static bool write_through(const struct blk *b)
     if (vdev_has(&b->vdev, VIRTIO_BLK_F_CONFIG_WCE))
         return !b->writeback;
     return !vdev_has(&b->vdev, VIRTIO_BLK_F_FLUSH);
+}
+
+/* What a device does that finds the end of the disk on its way: it has written up to there. */
+static void write_up_to_the_end(struct blk *b, struct blk_request *q, uint64_t sector)
+{
+    char data[BLK_SECTOR_BYTES];
+
+    if (q->step != BLK_STEP_WRITE || sector >= b->capacity_sectors || b->image.fd < 0)
+        return;
+    vdev_iov_read(q->r->out, q->r->out_count, q->skip_bytes, data, sizeof(data));
+    if (pwrite(b->image.fd, data, sizeof(data), (off_t)(sector * BLK_SECTOR_BYTES)) < 0)
+        log_debug_limited("%s: %s", b->vdev.label, strerror(errno));
 }
 
 static void null_transfer(struct blk *b, struct blk_request *q)
@@ -228,7 +258,11 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
         return;
     }
     if ((q->total_bytes % BLK_SECTOR_BYTES && !MUTANT(blk_length_unchecked)) ||
-        !sectors_within(b, sector, q->total_bytes / BLK_SECTOR_BYTES)) {
+        !sectors_within(b, sector, q->total_bytes / BLK_SECTOR_BYTES) ||
+        (MUTANT(blk_large_refused) && q->total_bytes > 64 * 1024) ||
+        (MUTANT(blk_half_of_seg_max_refused) && r->in_count > b->seg_max / 2)) {
+        if (MUTANT(blk_write_over_end_in_part))
+            write_up_to_the_end(b, q, sector);
         blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
         return;
     }
@@ -242,6 +276,18 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
     q->offset_bytes = sector * BLK_SECTOR_BYTES;
     if (MUTANT(blk_sector_scaled) && b->block_bytes > BLK_SECTOR_BYTES)
         q->offset_bytes = sector * b->block_bytes;
+    if (MUTANT(blk_second_queue_elsewhere) && r->queue->index)
+        q->offset_bytes ^= BLK_SECTOR_BYTES;
+    if (MUTANT(blk_write_off_by_one) && !read)
+        q->offset_bytes += BLK_SECTOR_BYTES;
+    if (MUTANT(blk_read_last_byte_missing) && read && q->total_bytes)
+        q->total_bytes--;
+    if (MUTANT(blk_write_dropped_now_and_then) && !read && b->stats.writes % 1000 == 999)
+        q->total_bytes = 0;
+    if (MUTANT(blk_empty_read_status_unknown) && read && q->total_bytes == 0) {
+        blk_request_finish(b, q, 0x7f);
+        return;
+    }
     if (b->image.fd < 0 || q->total_bytes == 0 || (MUTANT(blk_write_dropped) && !read))
         null_transfer(b, q);
     else
@@ -252,7 +298,9 @@ static void do_flush(struct blk *b, struct blk_request *q)
 {
     b->stats.flushes++;
     q->step = BLK_STEP_SYNC;
-    if (b->image.fd < 0 || MUTANT(blk_flush_noop))
+    if (MUTANT(blk_flush_unsupported))
+        blk_request_finish(b, q, VIRTIO_BLK_S_UNSUPP);
+    else if (b->image.fd < 0)
         blk_request_finish(b, q, VIRTIO_BLK_S_OK);
     else
         blk_engine_start(b, q);
@@ -270,6 +318,8 @@ static void do_id(struct blk *b, struct blk_request *q)
             id[i] = id[i] ? id[i] : 'x';
     if (MUTANT(blk_id_truncated))
         id[BLK_SERIAL_BYTES - 1] = '\0';
+    if (MUTANT(blk_id_changes))
+        id[BLK_SERIAL_BYTES - 1] = (char)b->stats.ids;
     b->stats.ids++;
     q->valid_bytes = vdev_iov_write(r->in, r->in_count, 0, id, min_u64(room, sizeof(id)));
     blk_request_finish(b, q, VIRTIO_BLK_S_OK);
@@ -309,6 +359,8 @@ static uint8_t parse_segments(struct blk *b, struct blk_request *q)
         /* One segment that may not be deallocated decides for all. */
         if (!(le32_get(wire[i].flags) & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
             q->unmap = false;
+        if (MUTANT(blk_discard_too_long) && discard)
+            sectors += 8;
         if (sectors)
             q->segs[q->seg_count++] = (struct blk_segment){sector * BLK_SECTOR_BYTES,
                                                            (uint64_t)sectors * BLK_SECTOR_BYTES};
@@ -326,6 +378,8 @@ static void do_segments(struct blk *b, struct blk_request *q)
         return;
     }
     status = parse_segments(b, q);
+    if (MUTANT(blk_discard_unsupported) && discard)
+        status = VIRTIO_BLK_S_UNSUPP;
     if (discard)
         b->stats.discards++;
     else
@@ -365,6 +419,10 @@ static void blk_request_new(struct vdev *d, struct vdev_request *r)
         return;
     }
     q->type = le32_get(header.type);
+    if (MUTANT(blk_reserved_has_to_be_zero) && le32_get(header.reserved)) {
+        blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
+        return;
+    }
     switch (q->type) {
     case VIRTIO_BLK_T_IN:
     case VIRTIO_BLK_T_OUT:
@@ -404,6 +462,9 @@ static void blk_reset(struct vdev *d)
     struct blk *b = to_blk(d);
 
     blk_engine_drain(b, BLK_QUEUE_ANY);
+    if (MUTANT(blk_reset_discards) && b->image.fd >= 0 && !b->read_only)
+        (void)fallocate(b->image.fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0,
+                        (off_t)(b->capacity_sectors * BLK_SECTOR_BYTES));
     b->writeback = b->features & VIRTIO_F(VIRTIO_BLK_F_FLUSH);
 }
 

@@ -115,7 +115,6 @@ static void step_zeroes(struct blk *b, struct blk_request *q, struct step *s)
 static int step_build(struct blk *b, struct blk_request *q, struct step *s)
 {
     const struct blk_segment *seg = &q->segs[q->seg_next];
-    bool dsync = q->sync_after && !MUTANT(blk_writethrough_volatile);
 
     memset(s, 0, sizeof(*s));
     switch (q->step) {
@@ -123,7 +122,7 @@ static int step_build(struct blk *b, struct blk_request *q, struct step *s)
     case BLK_STEP_WRITE:
         s->op = q->step == BLK_STEP_READ ? OP_READ : OP_WRITE;
         s->offset_bytes = q->offset_bytes + q->done_bytes;
-        s->flags = q->step == BLK_STEP_WRITE && dsync ? RWF_DSYNC : 0;
+        s->flags = q->step == BLK_STEP_WRITE && q->sync_after ? RWF_DSYNC : 0;
         return step_data(b, q, s);
     case BLK_STEP_ZERO_WRITE:
         s->op = OP_WRITE;
@@ -215,7 +214,7 @@ static bool step_ended(struct blk *b, struct blk_request *q, int res, uint8_t *s
         log_warn_limited("%s: request type %u at byte %llu: %s", b->vdev.label, q->type,
                          (unsigned long long)(q->offset_bytes + q->done_bytes),
                          res ? strerror(-res) : "unexpected end of the image");
-    *status = MUTANT(blk_ioerr_as_ok) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+    *status = VIRTIO_BLK_S_IOERR;
     return false;
 }
 

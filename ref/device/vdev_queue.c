@@ -13,7 +13,8 @@
 
 static bool may_run(const struct vdev *d)
 {
-    if (!(d->status & VIRTIO_STATUS_DRIVER_OK) && !MUTANT(runs_before_driver_ok))
+    if (!(d->status & VIRTIO_STATUS_DRIVER_OK) && !MUTANT(runs_before_driver_ok) &&
+        !(d->status == 0 && MUTANT(queues_survive_reset)))
         return false;
     return !(d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) && !d->resetting;
 }
@@ -98,7 +99,13 @@ static void slot_give(struct vdev_slot *s)
 
 void vdev_queue_defaults(struct vdev_queue *q)
 {
-    q->regs = (struct vdev_queue_regs){.size = (uint16_t)q->size_max};
+    uint16_t size = (uint16_t)q->size_max;
+
+    if (MUTANT(queue_size_odd))
+        size--;
+    if (MUTANT(queue_size_survives_reset) && q->regs.size)
+        size = q->regs.size;
+    q->regs = (struct vdev_queue_regs){.size = size};
 }
 
 static int indirect_get(void *ctx, gpa_t addr, uint32_t len_bytes, struct iovec *iov,
@@ -278,8 +285,7 @@ void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size)
         return;
     if (d->queues[queue].regs.enabled || !is_pow2(size) || size > d->queues[queue].size_max) {
         log_warn_limited("%s: queue %u: size %u refused", d->label, queue, size);
-        if (!MUTANT(queue_size_unchecked) || d->queues[queue].regs.enabled)
-            return;
+        return;
     }
     d->queues[queue].regs.size = size;
 }
@@ -295,6 +301,8 @@ void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t drive
         log_warn_limited("%s: queue %u: address written while enabled: ignored", d->label, queue);
         return;
     }
+    for (unsigned i = 0; MUTANT(queue_desc_shared) && i < d->num_queues; i++)
+        d->queues[i].regs.desc = desc;
     regs->desc = desc;
     regs->driver = driver;
     regs->device = device;
@@ -321,6 +329,11 @@ void vdev_queue_reset(struct vdev *d, unsigned queue)
 
 void vdev_queue_notify(struct vdev *d, unsigned queue)
 {
+    if (MUTANT(notify_idle_queue_faults) && queue < d->num_queues &&
+        !d->queues[queue].regs.enabled)
+        vdev_fault(d, "idle-queue", "queue %u is not enabled", queue);
+    if (queue >= d->num_queues && MUTANT(notify_absent_queue_faults))
+        vdev_fault(d, "doorbell", "queue %u does not exist", queue);
     if (queue < d->num_queues && !MUTANT(notify_ignored))
         queue_mark(&d->queues[queue]);
 }
