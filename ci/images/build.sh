@@ -41,7 +41,7 @@ hash=$({
     cat "$work/resolved"
     basename "$kernel"
     [ -z "$xen" ] || basename "$xen"
-    for f in build.sh common.sh pack.sh boot.sh *.packages *.asl *.dts dom0/* domu/*; do
+    for f in build.sh common.sh pack.sh boot.sh *.packages *.asl dts/* dom0/* domu/*; do
         [ ! -e "$here/$f" ] || cat "$here/$f"
     done
 } | hash_of)
@@ -133,8 +133,9 @@ if [ "$arch" = x86 ]; then
     "$here/pack.sh" "$work/acpi" "$out/acpi.cpio"
     cp "$out/acpi.cpio" "$work/dom0/boot/"
 else
-    for t in domu domu-grants; do
-        dtc -q -I dts -O dtb -o "$work/dom0/boot/$t.dtb" "$here/$t.dts" || die "dtc refuses $t.dts"
+    for t in "$here"/dts/*.dts; do
+        b=$(basename "$t" .dts)
+        dtc -q -I dts -O dtb -o "$work/dom0/boot/$b.dtb" "$t" || die "dtc refuses $b.dts"
     done
 fi
 "$here/pack.sh" "$work/dom0" "$out/dom0.cpio.gz"
