@@ -19,7 +19,7 @@ header-check: header-check-$(1)
 endef
 $(foreach m,$(MODULES),$(eval $(call header_rule,$(m))))
 
-TIDY_CHECKS := -*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-bugprone-narrowing-conversions,-bugprone-macro-parentheses
+TIDY_CHECKS := -*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-bugprone-narrowing-conversions,-bugprone-macro-parentheses,-bugprone-suspicious-string-compare,-bugprone-sizeof-expression,-bugprone-implicit-widening-of-multiplication-result,-clang-analyzer-security.insecureAPI.strcpy
 define tidy_rule
 $(OBJ)/$(1:.c=.tidy): $(1) $(OBJ)/$(1:.c=.o)
 	@clang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY_CHECKS)' $(1) -- \

@@ -227,7 +227,7 @@ int doc_parse(const char *name, const char *text, size_t length, struct doc_node
         if (type == YAML_DOCUMENT_START_EVENT && root)
             refuse(&p, at, "a second document: one scenario a file");
         else if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT &&
-                 type != YAML_DOCUMENT_END_EVENT) {
+                 type != YAML_DOCUMENT_END_EVENT && !root) {
             root = parse_value(&p, &ev, 0);
             if (root && root->kind != DOC_MAP)
                 refuse(&p, at, "the file has to be a map of keys");

@@ -712,7 +712,7 @@ static int read_names_as_mask(struct reader *r, const struct doc_node *n, const 
     if (!ret && !n->first)
         ret = refuse_at(r, n, "%s is empty", what);
     for (const struct doc_node *c = n->first; !ret && c; c = c->next) {
-        unsigned v;
+        unsigned v = 0;
         ret = read_name(r, c, what, names, &v);
         if (!ret && *mask & 1u << v)
             ret = refuse_at(r, c, "'%s' is listed twice", c->text);

@@ -86,7 +86,7 @@ static int process_start(uint64_t pid, uint64_t *start)
 
 static bool record_alive(const struct record *r)
 {
-    uint64_t start;
+    uint64_t start = 0;
     int rc = process_start(r->pid, &start);
 
     if (rc == -ESRCH)
@@ -372,7 +372,7 @@ int claim_take(const struct claim_config *config, struct claim **out,
                struct claim_heritage *heritage, char error[CLAIM_ERROR_BYTES])
 {
     struct claim *c = calloc(1, sizeof(*c));
-    uint64_t start;
+    uint64_t start = 0;
     int rc;
 
     *error = 0;

@@ -12,7 +12,10 @@
 
 #define GREF_ADDR_BIT (1ull << 63)
 
-static inline bool gpa_is_grant(gpa_t a) { return (a.raw & GREF_ADDR_BIT) != 0; }
+static inline bool gpa_is_grant(gpa_t a)
+{
+    return (a.raw & GREF_ADDR_BIT) != 0;
+}
 
 static inline gpa_t gpa_from_gref(gref_t first, uint32_t offset_bytes)
 {

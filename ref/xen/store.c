@@ -119,7 +119,7 @@ int store_read(struct store *s, store_txn_t t, const char *path, char **value)
 int store_read_u64(struct store *s, store_txn_t t, const char *path, uint64_t min, uint64_t max,
                    uint64_t *value)
 {
-    char *text;
+    char *text = NULL;
     int rc = store_read(s, t, path, &text);
 
     if (rc)

@@ -30,26 +30,26 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include <xen/xen.h>
 #include <xen/grant_table.h>
 #include <xen/hvm/ioreq.h>
+#include <xen/xen.h>
 
-#define SIM_LAYOUT_MAGIC 0x53584e31u
+#define SIM_LAYOUT_MAGIC   0x53584e31u
 #define SIM_LAYOUT_VERSION 1
 
-#define SIM_PAGE 4096u
-#define SIM_PAGE_SHIFT 12
-#define SIM_DOMS_MAX 256       /* domains alive at once, zombies included */
-#define SIM_PORTS_MAX 4096     /* the 2-level ABI of a 64-bit guest */
-#define SIM_VCPUS_MAX 512
-#define SIM_REGIONS_MAX 8
-#define SIM_IOSERVERS_MAX 8    /* MAX_NR_IOREQ_SERVERS */
-#define SIM_IORANGES_MAX 256   /* MAX_NR_IO_RANGES, a server and type */
-#define SIM_GNT_FRAMES_MAX 64  /* Xen's default gnttab_max_frames */
+#define SIM_PAGE            4096u
+#define SIM_PAGE_SHIFT      12
+#define SIM_DOMS_MAX        256  /* domains alive at once, zombies included */
+#define SIM_PORTS_MAX       4096 /* the 2-level ABI of a 64-bit guest */
+#define SIM_VCPUS_MAX       512
+#define SIM_REGIONS_MAX     8
+#define SIM_IOSERVERS_MAX   8   /* MAX_NR_IOREQ_SERVERS */
+#define SIM_IORANGES_MAX    256 /* MAX_NR_IO_RANGES, a server and type */
+#define SIM_GNT_FRAMES_MAX  64  /* Xen's default gnttab_max_frames */
 #define SIM_GREFS_PER_FRAME (SIM_PAGE / sizeof(grant_entry_v1_t))
-#define SIM_GREFS_MAX (SIM_GNT_FRAMES_MAX * SIM_GREFS_PER_FRAME)
-#define SIM_MSI_VECTORS 256
-#define SIM_LINES_MAX 1024     /* GSIs on x86, SPIs+32 on Arm */
+#define SIM_GREFS_MAX       (SIM_GNT_FRAMES_MAX * SIM_GREFS_PER_FRAME)
+#define SIM_MSI_VECTORS     256
+#define SIM_LINES_MAX       1024 /* GSIs on x86, SPIs+32 on Arm */
 
 enum sim_arch { SIM_ARCH_X86 = 0, SIM_ARCH_ARM = 1 };
 
@@ -87,7 +87,7 @@ enum sim_port_state {
 };
 
 #define SIM_PORT_PENDING 1u
-#define SIM_PORT_MASKED 2u /* delivered to the handle, waiting for unmask */
+#define SIM_PORT_MASKED  2u /* delivered to the handle, waiting for unmask */
 
 struct sim_port {
     /*
@@ -98,13 +98,13 @@ struct sim_port {
      *   unmask   old = fetch_and(~MASKED);  token if old had MASKED and PENDING
      */
     _Atomic uint32_t word;
-    _Atomic uint32_t gen;     /* [hv] odd while changing; bumped by every change below */
-    uint8_t state;            /* [hv] enum sim_port_state */
-    uint8_t xen_consumer;     /* [hv] a vCPU waiting for an ioreq is behind it: no masking */
-    uint16_t remote_domid;    /* [hv] */
-    uint32_t remote_port;     /* [hv] INTERDOMAIN */
-    uint32_t handle;          /* [hv] owner: handle id, 0 none; for xen_consumer the vCPU */
-    uint32_t virq;            /* [hv] VIRQ */
+    _Atomic uint32_t gen;  /* [hv] odd while changing; bumped by every change below */
+    uint8_t state;         /* [hv] enum sim_port_state */
+    uint8_t xen_consumer;  /* [hv] a vCPU waiting for an ioreq is behind it: no masking */
+    uint16_t remote_domid; /* [hv] */
+    uint32_t remote_port;  /* [hv] INTERDOMAIN */
+    uint32_t handle;       /* [hv] owner: handle id, 0 none; for xen_consumer the vCPU */
+    uint32_t virq;         /* [hv] VIRQ */
 };
 
 /* ---- grants ---- */
@@ -117,25 +117,27 @@ struct sim_active {
     uint16_t pin_ro, pin_rw; /* [lock] */
     uint16_t domid;          /* [lock] who maps it, while pinned */
     uint16_t pad;
-    uint64_t gfn;            /* [lock] the frame, fixed while pinned */
+    uint64_t gfn; /* [lock] the frame, fixed while pinned */
 };
 
 /* ---- ioreq servers ---- */
 enum sim_range_type { SIM_RANGE_PORT = 0, SIM_RANGE_MMIO = 1, SIM_RANGE_PCI = 2, SIM_RANGE_TYPES };
 
-struct sim_range { uint64_t start, end; /* inclusive */ };
+struct sim_range {
+    uint64_t start, end; /* inclusive */
+};
 
 struct sim_ioserver {
     /* [hv] all of it, under ioserver_seq. Readers: guest vCPUs and the device-model library. */
-    uint32_t gen;             /* 0: free; a new number at each creation */
+    uint32_t gen; /* 0: free; a new number at each creation */
     uint8_t enabled;
-    uint8_t bufioreq;         /* HVM_IOREQSRV_BUFIOREQ_* */
+    uint8_t bufioreq; /* HVM_IOREQSRV_BUFIOREQ_* */
     uint16_t owner_domid;
-    uint64_t sync_frame;      /* memory-file frame of the synchronous page(s), contiguous */
+    uint64_t sync_frame; /* memory-file frame of the synchronous page(s), contiguous */
     uint32_t sync_frames;
-    uint32_t bufioreq_port;   /* in the target domain */
-    uint64_t buf_frame;       /* memory-file frame, 0 when there is none */
-    uint64_t sync_gfn, buf_gfn; /* once asked for by gfn (x86), else 0 */
+    uint32_t bufioreq_port;            /* in the target domain */
+    uint64_t buf_frame;                /* memory-file frame, 0 when there is none */
+    uint64_t sync_gfn, buf_gfn;        /* once asked for by gfn (x86), else 0 */
     uint32_t vcpu_port[SIM_VCPUS_MAX]; /* vp_eport: ports in the target domain */
     uint32_t nr_ranges[SIM_RANGE_TYPES];
     struct sim_range ranges[SIM_RANGE_TYPES][SIM_IORANGES_MAX];
@@ -163,7 +165,7 @@ enum sim_dom_flags {
 struct sim_dom {
     uint32_t magic, version;
     uint16_t domid;
-    uint16_t arch;          /* enum sim_arch */
+    uint16_t arch; /* enum sim_arch */
     uint32_t nr_vcpus;
     uint32_t unclaimed;     /* enum sim_unclaimed */
     uint32_t privileged;    /* [hv] is a control domain */
@@ -171,13 +173,16 @@ struct sim_dom {
     _Atomic uint32_t shutdown_reason;
     _Atomic uint32_t target; /* [hv] XEN_DOMCTL_set_target: domid, DOMID_INVALID none */
 
-    uint32_t nr_regions;    /* [hv] */
+    uint32_t nr_regions; /* [hv] */
     struct sim_region regions[SIM_REGIONS_MAX];
     uint64_t memfile_bytes;
     struct sim_background background[4];
     /* A bridge in the hypervisor: accesses in [base, base+bytes) become PCI_CONFIG requests for
      * the function that the ECAM offset names, on this segment. bytes == 0: none. */
-    struct { uint64_t base, bytes; uint32_t segment, pad; } ecam[4];
+    struct {
+        uint64_t base, bytes;
+        uint32_t segment, pad;
+    } ecam[4];
 
     uint64_t hvm_params[64]; /* [hv] */
 
@@ -185,17 +190,17 @@ struct sim_dom {
      * use. [lock] of alloc_lock (robust). Indexed by memory-file frame, in 64-bit words; RAM starts
      * at frame 0. */
     pthread_mutex_t alloc_lock;
-    uint64_t alloc_pages;   /* RAM frames covered; bitmap is at alloc_bitmap_offset */
+    uint64_t alloc_pages;         /* RAM frames covered; bitmap is at alloc_bitmap_offset */
     uint64_t alloc_bitmap_offset; /* bytes from the start of the control block */
     uint64_t gref_next_hint;
 
     /* Grants. */
-    pthread_mutex_t gnt_lock; /* robust, process-shared */
-    uint32_t gnt_frames;      /* [lock] frames of the table that exist now */
-    uint32_t gnt_frames_max;  /* [hv] configured, at most SIM_GNT_FRAMES_MAX */
-    uint32_t maptrack_max;    /* [hv] mappings this domain may hold in all */
+    pthread_mutex_t gnt_lock;       /* robust, process-shared */
+    uint32_t gnt_frames;            /* [lock] frames of the table that exist now */
+    uint32_t gnt_frames_max;        /* [hv] configured, at most SIM_GNT_FRAMES_MAX */
+    uint32_t maptrack_max;          /* [hv] mappings this domain may hold in all */
     _Atomic uint32_t maptrack_used; /* [any] */
-    uint64_t gnt_frame0;      /* memory-file frame of the table */
+    uint64_t gnt_frame0;            /* memory-file frame of the table */
     struct sim_active active[SIM_GREFS_MAX];
 
     struct sim_port ports[SIM_PORTS_MAX];
@@ -216,10 +221,10 @@ struct sim_dom {
 /* ---- what one process holds ---- */
 enum sim_track_kind {
     SIM_TRACK_FREE = 0,
-    SIM_TRACK_GRANT = 1,   /* domid, ref: one pin; flags bit 0: writable */
-    SIM_TRACK_FOREIGN = 2, /* domid, gfn, nr frames mapped */
-    SIM_TRACK_RESOURCE = 3,/* domid, gfn = resource id, nr frames */
-    SIM_TRACK_SHARE = 4,   /* own domain: ref granted by gntshr, gfn the page it allocated */
+    SIM_TRACK_GRANT = 1,    /* domid, ref: one pin; flags bit 0: writable */
+    SIM_TRACK_FOREIGN = 2,  /* domid, gfn, nr frames mapped */
+    SIM_TRACK_RESOURCE = 3, /* domid, gfn = resource id, nr frames */
+    SIM_TRACK_SHARE = 4,    /* own domain: ref granted by gntshr, gfn the page it allocated */
 };
 
 /* When a mapped grant page asked for an unmap notification. */

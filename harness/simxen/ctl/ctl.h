@@ -22,10 +22,10 @@
 struct simxen;
 
 struct simxen_start {
-    const char *run_dir;   /* exists, empty, owned by the caller */
-    const char *lib_dir;   /* where the drop-in libraries for unsanitised programs are */
-    const char *bin_dir;   /* where simxen-hv and simxen-xenbus are */
-    bool xenstored;        /* start it (the usual case) */
+    const char *run_dir; /* exists, empty, owned by the caller */
+    const char *lib_dir; /* where the drop-in libraries for unsanitised programs are */
+    const char *bin_dir; /* where simxen-hv and simxen-xenbus are */
+    bool xenstored;      /* start it (the usual case) */
     uint64_t dom0_ram_bytes;
     /* Limit for the start as a whole. */
     uint64_t timeout_ns;
