@@ -3,6 +3,7 @@
 #define CHECK_FAMILY "ecam"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance/given.h"
@@ -11,7 +12,8 @@
 #include "spec/virtio_pci.h"
 #include "util/bits.h"
 
-#define SCAN_MAX 256
+#define SCAN_MAX      256
+#define HEADER_DWORDS (PCI_HEADER_BYTES / 4)
 
 static const unsigned widths[] = {1, 2, 4, 8};
 
@@ -28,6 +30,12 @@ static uint64_t ecam_get(struct check_ctx *t, struct fe_pci_host *h, sbdf_t at, 
 
     must(t, fe_ecam_read(h, at, offset, bytes, &value), "reading configuration space");
     return value;
+}
+
+static void ecam_set(struct check_ctx *t, struct fe_pci_host *h, sbdf_t at, unsigned offset,
+                     unsigned bytes, uint64_t value)
+{
+    must(t, fe_ecam_write(h, at, offset, bytes, value), "writing configuration space");
 }
 
 /* ---- functions that are there, and others ---- */
@@ -51,8 +59,15 @@ static int scan_found(void *ctx, sbdf_t sbdf, uint32_t vendor_device)
 
 static void scan_run(struct check_ctx *t, struct fe_pci_host *h, struct scan *s)
 {
+    int rc;
+
     memset(s, 0, sizeof(*s));
-    must(t, fe_pci_scan(h, scan_found, s), "scanning the buses");
+    rc = fe_pci_scan(h, scan_found, s);
+    if (rc == -E2BIG) {
+        expect(t, MUST, rc == 0, "a scan finds more than %u functions", s->count);
+        stop_check(t);
+    }
+    must(t, rc, "scanning the buses");
 }
 
 static bool scan_has(const struct scan *s, sbdf_t at)
@@ -113,18 +128,35 @@ CHECK(absent_function_reads_ones, .judges = TRANSPORT, .proves = "xen.ecam.backg
 CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.background.2",
       .title = "A write where no function is has no effect")
 {
+    static const struct {
+        unsigned offset;
+        uint64_t value;
+    } writes[] = {{PCI_REG_VENDOR_ID, 0x1af41af4},
+                  {PCI_REG_COMMAND, 0x7},
+                  {PCI_REG_BAR0, 0xfffffffe},
+                  {PCI_REG_INTERRUPT_LINE, 0xa5a5a5a5}};
     struct fe_pci_host *h = given_host(t);
     struct scan before, after;
+    uint32_t *headers;
     sbdf_t at[6];
     unsigned n;
 
     scan_run(t, h, &before);
+    headers = calloc(before.count + 1, PCI_HEADER_BYTES);
+    if (!headers)
+        error_out(t, "no memory");
+    check_defer(t, free, headers);
+    for (unsigned i = 0; i < before.count * HEADER_DWORDS; i++)
+        headers[i] =
+            (uint32_t)ecam_get(t, h, before.found[i / HEADER_DWORDS], i % HEADER_DWORDS * 4, 4);
     n = absent_places(h, &before, at, ARRAY_LENGTH(at));
     if (n == 0)
         skip_check(t, "every place looked at has a function");
     for (unsigned i = 0; i < n; i++) {
         for (unsigned w = 0; w < ARRAY_LENGTH(widths); w++) {
-            must(t, fe_ecam_write(h, at[i], 0, widths[w], 0x1af41af4), "writing to nothing");
+            for (unsigned o = 0; o < ARRAY_LENGTH(writes); o++)
+                must(t, fe_ecam_write(h, at[i], writes[o].offset, widths[w], writes[o].value),
+                     "writing to nothing");
             expect_eq(t, MUST, ecam_get(t, h, at[i], 0, 4), 0xffffffff,
                       "the vendor of an absent function after a write");
         }
@@ -132,6 +164,14 @@ CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.b
     scan_run(t, h, &after);
     expect(t, MUST, memcmp(&before, &after, sizeof(before)) == 0,
            "a scan finds %u functions, %u before", after.count, before.count);
+    for (unsigned i = 0; i < before.count * HEADER_DWORDS; i++) {
+        sbdf_t function = before.found[i / HEADER_DWORDS];
+        unsigned offset = i % HEADER_DWORDS * 4;
+        uint32_t now = (uint32_t)ecam_get(t, h, function, offset, 4);
+
+        expect(t, MUST, now == headers[i], "function %x has 0x%x at 0x%x, and had 0x%x before",
+               function.raw, now, offset, headers[i]);
+    }
 }
 
 CHECK(scan_finds_the_bound_function, .judges = TRANSPORT, .proves = "xen.ecam.scan.1",
@@ -139,15 +179,28 @@ CHECK(scan_finds_the_bound_function, .judges = TRANSPORT, .proves = "xen.ecam.sc
 {
     const struct subject *subject = check_subject(t);
     struct fe_pci_host *h = given_host(t);
-    unsigned times = 0;
+    uint64_t line, before[SCAN_MAX];
     struct scan s;
 
     scan_run(t, h, &s);
-    for (unsigned i = 0; i < s.count; i++)
-        if (s.found[i].raw == subject->sbdf.raw)
-            times++;
     note(t, "functions", "%u", s.count);
-    expect_eq(t, MUST, times, 1, "how often the scan found the bound function");
+    expect(t, MUST, scan_has(&s, subject->sbdf), "the scan found %u functions, and none at %x",
+           s.count, subject->sbdf.raw);
+    if (!scan_has(&s, subject->sbdf))
+        return;
+    /* Seen in two places it is one function still: what is written here can be read there. */
+    for (unsigned i = 0; i < s.count; i++)
+        before[i] = ecam_get(t, h, s.found[i], PCI_REG_INTERRUPT_LINE, 1);
+    line = ecam_get(t, h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1);
+    must(t, fe_ecam_write(h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1, line ^ 0x5a),
+         "writing the interrupt line");
+    for (unsigned i = 0; i < s.count; i++) {
+        if (s.found[i].raw != subject->sbdf.raw)
+            expect(t, MUST, ecam_get(t, h, s.found[i], PCI_REG_INTERRUPT_LINE, 1) == before[i],
+                   "function %x is seen at %x, too", subject->sbdf.raw, s.found[i].raw);
+    }
+    must(t, fe_ecam_write(h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1, line),
+         "writing the interrupt line");
 }
 
 CHECK(scan_is_repeatable, .judges = TRANSPORT, .proves = "xen.ecam.scan.2",
@@ -337,37 +390,41 @@ CHECK(read_only_registers_stay, .judges = DEVICE, .proves = "xen.ecam.header.2",
 CHECK(bar_sizing_gives_a_mask, .judges = DEVICE, .proves = "xen.ecam.bar.1", .needs = NEED_DEVICE,
       .title = "All ones written to a BAR read back as a size mask with the type bits")
 {
-    struct device *d = given_device(t);
-    struct fe_pci_func *f = &d->pci->func;
+    /* Not an open device: opening one sizes its BARs, and gives up where this check judges. */
+    const struct subject *subject = check_subject(t);
+    sbdf_t sbdf = subject->sbdf;
+    struct fe_pci_host *h = given_host(t);
+    uint64_t command = ecam_get(t, h, sbdf, PCI_REG_COMMAND, 2);
     unsigned bars = 0;
 
-    must(t, fe_pci_command(f, 0, PCI_COMMAND_MEMORY), "disabling decode");
+    ecam_set(t, h, sbdf, PCI_REG_COMMAND, 2, command & ~(uint64_t)PCI_COMMAND_MEMORY);
     for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
         unsigned at = PCI_REG_BAR0 + 4 * i;
-        uint64_t old = config_get(d, at, 4), mask, high = 0xffffffff, old_high = 0;
+        uint64_t old = ecam_get(t, h, sbdf, at, 4), mask, high = 0xffffffff, old_high;
         bool wide = (old & PCI_BAR_TYPE_MASK) == PCI_BAR_TYPE_64;
 
-        if (!f->bars[i].bytes || f->bars[i].is_io)
+        ecam_set(t, h, sbdf, at, 4, 0xffffffff);
+        mask = ecam_get(t, h, sbdf, at, 4);
+        if (wide && i + 1 < PCI_BAR_COUNT) {
+            old_high = ecam_get(t, h, sbdf, at + 4, 4);
+            ecam_set(t, h, sbdf, at + 4, 4, 0xffffffff);
+            high = ecam_get(t, h, sbdf, at + 4, 4);
+            ecam_set(t, h, sbdf, at + 4, 4, old_high);
+        }
+        ecam_set(t, h, sbdf, at, 4, old);
+        if (mask == 0 || (old & PCI_BAR_TYPE_IO))
             continue;
         bars++;
-        config_set(d, at, 4, 0xffffffff);
-        mask = config_get(d, at, 4);
-        if (wide) {
-            old_high = config_get(d, at + 4, 4);
-            config_set(d, at + 4, 4, 0xffffffff);
-            high = config_get(d, at + 4, 4);
-            config_set(d, at + 4, 4, old_high);
-        }
-        config_set(d, at, 4, old);
         expect_eq(t, MUST, mask & PCI_BAR_FLAG_BITS, old & PCI_BAR_FLAG_BITS,
                   "the type bits of a BAR while it is sized");
         mask = high << 32 | (mask & ~(uint64_t)PCI_BAR_FLAG_BITS);
         expect(t, MUST, is_pow2(~mask + 1) && ~mask + 1 >= 16, "BAR %u has the mask 0x%llx", i,
                (unsigned long long)mask);
-        expect_eq(t, MUST, config_get(d, at, 4), old, "the BAR written back");
+        expect_eq(t, MUST, ecam_get(t, h, sbdf, at, 4), old, "the BAR written back");
         if (wide)
             i++;
     }
+    ecam_set(t, h, sbdf, PCI_REG_COMMAND, 2, command);
     expect(t, MUST, bars > 0, "the function has no memory BAR");
 }
 
@@ -447,6 +504,7 @@ CHECK(decode_off_hides_the_bar, .judges = DEVICE, .proves = "xen.ecam.bar.4", .n
 CHECK(unimplemented_bar_reads_zero, .judges = DEVICE, .proves = "xen.ecam.bar.5",
       .needs = NEED_DEVICE, .title = "A BAR that does not exist stays 0")
 {
+    static const uint32_t values[] = {0xffffffff, 0xfffffff0, 0x12340000, 0};
     struct device *d = given_device(t);
     struct fe_pci_func *f = &d->pci->func;
     unsigned seen = 0;
@@ -457,9 +515,11 @@ CHECK(unimplemented_bar_reads_zero, .judges = DEVICE, .proves = "xen.ecam.bar.5"
             continue;
         }
         seen++;
-        config_set(d, PCI_REG_BAR0 + 4 * i, 4, 0xffffffff);
-        expect_eq(t, MUST, config_get(d, PCI_REG_BAR0 + 4 * i, 4), 0,
-                  "a BAR that is not implemented");
+        for (unsigned v = 0; v < ARRAY_LENGTH(values); v++) {
+            config_set(d, PCI_REG_BAR0 + 4 * i, 4, values[v]);
+            expect_eq(t, MUST, config_get(d, PCI_REG_BAR0 + 4 * i, 4), 0,
+                      "a BAR that is not implemented");
+        }
     }
     if (!seen)
         skip_check(t, "all BARs are implemented");

@@ -3,6 +3,7 @@
 #define CHECK_FAMILY "pci"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance/blkdev.h"
@@ -32,6 +33,25 @@ static unsigned caps_count(const struct fe_vpci_cap *caps, unsigned n, unsigned 
     for (unsigned i = 0; i < n; i++)
         count += caps[i].type == type;
     return count;
+}
+
+static void function_end(void *arg)
+{
+    fe_pci_func_close(arg);
+    free(arg);
+}
+
+static struct fe_pci_func *given_function(struct check_ctx *t)
+{
+    const struct subject *subject = check_subject(t);
+    struct fe_pci_host *h = given_host(t);
+    struct fe_pci_func *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        error_out(t, "no memory");
+    check_defer(t, function_end, f);
+    must(t, fe_pci_func_open(h, subject->sbdf, f), "opening the function");
+    return f;
 }
 
 /* ---- discovery ---- */
@@ -71,14 +91,19 @@ CHECK(required_structures_are_there, .judges = DEVICE,
                                  "pci.isr-status-capability.device.1",
       .needs = NEED_DEVICE, .title = "Common, notification and ISR structures exist")
 {
-    struct device *d = given_device(t);
+    /* Opened as a PCI function only: a virtio device is not opened without these structures. */
+    struct fe_pci_func *f = given_function(t);
     struct fe_vpci_cap caps[CAPS_MAX];
-    unsigned n = virtio_caps(d, caps);
+    unsigned n;
 
+    must(t, fe_virtio_pci_caps(f, caps, CAPS_MAX, &n), "reading the virtio capabilities");
     expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_COMMON_CFG) > 0, "no common configuration");
     expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_NOTIFY_CFG) > 0, "no notification area");
     expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_ISR_CFG) > 0, "no ISR status");
-    expect(t, MUST, caps_count(caps, n, VIRTIO_PCI_CAP_DEVICE_CFG) > 0 || d->v->device_id == 4,
+    /* An entropy source (4) has no configuration. */
+    expect(t, MUST,
+           caps_count(caps, n, VIRTIO_PCI_CAP_DEVICE_CFG) > 0 ||
+               f->device == VIRTIO_PCI_DEVICE_ID_BASE + 4,
            "no device configuration");
 }
 
@@ -399,12 +424,15 @@ CHECK(cfg_window_writes, .judges = DEVICE,
 CHECK(cfg_window_is_bounded, .judges = DEVICE, .proves = "xen.pci.cfg-window.1",
       .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "A window outside every BAR does no harm")
 {
-    static const struct {
+    struct device *d = given_negotiated(t, 0);
+    /* Two would hit the device status if only their BAR was not looked at. */
+    const uint32_t status_at =
+        d->pci->common.offset + (uint32_t)offsetof(struct virtio_pci_common_cfg, device_status);
+    const struct {
         unsigned bar;
         uint32_t offset, bytes;
-    } bad[] = {{7, 0, 4}, {255, 0, 4},        {0, 0xfffffffc, 4},
-               {0, 0, 3}, {0, 0, 0xffffffff}, {5, 0, 4}};
-    struct device *d = given_negotiated(t, 0);
+    } bad[] = {{7, 0, 4},          {255, 0, 4}, {0, 0xfffffffc, 4}, {0, 0, 3},
+               {0, 0, 0xffffffff}, {5, 0, 4},   {7, status_at, 1},  {255, status_at, 1}};
     unsigned data = d->pci->pci_cfg.cap_offset + (unsigned)sizeof(struct virtio_pci_cap);
     uint8_t status = device_status(d);
 
@@ -516,6 +544,8 @@ CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
       .title = "A masked vector stays pending and is sent when it is unmasked")
 {
     struct blk *k = given_blk(t, 0, 0);
+    unsigned control;
+    uint64_t value;
 
     if (k->q->vector == FE_NO_VECTOR)
         error_out(t, "the queue has no vector");
@@ -524,6 +554,14 @@ CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
     expect_quiet(k->q, MUST, "its vector is masked");
     must(t, fe_pci_msix_mask(&k->d->pci->func, k->q->vector, false), "unmasking a vector");
     expect_notified(k->q, MUST, "the pending vector was unmasked");
+
+    control = k->d->pci->func.msix.cap_offset + PCI_MSIX_CONTROL;
+    value = config_get(k->d, control, 2);
+    config_set(k->d, control, 2, value | PCI_MSIX_CONTROL_MASK_ALL);
+    one_read(k);
+    expect_quiet(k->q, MUST, "all vectors of the function are masked");
+    config_set(k->d, control, 2, value);
+    expect_notified(k->q, MUST, "the function with a pending vector was unmasked");
 }
 
 CHECK(queue_without_vector_is_silent, .judges = DEVICE,
@@ -538,7 +576,79 @@ CHECK(queue_without_vector_is_silent, .judges = DEVICE,
     expect_quiet(k->q, MUST, "the queue has NO_VECTOR");
 }
 
+/* ---- reset of a queue ---- */
+
+CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
+      .proves = COMMON_DISCOVERY
+      "9 " COMMON_DISCOVERY "10 " COMMON_DISCOVERY "11 " COMMON_DISCOVERY
+      "13 basic.virtqueue-reset.device.1 "
+      "basic.virtqueue-reset.device.2 basic.virtqueue-re-enable.device.1",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_RING_RESET,
+      .title = "queue_reset stops one queue, which can be set up anew")
+{
+    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
+    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    uint64_t deadline;
+    struct piece p[3];
+
+    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
+    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_reset)), 0,
+              "queue_reset of a queue that was enabled");
+    one_read(k);
+    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
+    common_set(k->d, FE_VPCI_FIELD(queue_reset), 1);
+    deadline = given_now_ns() + LIMIT_REPLY_NS;
+    while (common_get(k->d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
+        given_pause();
+    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_reset)), 0,
+              "queue_reset when the reset should be complete");
+    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_enable)), 0,
+              "queue_enable after the queue's reset");
+
+    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
+    p[0] = piece_of(k->header, false);
+    p[1] = piece_of(b, true);
+    p[2] = piece_of(k->status, true);
+    ring_offer(k->q, ring_chain(k->q, 0, p, 3));
+    ring_kick(k->q);
+    expect_unused(k->q, MUST, "a buffer was used after the queue's reset");
+    expect(t, MUST, !(device_status(k->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),
+           "a doorbell of a queue that was reset broke the device");
+
+    k->q = given_queue(k->d, 0, 0);
+    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_enable)), 1,
+              "queue_enable of the queue that was enabled again");
+    one_read(k);
+}
+
 /* ---- ISR and the interrupt line ---- */
+
+CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
+      .proves = "pci.isr-status-capability.device.2", .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .title = "The configuration bit is set before the notification, with MSI-X, too")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct fe_platform *p = k->d->subject->platform;
+    uint8_t isr = 0;
+    uint16_t vector;
+    fe_irq_t irq;
+    bool came;
+
+    (void)k->d->v->ops->isr_read(k->d->v, &isr);
+    must(t, k->d->v->ops->irq_get(k->d->v, 0, &vector, &irq), "getting a vector");
+    must(t, k->d->v->ops->config_vector(k->d->v, vector), "setting the configuration vector");
+    /* DEVICE_NEEDS_RESET is the one change that a driver can bring about. */
+    ring_offer(k->q, 0xffff);
+    ring_kick(k->q);
+    came = p->ops->irq_wait(p, irq, MS(1000)) == 1;
+    if (came)
+        must(t, k->d->v->ops->isr_read(k->d->v, &isr), "reading the ISR status");
+    k->d->v->ops->irq_put(k->d->v, vector, irq);
+    if (!came)
+        skip_check(t, "the device announces no fault");
+    expect_eq(t, MUST, isr & VIRTIO_PCI_ISR_CONFIG, VIRTIO_PCI_ISR_CONFIG,
+              "the configuration interrupt bit after the notification");
+}
 
 /* A block device on the shared line, MSI-X off. */
 static struct blk *given_blk_intx(struct check_ctx *t)

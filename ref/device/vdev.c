@@ -67,6 +67,8 @@ int vdev_init(struct vdev *d, const struct vdev_type *type, const struct vdev_co
         vdev_queue_defaults(&d->queues[i]);
     }
     vdev_pump_init(d);
+    if (MUTANT(status_not_zero_at_first))
+        d->status = VIRTIO_STATUS_ACKNOWLEDGE;
     return 0;
 }
 
@@ -116,6 +118,8 @@ uint64_t vdev_device_features(const struct vdev *d)
         return d->offered & ~VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM);
     if (MUTANT(features_offers_undefined))
         return d->offered | 1ull << 63;
+    if (MUTANT(features_lack_required))
+        return d->offered | VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA);
     return d->offered;
 }
 
@@ -148,7 +152,7 @@ static bool features_acceptable(struct vdev *d)
 
     if ((features & ~d->offered) && !MUTANT(features_ok_accepts_unoffered))
         return false;
-    if (d->offered & INDISPENSABLE & ~features && !MUTANT(features_ok_without_indispensable))
+    if (d->offered & INDISPENSABLE & ~features)
         return false;
     return !d->type->negotiated || d->type->negotiated(d, features) == 0;
 }
@@ -157,18 +161,28 @@ static bool features_acceptable(struct vdev *d)
 
 uint8_t vdev_status(const struct vdev *d)
 {
-    return d->status;
+    return MUTANT(status_driver_unreadable) ? d->status & (uint8_t)~VIRTIO_STATUS_DRIVER
+                                            : d->status;
 }
 
 static void device_reset(struct vdev *d)
 {
     bool stopped_before = d->status == 0;
+    uint8_t after = 0;
 
+    if (MUTANT(status_reset_incomplete) &&
+        d->status == (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER))
+        after = VIRTIO_STATUS_ACKNOWLEDGE;
+    if (MUTANT(reset_forgets_requests) && d->marked && d->transport) {
+        d->status = 0;
+        return;
+    }
     d->resetting = true;
     vdev_queues_stop(d);
     if (d->type->reset)
         d->type->reset(d);
-    vdev_queues_reset(d);
+    if (stopped_before || !MUTANT(queues_survive_reset))
+        vdev_queues_reset(d);
     /* Whatever was kept across requests belongs to the driver that just went. */
     if (!stopped_before && !MUTANT(reset_keeps_mappings) && !MUTANT(ring_lease_leaked))
         gmem_forget(d->gmem);
@@ -176,7 +190,7 @@ static void device_reset(struct vdev *d)
     d->fault = NULL;
     d->fault_text[0] = '\0';
     d->resetting = false;
-    d->status = MUTANT(status_reset_incomplete) ? VIRTIO_STATUS_ACKNOWLEDGE : 0;
+    d->status = after;
 }
 
 /* The bits of `wanted` that the sequence of 3.1.1 allows now, in the order of their steps. */
@@ -184,7 +198,7 @@ static uint8_t status_grant(struct vdev *d, uint8_t wanted)
 {
     uint8_t status = d->status;
 
-    if (wanted & VIRTIO_STATUS_FAILED)
+    if ((wanted & VIRTIO_STATUS_FAILED) && !MUTANT(status_failed_dropped))
         status |= VIRTIO_STATUS_FAILED;
     if (d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET)
         return status;
@@ -218,8 +232,6 @@ void vdev_set_status(struct vdev *d, uint8_t status)
     if ((granted ^ status) & (uint8_t)~VIRTIO_STATUS_DEVICE_NEEDS_RESET)
         log_debug_limited("%s: driver wrote status %#x over %#x, it is %#x", d->label, status,
                           before, granted);
-    if (MUTANT(status_bits_clearable))
-        granted &= status;
     d->status = granted;
     if (granted & ~before & VIRTIO_STATUS_DRIVER_OK) {
         if (d->type->start) {
@@ -267,7 +279,7 @@ uint8_t vdev_config_generation(const struct vdev *d)
 void vdev_config_changed(struct vdev *d)
 {
     d->config_changed = true;
-    if ((d->status & VIRTIO_STATUS_DRIVER_OK) && d->transport && !MUTANT(config_change_silent))
+    if ((d->status & VIRTIO_STATUS_DRIVER_OK) && d->transport)
         d->transport->config_interrupt(d->transport_ctx);
 }
 
@@ -277,11 +289,15 @@ void vdev_config_read(struct vdev *d, unsigned offset, unsigned bytes, void *val
 
     /* The generation moves when the driver reads after a change, not with each change, so that
      * it cannot come full circle between two reads (4.1.4.3.1). */
-    if (d->config_changed && !MUTANT(config_generation_stuck)) {
+    if (d->config_changed || MUTANT(config_generation_restless)) {
         d->generation++;
         d->config_changed = false;
     }
     memset(value, 0, bytes);
+    if (MUTANT(config_dead_before_features_ok) && !(d->status & VIRTIO_STATUS_FEATURES_OK))
+        return;
+    if (MUTANT(config_width_ignored))
+        offset &= ~3u;
     if (offset >= size)
         return;
     d->type->config_read(d, offset, bytes < size - offset ? bytes : size - offset, value);

@@ -14,7 +14,7 @@
 static bool may_run(const struct vdev *d)
 {
     if (!(d->status & VIRTIO_STATUS_DRIVER_OK) && !MUTANT(runs_before_driver_ok) &&
-        !(d->status == 0 && MUTANT(queues_survive_reset)))
+        !(d->status == 0 && (MUTANT(queues_survive_reset) || MUTANT(reset_forgets_requests))))
         return false;
     return !(d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) && !d->resetting;
 }
@@ -27,7 +27,7 @@ static void queue_mark(struct vdev_queue *q)
         return;
     d->marked |= 1ull << q->index;
     if (!d->pump_timer.armed)
-        evloop_timer_arm(d->loop, &d->pump_timer, 0);
+        evloop_timer_arm(d->loop, &d->pump_timer, MUTANT(reset_forgets_requests) ? 2000000 : 0);
 }
 
 /* ---- the pool of requests ---- */
@@ -101,7 +101,7 @@ void vdev_queue_defaults(struct vdev_queue *q)
 {
     uint16_t size = (uint16_t)q->size_max;
 
-    if (MUTANT(queue_size_odd))
+    if (MUTANT(queue_size_odd) && q->index && q->index + 1 == q->dev->num_queues)
         size--;
     if (MUTANT(queue_size_survives_reset) && q->regs.size)
         size = q->regs.size;
@@ -329,8 +329,7 @@ void vdev_queue_reset(struct vdev *d, unsigned queue)
 
 void vdev_queue_notify(struct vdev *d, unsigned queue)
 {
-    if (MUTANT(notify_idle_queue_faults) && queue < d->num_queues &&
-        !d->queues[queue].regs.enabled)
+    if (MUTANT(notify_idle_queue_faults) && queue < d->num_queues && !d->queues[queue].regs.enabled)
         vdev_fault(d, "idle-queue", "queue %u is not enabled", queue);
     if (queue >= d->num_queues && MUTANT(notify_absent_queue_faults))
         vdev_fault(d, "doorbell", "queue %u does not exist", queue);

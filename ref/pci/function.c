@@ -107,6 +107,8 @@ int pci_function_add_capability(struct pci_function *f, uint8_t id, const void *
     if (bytes > 2)
         memcpy(f->config + at + 2, body, bytes - 2);
     f->config[link] = (uint8_t)at;
+    if (MUTANT(pci_cap_list_loops))
+        f->config[at + 1] = PCI_HEADER_BYTES;
     f->config[PCI_REG_STATUS] |= PCI_STATUS_CAPABILITIES;
     f->cap_last = at;
     f->cap_end = at + ((bytes + 3) & ~3u);
@@ -179,7 +181,7 @@ int pci_function_add_bar(struct pci_function *f, unsigned index, uint64_t size_b
     /* Writing all ones and reading back gives the size (PCI 3.0 6.2.5.1), because the bits
      * below it are not writable. */
     if (MUTANT(pci_bar_size_wrong))
-        mask <<= 1;
+        mask &= ~(size_bytes << 1);
     for (unsigned i = 0; i < (wide ? 8u : 4u); i++)
         f->writable[reg + i] = (uint8_t)(mask >> (i * 8));
     return 0;
@@ -238,6 +240,10 @@ static uint32_t config_read(struct pci_function *f, unsigned offset, unsigned by
 
     if (f->hooks && f->hooks->before_read)
         f->hooks->before_read(f->hooks_ctx, offset, bytes);
+    if (MUTANT(pci_extended_mirrors))
+        offset %= PCI_LEGACY_BYTES;
+    if (MUTANT(pci_byte_lane_wrong) && bytes == 1 && offset % 4 == 3)
+        offset--;
     for (unsigned i = 0; i < bytes; i++) {
         unsigned at = offset + i;
         uint8_t byte = 0xff;
@@ -246,8 +252,12 @@ static uint32_t config_read(struct pci_function *f, unsigned offset, unsigned by
             byte = f->config[at];
         if (at == PCI_REG_HEADER_TYPE && f->multifunction && !MUTANT(pci_multifunction_hidden))
             byte |= PCI_HEADER_TYPE_MULTIFUNCTION;
+        if (at == PCI_REG_INTERRUPT_PIN && MUTANT(pci_pin_beyond_four))
+            byte = 5;
         value |= (uint32_t)byte << (i * 8);
     }
+    if (MUTANT(pci_id_read_has_effect) && offset == PCI_REG_VENDOR_ID)
+        f->config[PCI_REG_DEVICE_ID] ^= 1;
     return value;
 }
 
@@ -256,6 +266,9 @@ static void config_write(struct pci_function *f, unsigned offset, unsigned bytes
     bool msix_before = pci_function_msix_enabled(f);
     bool msix_after;
 
+    if (MUTANT(pci_narrow_write_clears) && bytes == 1)
+        for (unsigned at = offset & ~3u; at <= (offset | 3); at++)
+            f->config[at] = (uint8_t)(f->config[at] & ~f->writable[at]);
     for (unsigned i = 0; i < bytes && offset + i < PCI_CONFIG_BYTES; i++) {
         unsigned at = offset + i;
         uint8_t byte = (uint8_t)(value >> (i * 8));
@@ -263,6 +276,12 @@ static void config_write(struct pci_function *f, unsigned offset, unsigned bytes
 
         if (MUTANT(pci_readonly_writable) && at < 4)
             writable = 0xff;
+        /* All ones are left alone: that is how a driver sizes. */
+        if (at >= PCI_REG_BAR0 && at < PCI_REG_BAR0 + PCI_BARS * 4 && value != UINT32_MAX) {
+            bool there = f->writable[at | 3];
+            if (there ? MUTANT(pci_bar_low_bits_stored) : MUTANT(pci_bar_absent_stored))
+                writable = at % 4 ? 0xff : 0xf0;
+        }
         f->config[at] = (uint8_t)((f->config[at] & ~writable) | (byte & writable));
         f->config[at] = (uint8_t)(f->config[at] & ~(byte & f->write_one_clear[at]));
     }

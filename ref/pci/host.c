@@ -170,7 +170,10 @@ static bool bar_wanted(const struct pci_host *h, const struct pci_function *f, u
     uint64_t size = f->bars[bar].size_bytes;
     uint64_t addr;
 
-    if (!size || !(pci_function_peek(f, PCI_REG_COMMAND, 2) & PCI_COMMAND_MEMORY))
+    if (!size)
+        return false;
+    if (!(pci_function_peek(f, PCI_REG_COMMAND, 2) & PCI_COMMAND_MEMORY) &&
+        !(f->bars[bar].decoded && MUTANT(pci_decode_off_ignored)))
         return false;
     addr = pci_function_bar_address(f, bar);
     if (addr + (size - 1) < addr)
@@ -288,6 +291,8 @@ void pci_host_config_write(struct pci_host *h, sbdf_t at, unsigned offset, unsig
 {
     struct pci_function *f = pci_host_find(h, at);
 
+    if (!f && MUTANT(ecam_absent_write_misrouted))
+        f = h->functions;
     if (f)
         pci_function_config_write(f, offset, bytes, value);
 }
@@ -308,6 +313,10 @@ static bool ecam_decode(const struct pci_host *h, uint64_t addr, sbdf_t *at, uns
         return false;
     if (MUTANT(ecam_function_ignored))
         rel &= ~(7ull << ECAM_FUNCTION_BITS);
+    if (MUTANT(ecam_bus_ignored))
+        bus = h->config.bus_first;
+    if (MUTANT(ecam_device_swapped))
+        rel ^= 16ull << (ECAM_FUNCTION_BITS + 3);
     *at = (sbdf_t){(uint32_t)h->config.segment << 16 | (uint32_t)bus << 8 |
                    (uint32_t)((rel >> ECAM_FUNCTION_BITS) & 0xff)};
     *offset = rel & (PCI_CONFIG_BYTES - 1);

@@ -62,6 +62,8 @@ int pci_function_add_msix(struct pci_function *f, unsigned vectors, unsigned bar
         body[PCI_MSIX_TABLE - 2 + i] = (uint8_t)((table_offset | bar) >> (i * 8));
         body[PCI_MSIX_PBA - 2 + i] = (uint8_t)((pba_offset | bar) >> (i * 8));
     }
+    if (MUTANT(msix_pba_in_table))
+        memcpy(body + PCI_MSIX_PBA - 2, body + PCI_MSIX_TABLE - 2, 4);
     cap = pci_function_add_capability(f, PCI_CAP_MSIX, body, PCI_MSIX_CAP_BYTES);
     if (cap < 0) {
         pci_msix_destroy(m);
@@ -215,6 +217,9 @@ bool pci_msix_write(struct pci_function *f, unsigned bar, uint64_t offset, unsig
     for (unsigned i = 0; i < bytes; i++) {
         uint64_t at = offset - m->table_offset + i;
         uint8_t mask = writable[at % PCI_MSIX_ENTRY_BYTES];
+
+        if (MUTANT(msix_upper_address_dropped) && (at & 4) && !(at & 8))
+            mask = 0;
 
         m->table[at] = (uint8_t)((m->table[at] & ~mask) | ((value >> (i * 8)) & mask));
     }

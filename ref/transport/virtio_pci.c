@@ -56,6 +56,8 @@ static void raise_interrupt(struct virtio_pci *vp, uint8_t isr_bit, uint16_t vec
             vp->isr |= isr_bit;
         if (vector == VIRTIO_MSI_NO_VECTOR && MUTANT(msix_no_vector_delivered))
             vector = 0;
+        if (isr_bit == VIRTIO_PCI_ISR_QUEUE && MUTANT(msix_queue_takes_config_vector))
+            vector = vp->config_vector;
         /* No vector, no interrupt (4.1.5.3.1, 4.1.5.4.1): out of range is ignored. */
         pci_function_msix_notify(vp->function, vector);
         return;
@@ -172,8 +174,8 @@ static uint32_t half(gpa_t addr, bool high)
 
 static gpa_t with_half(gpa_t addr, bool high, uint32_t value)
 {
-    if (MUTANT(queue_addr_high_lost) && high)
-        return addr;
+    if (MUTANT(queue_addr_low_clears_high) && !high)
+        return gpa_make(value);
     if (high)
         return gpa_make((addr.raw & UINT32_MAX) | (uint64_t)value << 32);
     return gpa_make((addr.raw & ~(uint64_t)UINT32_MAX) | value);
@@ -199,7 +201,7 @@ static uint32_t reg_get(struct virtio_pci *vp, enum common_reg reg)
             return 0;
         return vdev_driver_features(vp->vdev, vp->driver_feature_select);
     case REG_CONFIG_VECTOR:
-        return vp->config_vector;
+        return MUTANT(config_vector_unreadable) ? VIRTIO_MSI_NO_VECTOR : vp->config_vector;
     case REG_NUM_QUEUES:
         return vdev_num_queues(vp->vdev);
     case REG_DEVICE_STATUS:
@@ -456,6 +458,8 @@ static bool cfg_target(const struct virtio_pci *vp, unsigned *bar, uint32_t *off
     *bytes = pci_function_peek(vp->function, cap + offsetof(struct virtio_pci_cap, length), 4);
     /* Only the structures' BAR can be meant; other sizes and unaligned offsets are the
      * driver's mistake (4.1.4.9.2). */
+    if (MUTANT(pci_cfg_window_bar_ignored))
+        *bar = BAR_STRUCTURES;
     return *bar == BAR_STRUCTURES && (*bytes == 1 || *bytes == 2 || *bytes == 4) &&
            *offset % *bytes == 0;
 }
@@ -529,6 +533,8 @@ static int add_cap(struct pci_function *f, uint8_t cfg_type, uint32_t offset, ui
 
     if (MUTANT(cap_len_short) && extra)
         any.cap.cap_len = sizeof(struct virtio_pci_cap);
+    if (MUTANT(cap_len_long) && !extra)
+        any.cap.cap_len += 8;
     if (extra)
         memcpy(any.extra, extra, sizeof(*extra));
     return pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&any + 2, bytes);
@@ -539,19 +545,22 @@ static int add_capabilities(struct virtio_pci *vp)
     struct pci_function *f = vp->function;
     unsigned config_bytes = vdev_get_type(vp->vdev)->config_bytes;
     le32_t multiplier = le32_make(vp->notify_multiplier);
+    uint32_t notify_offset = NOTIFY_OFFSET, notify_bytes = PART_BYTES;
     const le32_t no_data = {0};
     int rc;
 
     rc = add_cap(f, VIRTIO_PCI_CAP_COMMON_CFG, COMMON_OFFSET, sizeof(struct virtio_pci_common_cfg),
                  NULL);
-    if (rc >= 0)
+    if (rc >= 0 && !MUTANT(isr_cap_missing))
         rc = add_cap(f, VIRTIO_PCI_CAP_ISR_CFG, ISR_OFFSET, 1, NULL);
     if (rc >= 0 && config_bytes)
         rc = add_cap(f, VIRTIO_PCI_CAP_DEVICE_CFG, DEVICE_OFFSET, config_bytes, NULL);
+    if (MUTANT(notify_offset_odd))
+        notify_offset++, notify_bytes--;
+    if (MUTANT(notify_area_short))
+        notify_bytes = (vdev_num_queues(vp->vdev) - 1) * vp->notify_multiplier + 1;
     if (rc >= 0)
-        rc = add_cap(f, VIRTIO_PCI_CAP_NOTIFY_CFG,
-                     MUTANT(notify_offset_odd) ? NOTIFY_OFFSET + 1 : NOTIFY_OFFSET, PART_BYTES,
-                     &multiplier);
+        rc = add_cap(f, VIRTIO_PCI_CAP_NOTIFY_CFG, notify_offset, notify_bytes, &multiplier);
     if (rc < 0 || MUTANT(pci_cfg_cap_missing))
         return rc;
     rc = add_cap(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &no_data);
@@ -598,6 +607,10 @@ static int build(struct virtio_pci *vp, const struct virtio_pci_options *o)
     };
     int rc;
 
+    if (MUTANT(msix_one_vector))
+        vectors = 1;
+    if (MUTANT(pci_device_id_without_type))
+        ident.device_id = VIRTIO_PCI_DEVICE_ID_BASE;
     if (vectors > PCI_MSIX_ENTRIES_MAX || type->config_bytes > PART_BYTES)
         return -EINVAL;
     rc = pci_function_create(&ident, &vp->function);
