@@ -9,7 +9,8 @@
 # not compile. What may include libxen's own headers is said in libxen_modules (make lint).
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend \
-           simxen check abi conformance agent scenario testbed runner report catalog unit fioengine
+           platform_linux simxen check abi conformance agent scenario machine testbed runner report \
+           catalog unit fioengine
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -21,12 +22,14 @@ dir_transport   := ref/transport
 dir_device      := ref/device
 dir_backend     := ref/backend
 dir_frontend    := ref/frontend
+dir_platform_linux := ref/platform-linux
 dir_simxen      := harness/simxen
 dir_check       := harness/check
 dir_abi         := harness/abi
 dir_conformance := harness/conformance
 dir_agent       := harness/agent
 dir_scenario    := harness/scenario
+dir_machine     := harness/machine
 dir_testbed     := harness/testbed
 dir_runner      := harness/runner
 dir_report      := harness/report
@@ -44,7 +47,8 @@ sees_device      := spec util virtq gmem
 sees_transport   := spec util virtq gmem pci device
 sees_backend     := spec util virtq gmem xen pci transport device
 sees_frontend    := spec util virtq gmem xen
-# simxen/guest is a platform plugin: it sees the interface that it implements, nothing else of ref.
+# Platform plugins, this one and simxen/guest, see the interface that they implement, nothing else of ref.
+sees_platform_linux := util frontend
 sees_simxen      := util frontend
 sees_check       := util
 sees_abi         := util check
@@ -53,9 +57,12 @@ sees_agent       := spec util check abi conformance frontend
 sees_scenario    := util
 sees_report      := util check
 sees_catalog     := util check
-sees_testbed     := util scenario simxen
+sees_machine     := util testbed scenario
+sees_testbed     := util scenario simxen machine
 sees_runner      := util check scenario report catalog testbed
 sees_fioengine   := spec util virtq gmem frontend
 sees_unit        := $(filter-out unit,$(MODULES))
 
-libxen_modules := xen simxen abi
+# libxen's own headers: the reference's one place, the simulator, the checks of those libraries,
+# the toolstack's side of a testbed (xenstore), and the unit tests' stand-ins.
+libxen_modules := xen platform_linux simxen abi machine testbed unit

@@ -60,6 +60,13 @@ $(LIB)/platform-simxen.so: $(call sim_objs,guest) $(call objs_of,util) | $(SIMLI
 	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/../simxen' -o $@ $^ -L$(SIMLIB) -l:libsimxen.so
 ALL_PRODUCTS += $(LIB)/platform-simxen.so
 
+# ---- the platform plugin for a real domU ----
+$(LIB)/platform-linux.so: $(call modules_objs,platform_linux util)
+	@mkdir -p $(@D)
+	@echo "  LD   $(VARIANT) $@"
+	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -o $@ $^ -lxencall -lxenstore
+ALL_PRODUCTS += $(LIB)/platform-linux.so
+
 # ---- the reference backend: the same file in every testbed ----
 BACKEND_MODULES := util virtq gmem xen pci transport device backend
 XEN_LIBS := -lxengnttab -lxenforeignmemory -lxenevtchn -lxendevicemodel -lxentoolcore -lxenstore
@@ -68,6 +75,11 @@ $(eval $(call link_program,ringproof-backend,$(call modules_objs,$(BACKEND_MODUL
 # ---- the agent: runs checks in a domU, and the libxen checks in dom0 ----
 AGENT_MODULES := util virtq gmem frontend check abi conformance agent
 $(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -ljansson -ldl))
+
+# ---- machines: who keeps them, and what runs in their dom0 ----
+MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/harness/testbed/image.o
+$(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))
+$(eval $(call link_program,ringproof-dom0-loop,$(MACHINE_OBJS) $(OBJ)/harness/machine/loop_main.o,-lxenstore))
 
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.
@@ -78,7 +90,7 @@ $(VERSION_STAMP):
 	@mkdir -p $(@D) && rm -f $(OBJ)/version-* && touch $@
 $(VERSION_OBJS): $(VERSION_STAMP)
 $(VERSION_OBJS): cppflags_runner = -DRP_VERSION='"$(RP_VERSION)"'
-RUNNER_MODULES := util check scenario testbed runner report catalog
+RUNNER_MODULES := util check scenario machine testbed runner report catalog
 $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore))
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 
@@ -86,7 +98,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 # Linked from an archive, so that a program takes the objects it uses and no others.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario testbed \
+UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario machine testbed \
                 report catalog
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 

@@ -593,7 +593,10 @@ static void do_irq_free(struct call *c, json_t *out)
 static void do_domain_info(struct call *c, json_t *out)
 {
     json_object_set_new(out, "domid", json_integer(c->p->platform->domid));
-    json_object_set_new(out, "nr_vcpus", json_integer((json_int_t)c->p->platform->nr_vcpus));
+    const struct fe_platform *p = c->p->platform;
+
+    json_object_set_new(out, "nr_vcpus",
+                        json_integer(p->domain_vcpus ? p->domain_vcpus : p->nr_vcpus));
     json_object_set_new(out, "arm", json_boolean(c->p->platform->arm));
     json_object_set_new(out, "platform", json_string(c->p->platform->name));
     give_u64(out, "window", c->p->window);

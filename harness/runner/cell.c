@@ -35,7 +35,11 @@ struct run {
 
 uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job)
 {
-    return o->timeout_ns ? o->timeout_ns : job->plan.scenario->timeout_ns;
+    const struct testbed_ops *ops = testbed_find(o->testbed);
+    uint64_t own =
+        o->timeout_ns ? o->timeout_ns : job->plan.scenario->timeout_ns * testbed_slowness(ops);
+
+    return own + ops->open_ns;
 }
 
 struct report_cell *cell_report_create(const struct job *job, const char *testbed)
@@ -174,7 +178,7 @@ static void leftovers(struct run *r, char *buf, size_t size)
     }
 }
 
-static void judge_backend(struct run *r, struct report_check *k)
+static void judge_backend(struct run *r, struct report_check *k, bool answered)
 {
     struct testbed_cell *c = r->cell;
     char text[512], end[96];
@@ -191,7 +195,7 @@ static void judge_backend(struct run *r, struct report_check *k)
         r->stale = true;
         return;
     }
-    if (!c->ops->domain_hung(c, &hung) && hung) {
+    if (!(answered && c->ops->hung_is_costly) && !c->ops->domain_hung(c, &hung) && hung) {
         crash(r, k, "the backend hangs: a vCPU waits for an answer that does not come");
         return;
     }
@@ -212,7 +216,7 @@ static void judge_backend(struct run *r, struct report_check *k)
 static void run_check(struct run *r, const struct wire_check *w)
 {
     uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
-    uint64_t deadline = monotonic_ns() + limit + CHECK_GRACE_NS;
+    uint64_t deadline = monotonic_ns() + (limit + CHECK_GRACE_NS) * testbed_slowness(r->cell->ops);
     struct check_result result;
     char name[2 * WIRE_NAME_MAX];
     uint64_t start = monotonic_ns();
@@ -235,7 +239,7 @@ static void run_check(struct run *r, const struct wire_check *w)
         k->duration_ns = monotonic_ns() - start;
         r->stale = true;
     }
-    judge_backend(r, k);
+    judge_backend(r, k, ret == 0);
     if (ret && k->outcome < CRASH) {
         report_check_worsen(k, ERROR, r->session.why);
         set_log(&k->log, r->cell, r->session.runs == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
@@ -345,6 +349,10 @@ void cell_run(const struct run_options *o, const struct testbed_config *cfg, con
     uint64_t start = monotonic_ns();
     char why[1024];
 
+    if (ops->supports && !ops->supports(&job->plan, why, sizeof(why))) {
+        report_cell_worsen(cell, SKIP, why);
+        return;
+    }
     if (ops->open(cfg, &job->plan, &r.cell, why, sizeof(why))) {
         report_cell_worsen(cell, ERROR, why);
     } else if (job->plan.scenario->has_fio) {
@@ -353,6 +361,8 @@ void cell_run(const struct run_options *o, const struct testbed_config *cfg, con
         run_checks(&r);
     }
     check_expectations(&r, start);
+    if (r.cell && r.cell->boot[0])
+        report_pairs_add(&cell->metrics, "boot", r.cell->boot);
     if (cell->outcome >= CRASH && r.cell && !cell->log[0])
         set_log(&cell->log, r.cell, cell->outcome == CRASH ? "backend.log" : "hv.log");
     if (r.cell)

@@ -142,11 +142,20 @@ int command_run(int argc, char **argv)
     dir = run_results_dir(&o, report);
     if (!dir)
         goto out;
+    const struct testbed_ops *testbed = testbed_find(o.testbed);
+    if (testbed->world_open &&
+        testbed->world_open(&in.testbed, dir, &in.testbed.world, why, sizeof(why))) {
+        fprintf(stderr, "ringproof: testbed %s: %s\n", testbed->name, why);
+        goto out;
+    }
     const struct schedule schedule = {
         .options = &o, .install = &in, .jobs = plan.jobs, .job_count = plan.job_count};
     uint64_t start = monotonic_ns();
     ret = schedule_run(&schedule);
     report->duration_ns = monotonic_ns() - start;
+    if (testbed->world_close)
+        testbed->world_close(in.testbed.world);
+    in.testbed.world = NULL;
     report->cells_planned = plan.job_count;
     report->interrupted = ret == -EINTR;
     collect(report, &plan);

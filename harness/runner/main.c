@@ -22,6 +22,8 @@ static const struct command {
     {"new-check", "FAMILY NAME", "a commented template for a check", command_new_check},
     {"mutants", "[OPTION]... [MUTANT]...", "run checks against deliberately broken backends",
      command_mutants},
+    {"compare", "[--all] RESULT RESULT...", "the same cells on several testbeds, side by side",
+     command_compare},
 };
 
 static void usage(FILE *f)

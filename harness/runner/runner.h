@@ -136,6 +136,7 @@ int command_list(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_new_check(int argc, char **argv);
 int command_mutants(int argc, char **argv);
+int command_compare(int argc, char **argv);
 
 /* A run's report with everything but its cells; results_open makes its folder. */
 struct report *run_report_create(const struct run_options *o, const struct install *in, int argc,

@@ -212,6 +212,8 @@ int schedule_run(const struct schedule *s)
     int signals = -1, ret = 0;
 
     st.slot_count = s->options->jobs ? s->options->jobs : cpus > 0 ? (unsigned)cpus : 1;
+    if (testbed_find(s->options->testbed)->one_at_a_time)
+        st.slot_count = 1;
     if (st.slot_count > s->job_count)
         st.slot_count = s->job_count;
     st.terminal = !s->options->quiet && isatty(STDERR_FILENO);

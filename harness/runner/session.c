@@ -135,7 +135,7 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
     l->console = fopen(path, "ae");
     if (!l->reader)
         return fail(s, -ENOMEM, "out of memory");
-    uint64_t hello = monotonic_ns() + HELLO_NS;
+    uint64_t hello = monotonic_ns() + HELLO_NS * testbed_slowness(s->cell->ops);
     ret = link_event(s, role, hello < deadline ? hello : deadline, &ev);
     if (ret)
         return ret;

@@ -19,11 +19,10 @@
 #include "testbed/image.h"
 #include "testbed/profile.h"
 
-#define START_NS         20000000000ull
-#define BACKEND_READY_NS 20000000000ull
-#define DOM0_RAM_BYTES   (64ull << 20)
-#define NO_DOMAIN        0u
-#define READY_FD         3 /* process_spawn puts pass_fd there */
+#define START_NS       20000000000ull
+#define DOM0_RAM_BYTES (64ull << 20)
+#define NO_DOMAIN      0u
+#define READY_FD       3 /* process_spawn puts pass_fd there */
 
 struct sim_cell {
     struct testbed_cell cell;
@@ -58,14 +57,6 @@ static char *in_run_dir(const struct testbed_cell *c, const char *name)
     return asprintf(&path, "%s/%s", c->run_dir, name) < 0 ? NULL : path;
 }
 
-static char *image_path(const struct testbed_cell *c, unsigned device)
-{
-    char name[32];
-
-    snprintf(name, sizeof(name), "disk%u.img", device);
-    return in_run_dir(c, name);
-}
-
 static int make_images(struct testbed_cell *c)
 {
     const struct scenario *s = c->plan.scenario;
@@ -74,7 +65,7 @@ static int make_images(struct testbed_cell *c)
         const struct scenario_device *d = &s->devices[i];
         if (d->backing != BACKING_IMAGE)
             continue;
-        char *path = image_path(c, i);
+        char *path = testbed_image_path(c, i);
         int ret = path ? image_create(path, d->size_bytes, d->filled) : -ENOMEM;
         if (ret)
             testbed_fail(c, ret, "image %s: %s", path ? path : "", strerror(-ret));
@@ -98,15 +89,10 @@ static int sim_open(const struct testbed_config *cfg, const struct scenario_cell
         return -ENOMEM;
     }
     struct testbed_cell *c = &s->cell;
-    c->ops = &testbed_sim;
-    c->config = cfg;
-    c->plan = *plan;
-    c->backend = PROCESS_INIT;
-    for (unsigned i = 0; i < TESTBED_ROLES; i++)
-        c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+    testbed_cell_init(c, &testbed_sim, cfg, plan);
     s->domid = NO_DOMAIN;
 
-    c->run_dir = cfg->run_dir;
+    c->image_dir = cfg->run_dir;
     *out = c;
     ret = make_images(c);
     if (ret)
@@ -244,205 +230,23 @@ static int sim_domain_hung(struct testbed_cell *c, bool *hung)
 
 /* ---- the backend ---- */
 
-static const char *const memory_options[] = {
-    [MEMORY_AUTO] = "auto", [MEMORY_GRANT_MAP] = "grant-map", [MEMORY_FOREIGN_MAP] = "foreign-map"};
-
-static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
-                                            [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
-                                            [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
-
-/* The settings of a device, for the command line and for the store alike. */
-static int device_settings(struct testbed_cell *c, unsigned index,
-                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
-{
-    const struct scenario_device *d = &c->plan.scenario->devices[index];
-    uint32_t queues = c->plan.queues ? c->plan.queues : d->queues;
-    uint32_t queue_size = c->plan.queue_size ? c->plan.queue_size : d->queue_size;
-    const char *features = c->plan.features ? c->plan.features : d->features;
-    char number[32], *path = NULL;
-    int ret, n = 0;
-
-    switch (d->backing) {
-    case BACKING_IMAGE:
-        path = image_path(c, index);
-        break;
-    case BACKING_NULL:
-        n = asprintf(&path, "null:%" PRIu64, d->size_bytes);
-        break;
-    case BACKING_PATH:
-        path = strdup(d->path);
-        break;
-    }
-    if (n < 0 || !path)
-        return -ENOMEM;
-    ret = set(ctx, "sbdf", d->sbdf);
-    if (!ret)
-        ret = set(ctx, "path", path);
-    free(path);
-    if (!ret && d->ro)
-        ret = set(ctx, "ro", "1");
-    if (!ret && queues) {
-        snprintf(number, sizeof(number), "%u", queues);
-        ret = set(ctx, "queues", number);
-    }
-    if (!ret && queue_size) {
-        snprintf(number, sizeof(number), "%u", queue_size);
-        ret = set(ctx, "queue-size", number);
-    }
-    if (!ret && d->serial)
-        ret = set(ctx, "serial", d->serial);
-    if (!ret && features)
-        ret = set(ctx, "features", features);
-    return ret;
-}
-
-struct option_text {
-    char text[1024];
-    size_t used;
-};
-
-static int option_set(void *ctx, const char *key, const char *value)
-{
-    struct option_text *o = ctx;
-    int n = snprintf(o->text + o->used, sizeof(o->text) - o->used, ",%s=%s", key, value);
-
-    if (n < 0 || (size_t)n >= sizeof(o->text) - o->used)
-        return -ENAMETOOLONG;
-    o->used += (size_t)n;
-    return 0;
-}
-
-struct node_base {
-    struct testbed_cell *c;
-    char path[64];
-};
-
-static int sim_store_write(struct testbed_cell *c, const char *path, const char *value);
-
-static int node_set(void *ctx, const char *key, const char *value)
-{
-    const struct node_base *b = ctx;
-    char path[128], dashed[32];
-
-    snprintf(path, sizeof(path), "%s/%s", b->path, key);
-    if (!strcmp(key, "sbdf")) { /* as in paths, where ':' and '.' cannot be stored */
-        snprintf(dashed, sizeof(dashed), "%s", value);
-        for (char *p = dashed; *p; p++)
-            if (*p == ':' || *p == '.')
-                *p = '-';
-        value = dashed;
-    }
-    return sim_store_write(b->c, path, value);
-}
-
-static int device_arguments(struct testbed_cell *c, struct words *argv)
-{
-    static const char *const types[] = {[DEVICE_BLK] = "blk"};
-    const struct scenario *s = c->plan.scenario;
-    int ret = 0;
-
-    if (c->plan.config == CONFIG_XENSTORE)
-        words_add(argv, "--xenstore");
-    for (unsigned i = 0; !ret && i < s->device_count; i++) {
-        const char *type = types[s->devices[i].type];
-        if (c->plan.config == CONFIG_XENSTORE) {
-            struct node_base b = {.c = c};
-            snprintf(b.path, sizeof(b.path), "/local/domain/0/backend/virtio/%u/%u",
-                     sim_of(c)->domid, i);
-            ret = node_set(&b, "type", type);
-            if (!ret)
-                ret = device_settings(c, i, node_set, &b);
-            if (!ret) /* last: a folder without a state is not looked at */
-                ret = node_set(&b, "state", "1");
-            continue;
-        }
-        struct option_text o = {.text = ""};
-        ret = device_settings(c, i, option_set, &o);
-        words_add(argv, "--device");
-        words_addf(argv, "%s%s", type, o.text);
-    }
-    return ret ? testbed_fail(c, ret, "device settings: %s", strerror(-ret)) : 0;
-}
-
-/* Waits for the line "ready"; the end of the process is an answer, too. */
-static int wait_ready(struct testbed_cell *c, int fd)
-{
-    uint64_t deadline = monotonic_ns() + BACKEND_READY_NS;
-    char text[16], end[96];
-    size_t used = 0;
-
-    for (;;) {
-        struct pollfd pfd[2] = {{.fd = fd, .events = POLLIN},
-                                {.fd = c->backend.pidfd, .events = POLLIN}};
-        int n = poll(pfd, 2, poll_timeout_ms(deadline));
-        if (n < 0 && errno != EINTR)
-            return testbed_fail(c, -errno, "poll: %s", strerror(errno));
-        if (n <= 0) {
-            if (monotonic_ns() < deadline)
-                continue;
-            process_end(&c->backend, SIGKILL, 0);
-            return testbed_fail(c, -ETIMEDOUT, "the backend was not ready within 20s");
-        }
-        if (pfd[0].revents) {
-            ssize_t got = read(fd, text + used, sizeof(text) - 1 - used);
-            if (got > 0) {
-                used += (size_t)got;
-                text[used] = 0;
-                if (!strcmp(text, "ready\n"))
-                    return 0;
-                if (!strncmp(text, "ready\n", used) && used < sizeof("ready\n") - 1)
-                    continue;
-                process_end(&c->backend, SIGKILL, 0);
-                return testbed_fail(c, -EPROTO, "the backend wrote '%s' instead of 'ready'", text);
-            }
-        }
-        if (!process_wait(&c->backend, pfd[1].revents ? 0 : 1000000000u)) {
-            char *log = testbed_log_tail(c, "backend.log");
-            testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
-                         process_describe_end(&c->backend, end, sizeof(end)),
-                         log && log[0] ? log : "it says nothing");
-            free(log);
-            return -ECHILD;
-        }
-    }
-}
-
 static int sim_backend_start(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
     struct words argv = {0}, env = {0};
-    char bridge[160], *log = NULL;
+    char *log = NULL;
     int ready[2] = {-1, -1}, ret;
 
     if (process_running(&c->backend))
         return testbed_fail(c, -EALREADY, "the backend runs already");
-    words_add(&argv, c->config->backend_bin);
-    words_add(&argv, "--domid");
-    words_addf(&argv, "%u", s->domid);
-    words_add(&argv, "--host-bridge");
-    words_add(&argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
-    if (testbed_profile(c->plan.arch)->intx_line) {
-        words_add(&argv, "--intx-line");
-        words_addf(&argv, "%u", testbed_profile(c->plan.arch)->intx_line);
-    }
-    words_add(&argv, "--claim");
-    words_add(&argv, claim_options[c->plan.topology]);
-    words_add(&argv, "--memory");
-    words_add(&argv, memory_options[c->plan.memory]);
-    words_add(&argv, "--ready-fd");
-    words_addf(&argv, "%d", READY_FD);
-    if (c->config->verbose) {
-        words_add(&argv, "--log");
-        words_add(&argv, "debug");
-    }
+    ret = testbed_backend_arguments(c, c->config->backend_bin, READY_FD, &argv);
+    if (ret)
+        goto out;
     words_add_environment(&env);
     simxen_env(s->sim, 0, c->config->backend_sim_dir, add_setting, &env);
     if (c->config->mutant)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
 
-    ret = device_arguments(c, &argv);
-    if (ret)
-        goto out;
     log = in_run_dir(c, "backend.log");
     if (!log || pipe2(ready, O_CLOEXEC)) {
         ret = testbed_fail(c, log ? -errno : -ENOMEM, "no pipe for the backend");
@@ -461,7 +265,7 @@ static int sim_backend_start(struct testbed_cell *c)
     }
     close(ready[1]);
     ready[1] = -1;
-    ret = wait_ready(c, ready[0]);
+    ret = testbed_wait_ready(c, ready[0]);
     if (!ret)
         c->backend_starts++;
 out:
@@ -502,37 +306,18 @@ static int sim_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
 
 static int sim_agent_start(struct testbed_cell *c, enum testbed_role role)
 {
-    static const char *const addressings[] = {
-        [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     struct sim_cell *s = sim_of(c);
-    const struct scenario *sc = c->plan.scenario;
     struct testbed_agent *a = &c->agents[role];
     struct words argv = {0}, env = {0};
     int to[2] = {-1, -1}, from[2] = {-1, -1}, ret = 0;
-    char bridge[160];
+    char platform[64] = "simxen";
     char *log = in_run_dir(c, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
 
+    if (testbed_profile(c->plan.arch)->intx_line)
+        snprintf(platform, sizeof(platform), "simxen:intx_line=%u",
+                 testbed_profile(c->plan.arch)->intx_line);
     words_add(&argv, c->config->agent_bin);
-    words_add(&argv, "--role");
-    words_add(&argv, role == AGENT_DOM0 ? "dom0" : "domu");
-    if (role == AGENT_DOMU) {
-        words_add(&argv, "--platform");
-        if (testbed_profile(c->plan.arch)->intx_line)
-            words_addf(&argv, "simxen:intx_line=%u", testbed_profile(c->plan.arch)->intx_line);
-        else
-            words_add(&argv, "simxen");
-        words_add(&argv, "--host-bridge");
-        words_add(&argv,
-                  testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
-        words_add(&argv, "--backend-domid");
-        words_add(&argv, "0");
-        words_add(&argv, "--addressing");
-        words_add(&argv, addressings[c->plan.addressing]);
-        if (sc->device_count) {
-            words_add(&argv, "--sbdf");
-            words_add(&argv, sc->devices[0].sbdf);
-        }
-    }
+    testbed_agent_arguments(c, role, platform, &argv);
     words_add_environment(&env);
     if (c->config->mutant && c->config->mutant_everywhere)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);

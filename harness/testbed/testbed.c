@@ -10,14 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "testbed/qemu.h"
 #include "testbed/sim.h"
 #include "util/bits.h"
 
-#define BACKEND_STOP_NS 5000000000ull
-#define AGENT_STOP_NS   5000000000ull
-#define LOG_TAIL_BYTES  2048u
+#define BACKEND_STOP_S 5u
+#define AGENT_STOP_NS  5000000000ull
+#define LOG_TAIL_BYTES 2048u
 
-static const struct testbed_ops *const testbeds[] = {&testbed_sim};
+static const struct testbed_ops *const testbeds[] = {&testbed_sim, &testbed_qemu};
 
 const struct testbed_ops *testbed_find(const char *name)
 {
@@ -37,6 +38,20 @@ const char *testbed_names(char *buf, size_t size)
     return buf;
 }
 
+void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
+                       const struct testbed_config *cfg, const struct scenario_cell *plan)
+{
+    *c = (struct testbed_cell){.ops = ops, .config = cfg, .plan = *plan, .run_dir = cfg->run_dir};
+    c->backend = PROCESS_INIT;
+    for (unsigned i = 0; i < TESTBED_ROLES; i++)
+        c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+}
+
+unsigned testbed_slowness(const struct testbed_ops *ops)
+{
+    return ops->slowness ? ops->slowness : 1;
+}
+
 int testbed_fail(struct testbed_cell *c, int err, const char *fmt, ...)
 {
     va_list ap;
@@ -53,8 +68,10 @@ int testbed_backend_stop(struct testbed_cell *c)
 
     if (!process_running(&c->backend))
         return testbed_fail(c, -ESRCH, "the backend does not run");
-    if (process_end(&c->backend, SIGTERM, BACKEND_STOP_NS))
-        return testbed_fail(c, -ETIMEDOUT, "the backend did not end within 5s of SIGTERM");
+    if (process_end(&c->backend, SIGTERM,
+                    BACKEND_STOP_S * testbed_slowness(c->ops) * 1000000000ull))
+        return testbed_fail(c, -ETIMEDOUT, "the backend did not end within %us of SIGTERM",
+                            BACKEND_STOP_S * testbed_slowness(c->ops));
     if (!WIFEXITED(c->backend.status) || WEXITSTATUS(c->backend.status))
         return testbed_fail(c, -EIO, "the backend ended with %s",
                             process_describe_end(&c->backend, end, sizeof(end)));
@@ -65,7 +82,7 @@ int testbed_backend_kill(struct testbed_cell *c)
 {
     if (!process_running(&c->backend))
         return testbed_fail(c, -ESRCH, "the backend does not run");
-    process_end(&c->backend, SIGKILL, BACKEND_STOP_NS);
+    process_end(&c->backend, SIGKILL, BACKEND_STOP_S * 1000000000ull);
     return 0;
 }
 
@@ -78,7 +95,7 @@ int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
 
     if (a->to_fd >= 0)
         close(a->to_fd); /* end of its input: it ends */
-    if (ran && process_wait(&a->process, AGENT_STOP_NS)) {
+    if (ran && process_wait(&a->process, AGENT_STOP_NS * testbed_slowness(c->ops))) {
         process_end(&a->process, SIGTERM, AGENT_STOP_NS);
         ret = testbed_fail(c, -ETIMEDOUT, "the agent did not end with its input");
     } else if (ran && (!WIFEXITED(a->process.status) || WEXITSTATUS(a->process.status))) {

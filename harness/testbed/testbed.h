@@ -25,6 +25,7 @@
 #include "testbed/process.h"
 
 struct testbed_cell;
+struct testbed_world;
 
 /* Where things are, and what the user asked for. Borrowed by a cell. */
 struct testbed_config {
@@ -40,6 +41,8 @@ struct testbed_config {
     bool mutant_everywhere;    /* of all processes: the testbed itself carries it */
     const char *run_dir;       /* an empty folder, for all that the cell leaves; the caller's */
     bool verbose;              /* the backend logs at level debug */
+    /* What cells share, made by world_open; NULL for testbeds that share nothing. */
+    struct testbed_world *world;
 };
 
 /* What the backend's process holds. */
@@ -60,16 +63,33 @@ struct testbed_cell {
     const struct testbed_ops *ops;
     const struct testbed_config *config;
     struct scenario_cell plan;
-    const char *run_dir; /* logs and images; config->run_dir */
+    const char *run_dir;   /* logs; config->run_dir */
+    const char *image_dir; /* disk images, as the backend sees it */
     struct process backend;
     unsigned backend_starts;
     struct testbed_agent agents[TESTBED_ROLES];
+    char boot[1024]; /* "" or what a reader of the results has to know about the boot */
     char why[1024];
 };
 
 struct testbed_ops {
     const char *name;
-    const char *note; /* one sentence on what times measured here mean */
+    const char *note;    /* one sentence on what times measured here mean */
+    unsigned slowness;   /* limits on time are so many times as long as on sim; 0: as long */
+    bool one_at_a_time;  /* cells share one machine */
+    bool hung_is_costly; /* domain_hung is for those who got no answer */
+    uint64_t open_ns;    /* how long open may take beside the cell's own time */
+
+    /*
+     * What all cells share: started once, in the runner's own process, with a folder for what it
+     * leaves. NULL where there is nothing. On an error the text says what, nothing is left.
+     */
+    int (*world_open)(const struct testbed_config *cfg, const char *dir, struct testbed_world **out,
+                      char *why, size_t why_size);
+    void (*world_close)(struct testbed_world *w); /* NULL is allowed */
+
+    /* Can this cell run here at all? NULL: any can. False with the reason. */
+    bool (*supports)(const struct scenario_cell *plan, char *why, size_t why_size);
 
     /* Names and versions of what the results depend on. */
     void (*versions)(const struct testbed_config *cfg,
@@ -114,6 +134,22 @@ const struct testbed_ops *testbed_find(const char *name);
 const char *testbed_names(char *buf, size_t size);
 
 /* ---- the same for every testbed ---- */
+
+void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
+                       const struct testbed_config *cfg, const struct scenario_cell *plan);
+/* At least 1. */
+unsigned testbed_slowness(const struct testbed_ops *ops);
+/* Of a device's image, as the backend sees it; malloc'd, NULL without memory. */
+char *testbed_image_path(const struct testbed_cell *c, unsigned device);
+/* The backend's command line from the cell's plan; what it takes from the store is written there.
+ * `argv` is the caller's on errors, too. */
+int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
+                              struct words *argv);
+/* Waits for the line "ready"; the end of the backend's process is an answer, too. */
+int testbed_wait_ready(struct testbed_cell *c, int fd);
+/* An agent's arguments, without the program. `platform` is of the domU's. */
+void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
+                             const char *platform, struct words *argv);
 
 /* Stop with SIGTERM and wait; -ETIMEDOUT when it had to be killed, -EIO on an exit status that is
  * not 0 (both with a message). */

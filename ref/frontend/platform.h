@@ -99,6 +99,8 @@ struct fe_platform {
     uint16_t domid;
     unsigned nr_vcpus;
     bool arm; /* unclaimed accesses may abort; INTx lines are SPIs */
+    /* vCPUs that Xen knows of, when the platform keeps some for itself; 0: nr_vcpus. */
+    unsigned domain_vcpus;
 };
 
 struct fe_platform_plugin {

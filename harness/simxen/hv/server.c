@@ -266,7 +266,7 @@ static int op_evt_close(struct req *r)
     return rc;
 }
 
-/* A restricted handle reaches its one domain only, and no virq. */
+/* A restricted handle reaches its one domain only, and gets no virq and no unbound port. */
 static bool restricted(const struct hv_handle *h, uint64_t domid)
 {
     return h->restrict_domid != DOMID_INVALID && h->restrict_domid != domid &&
@@ -282,7 +282,8 @@ static int op_evt_unbound(struct req *r)
 
     if (rc)
         return rc;
-    if (restricted(h, remote))
+    /* evtchn_ioctl asks whether there is a restriction, not to which domain. */
+    if (h->restrict_domid != DOMID_INVALID && !MUTANT(sim_evtchn_restriction_is_ignored))
         return -EACCES;
     if (remote == DOMID_SELF)
         remote = r->self->domid;

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "machine/tools.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <xenstore.h>
+
+#include "testbed/image.h"
+#include "testbed/process.h"
+
+#define TTY_WAIT_MS 20000
+/* What domu-loop prints when the agent has ended; then its domain powers off. */
+#define AGENT_END "@rp-end "
+
+/* ---- audit ---- */
+
+static pid_t read_pid(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    int pid = 0;
+
+    if (!f || fscanf(f, "%d", &pid) != 1)
+        pid = 0;
+    if (f)
+        fclose(f);
+    return pid;
+}
+
+/* Pages of all mappings of a device file. Xen's devices map one page of a peer for each of theirs.
+ */
+static void count_mappings(FILE *maps, uint64_t *grants, uint64_t *foreign)
+{
+    char line[512];
+
+    while (fgets(line, sizeof(line), maps)) {
+        uint64_t from, to, *sum = NULL;
+
+        if (strstr(line, "/dev/xen/gntdev"))
+            sum = grants;
+        else if (strstr(line, "/dev/xen/privcmd"))
+            sum = foreign;
+        if (sum && sscanf(line, "%" SCNx64 "-%" SCNx64, &from, &to) == 2)
+            *sum += (to - from) / 4096;
+    }
+}
+
+static int audit(const char *pidfile)
+{
+    pid_t pid = read_pid(pidfile);
+    uint64_t grants = 0, foreign = 0;
+    char path[64];
+    FILE *maps;
+    int fds;
+
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    maps = pid ? fopen(path, "re") : NULL;
+    fds = pid ? process_count_fds(pid) : -ESRCH;
+    if (!maps || fds < 0) {
+        fprintf(stderr, "audit: the process of %s cannot be seen\n", pidfile);
+        if (maps)
+            fclose(maps);
+        return 1;
+    }
+    count_mappings(maps, &grants, &foreign);
+    fclose(maps);
+    printf("grants=%" PRIu64 " privcmd=%" PRIu64 " fds=%d\n", grants, foreign, fds);
+    return 0;
+}
+
+/* ---- console ---- */
+
+/* The terminal that xenconsoled made for a domain; it appears some time after the domain. */
+static int open_console(const char *domid)
+{
+    struct xs_handle *xs = xs_open(0);
+    char path[64], *tty = NULL;
+    int fd = -ENOENT;
+
+    snprintf(path, sizeof(path), "/local/domain/%s/console/tty", domid);
+    if (!xs || !xs_watch(xs, path, "tty")) {
+        fd = -errno;
+        goto out;
+    }
+    for (;;) {
+        struct pollfd p = {.fd = xs_fileno(xs), .events = POLLIN};
+        unsigned n;
+        char **event;
+
+        free(tty);
+        tty = xs_read(xs, XBT_NULL, path, NULL);
+        if (tty && tty[0])
+            break;
+        if (poll(&p, 1, TTY_WAIT_MS) <= 0)
+            goto out;
+        event = xs_read_watch(xs, &n);
+        free(event);
+    }
+    fd = open(tty, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        fd = -errno;
+out:
+    free(tty);
+    if (xs)
+        xs_close(xs);
+    return fd;
+}
+
+static int write_all(int fd, const char *text, size_t bytes)
+{
+    while (bytes) {
+        ssize_t n = write(fd, text, bytes);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        text += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+/* The agent's exit status when its last line is in the stream, else -1. */
+static int find_end(char *line, size_t *used, const char *text, size_t bytes)
+{
+    int status = -1;
+
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] != '\n') {
+            if (*used < 64)
+                line[(*used)++] = text[i];
+            continue;
+        }
+        line[*used] = 0;
+        *used = 0;
+        if (!strncmp(line, AGENT_END, strlen(AGENT_END)))
+            status = atoi(line + strlen(AGENT_END));
+    }
+    return status;
+}
+
+static int console(const char *domid)
+{
+    static const char quit[] = "{\"op\":\"quit\"}\n";
+    struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}};
+    char buf[4096], line[65];
+    struct termios raw;
+    size_t used = 0;
+    int fd = open_console(domid), status = -1;
+
+    if (fd < 0) {
+        fprintf(stderr, "console of domain %s: %s\n", domid, strerror(-fd));
+        return 1;
+    }
+    if (!tcgetattr(fd, &raw)) {
+        cfmakeraw(&raw);
+        tcsetattr(fd, TCSANOW, &raw);
+    }
+    p[1].fd = fd;
+    while (status < 0) {
+        if (poll(p, 2, -1) < 0)
+            continue;
+        if (p[0].revents) {
+            ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+            bool over = n <= 0;
+
+            if (write_all(fd, over ? quit : buf, over ? sizeof(quit) - 1 : (size_t)n))
+                break;
+            if (over)
+                p[0].fd = -1;
+        }
+        if (p[1].revents) {
+            ssize_t n = read(fd, buf, sizeof(buf));
+
+            if (n <= 0 || write_all(STDOUT_FILENO, buf, (size_t)n))
+                break;
+            status = find_end(line, &used, buf, (size_t)n);
+        }
+    }
+    close(fd);
+    if (status < 0)
+        fprintf(stderr, "console of domain %s: it is gone\n", domid);
+    return status < 0 ? 1 : status;
+}
+
+/* ---- image ---- */
+
+static int image(const char *path, const char *bytes, const char *content)
+{
+    int rc;
+
+    unlink(path);
+    rc = image_create(path, strtoull(bytes, NULL, 10), !strcmp(content, "filled"));
+    if (rc)
+        fprintf(stderr, "image %s: %s\n", path, strerror(-rc));
+    return rc ? 1 : 0;
+}
+
+int tools_main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[0], "audit"))
+        return audit(argv[1]);
+    if (argc == 2 && !strcmp(argv[0], "console"))
+        return console(argv[1]);
+    if (argc == 4 && !strcmp(argv[0], "image"))
+        return image(argv[1], argv[2], argv[3]);
+    fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID | image FILE BYTES "
+          "empty|filled]\n",
+          stderr);
+    return 2;
+}

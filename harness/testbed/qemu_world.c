@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include "testbed/qemu_world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "machine/archive.h"
+
+#define KEEPER_START_NS 10000000000ull
+#define KEEPER_END_NS   10000000000ull
+#define VERSION_BYTES   4096
+
+/* The domU's agent takes its arguments from behind the "--" of the kernel's command line. */
+static const char domu_loop[] = "#!/bin/sh\n"
+                                "read -r line </proc/cmdline\n"
+                                "set -f\n"
+                                "set -- ${line#* -- }\n"
+                                "RINGPROOF_LIBDIR=" QEMU_DIR "/lib " QEMU_AGENT " \"$@\"\n"
+                                "echo\n"
+                                "echo \"@rp-end $?\"\n";
+
+const char *qemu_machine_name(enum scenario_arch arch)
+{
+    return arch == ARCH_ARM ? "arm64" : "x86";
+}
+
+/* <base>/bin of our own build is x86's; arm64's is the build beside it. */
+static char *programs_dir(const struct testbed_config *cfg, enum scenario_arch arch)
+{
+    char *dir;
+
+    return asprintf(&dir, "%s/..%s", cfg->bin_dir, arch == ARCH_ARM ? "/../arm64" : "") < 0 ? NULL
+                                                                                            : dir;
+}
+
+static char *image_path(enum scenario_arch arch, const char *name)
+{
+    const char *given = getenv("RINGPROOF_IMAGES"), *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    char *path = NULL;
+    int n;
+
+    if (given)
+        n = asprintf(&path, "%s/image-%s/%s", given, qemu_machine_name(arch), name);
+    else if (cache)
+        n = asprintf(&path, "%s/ringproof/images/image-%s/%s", cache, qemu_machine_name(arch),
+                     name);
+    else
+        n = asprintf(&path, "%s/.cache/ringproof/images/image-%s/%s", home ? home : "",
+                     qemu_machine_name(arch), name);
+    return n < 0 ? NULL : path;
+}
+
+static int add_program(struct archive *a, const char *name, const char *dir, const char *file)
+{
+    char *path;
+    int rc;
+
+    if (asprintf(&path, "%s/%s", dir, file) < 0)
+        return -ENOMEM;
+    rc = archive_add_file(a, name, path, 0755);
+    free(path);
+    return rc;
+}
+
+static void add_folders(struct archive *a)
+{
+    archive_add_folder(a, "opt");
+    archive_add_folder(a, "opt/ringproof");
+    archive_add_folder(a, "opt/ringproof/bin");
+    archive_add_folder(a, "opt/ringproof/lib");
+}
+
+static int make_domu(const char *path, const char *programs, const char *agent)
+{
+    struct archive *a = archive_create(path);
+
+    if (!a)
+        return -errno;
+    add_folders(a);
+    archive_add_text(a, "opt/ringproof/domu-loop", domu_loop, 0755);
+    archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
+    add_program(a, "opt/ringproof/lib/platform-linux.so", programs, "lib/platform-linux.so");
+    return archive_finish(a);
+}
+
+static int make_dom0(const char *path, const char *programs, const char *backend, const char *agent,
+                     const char *domu)
+{
+    struct archive *a = archive_create(path);
+
+    if (!a)
+        return -errno;
+    add_folders(a);
+    add_program(a, "opt/ringproof/dom0-loop", programs, "bin/ringproof-dom0-loop");
+    archive_add_file(a, "opt/ringproof/bin/ringproof-backend", backend, 0755);
+    archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
+    archive_add_file(a, "opt/ringproof/domu.cpio", domu, 0644);
+    return archive_finish(a);
+}
+
+/* What is put over the image's roots. -ENOENT: there are no programs of this architecture. */
+static int make_additions(const struct testbed_config *cfg, enum scenario_arch arch,
+                          const char *dir, char **dom0)
+{
+    char *programs = programs_dir(cfg, arch), *backend = NULL, *agent = NULL, *domu = NULL;
+    int rc = -ENOMEM;
+
+    *dom0 = NULL;
+    if (!programs)
+        goto out;
+    /* A backend of the user's is x86's. */
+    if ((arch == ARCH_X86 ? asprintf(&backend, "%s", cfg->backend_bin)
+                          : asprintf(&backend, "%s/bin/ringproof-backend", programs)) < 0 ||
+        (arch == ARCH_X86 ? asprintf(&agent, "%s", cfg->agent_bin)
+                          : asprintf(&agent, "%s/bin/ringproof-agent", programs)) < 0 ||
+        asprintf(&domu, "%s/domu-%s.cpio", dir, qemu_machine_name(arch)) < 0 ||
+        asprintf(dom0, "%s/dom0-%s.cpio", dir, qemu_machine_name(arch)) < 0)
+        goto out;
+    rc = make_domu(domu, programs, agent);
+    if (!rc)
+        rc = make_dom0(*dom0, programs, backend, agent, domu);
+    unlink(domu);
+out:
+    if (rc) {
+        free(*dom0);
+        *dom0 = NULL;
+    }
+    free(programs);
+    free(backend);
+    free(agent);
+    free(domu);
+    return rc;
+}
+
+/* The keeper listens when its socket is there. */
+static int wait_listening(struct testbed_world *w)
+{
+    uint64_t deadline = monotonic_ns() + KEEPER_START_NS;
+
+    while (access(w->socket, F_OK)) {
+        struct pollfd p = {.fd = w->keeper.pidfd, .events = POLLIN};
+
+        if (poll(&p, 1, 10) > 0)
+            return -ECHILD;
+        if (monotonic_ns() >= deadline)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* Adds --machine for an architecture that has an image and programs. */
+static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch, const char *dir,
+                       struct words *argv, char *why, size_t why_size)
+{
+    char *boot = image_path(arch, "boot"), *dom0 = NULL;
+    int rc = 0;
+
+    if (!boot)
+        return -ENOMEM;
+    if (access(boot, X_OK)) {
+        snprintf(why, why_size, "%s is not there (make images)", boot);
+        goto out;
+    }
+    rc = make_additions(cfg, arch, dir, &dom0);
+    if (rc == -ENOENT) {
+        snprintf(why, why_size, "there are no programs for %s (make guest-%s)",
+                 qemu_machine_name(arch), qemu_machine_name(arch));
+        rc = 0;
+        goto out;
+    }
+    if (rc) {
+        snprintf(why, why_size, "additions to the image: %s", strerror(-rc));
+        goto out;
+    }
+    words_add(argv, "--machine");
+    words_addf(argv, "%s=%s,%s", qemu_machine_name(arch), boot, dom0);
+out:
+    free(boot);
+    free(dom0);
+    return rc;
+}
+
+int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct testbed_world **out,
+                    char *why, size_t why_size)
+{
+    struct testbed_world *w = calloc(1, sizeof(*w));
+    struct words argv = {0}, env = {0};
+    char *log = NULL, socket_dir[] = "/tmp/ringproof-qemu-XXXXXX";
+    unsigned before;
+    int rc = -ENOMEM;
+
+    why[0] = 0;
+    if (!w)
+        goto out;
+    w->keeper = PROCESS_INIT;
+    if (asprintf(&w->dir, "%s/machines", dir) < 0)
+        w->dir = NULL;
+    /* Not below `dir`: a socket's address is short. */
+    if (!w->dir || !mkdtemp(socket_dir) || asprintf(&w->socket, "%s/keeper", socket_dir) < 0 ||
+        asprintf(&w->program, "%s/ringproof-machine", cfg->bin_dir) < 0 ||
+        asprintf(&log, "%s/keeper.log", w->dir) < 0)
+        goto out;
+    if (mkdir(w->dir, 0777) && errno != EEXIST) {
+        rc = -errno;
+        snprintf(why, why_size, "%s: %s", w->dir, strerror(errno));
+        goto out;
+    }
+    words_add(&argv, w->program);
+    words_add(&argv, "serve");
+    words_add(&argv, "--socket");
+    words_add(&argv, w->socket);
+    words_add(&argv, "--dir");
+    words_add(&argv, w->dir);
+    before = argv.count;
+    rc = add_machine(cfg, ARCH_X86, w->dir, &argv, why, why_size);
+    if (!rc)
+        rc = add_machine(cfg, ARCH_ARM, w->dir, &argv, why, why_size);
+    if (rc)
+        goto out;
+    if (argv.count == before) { /* why is set */
+        rc = -ENOENT;
+        goto out;
+    }
+    words_add_environment(&env);
+    const struct process_start start = {
+        .argv = &argv, .env = &env, .log = log, .stdin_fd = -1, .stdout_fd = -1, .pass_fd = -1};
+    rc = process_spawn(&start, &w->keeper);
+    if (!rc)
+        rc = wait_listening(w);
+    if (rc)
+        snprintf(why, why_size, "%s: %s", w->program, strerror(-rc));
+out:
+    words_fini(&argv);
+    words_fini(&env);
+    free(log);
+    if (rc) {
+        if (!why[0])
+            snprintf(why, why_size, "%s", strerror(-rc));
+        qemu_world_close(w);
+        w = NULL;
+    }
+    *out = w;
+    return rc;
+}
+
+void qemu_world_close(struct testbed_world *w)
+{
+    char *slash;
+
+    if (!w)
+        return;
+    process_end(&w->keeper, SIGTERM, KEEPER_END_NS);
+    if (w->socket && (slash = strrchr(w->socket, '/'))) {
+        *slash = 0;
+        remove_tree(w->socket);
+    }
+    for (unsigned i = 0; w->dir && i < 2; i++) { /* large, and made from what is there */
+        char path[4096];
+
+        snprintf(path, sizeof(path), "%s/dom0-%s.cpio", w->dir,
+                 qemu_machine_name(i ? ARCH_ARM : ARCH_X86));
+        unlink(path);
+    }
+    free(w->dir);
+    free(w->socket);
+    free(w->program);
+    free(w);
+}
+
+void qemu_versions(const struct testbed_config *cfg,
+                   void (*add)(void *ctx, const char *name, const char *value), void *ctx)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        enum scenario_arch arch = i ? ARCH_ARM : ARCH_X86;
+        char *path = image_path(arch, "versions.json"), name[32], *real;
+
+        real = path ? realpath(path, NULL) : NULL;
+        snprintf(name, sizeof(name), "image-%s", qemu_machine_name(arch));
+        if (real)
+            add(ctx, name, real);
+        free(real);
+        free(path);
+    }
+    add(ctx, "backend", cfg->backend_bin);
+    add(ctx, "agent", cfg->agent_bin);
+}

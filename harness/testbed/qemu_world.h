@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* What cells of the testbed `qemu` share: the keeper of machines, and what is put into images. */
+#ifndef RP_TESTBED_QEMU_WORLD_H
+#define RP_TESTBED_QEMU_WORLD_H
+
+#include "testbed/testbed.h"
+
+/* Where our programs are in dom0 and in a domU. */
+#define QEMU_DIR     "/opt/ringproof"
+#define QEMU_LOOP    QEMU_DIR "/dom0-loop"
+#define QEMU_BACKEND QEMU_DIR "/bin/ringproof-backend"
+#define QEMU_AGENT   QEMU_DIR "/bin/ringproof-agent"
+
+struct testbed_world {
+    char *dir, *socket, *program; /* program: ringproof-machine */
+    struct process keeper;
+};
+
+int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct testbed_world **out,
+                    char *why, size_t why_size);
+void qemu_world_close(struct testbed_world *w);
+void qemu_versions(const struct testbed_config *cfg,
+                   void (*add)(void *ctx, const char *name, const char *value), void *ctx);
+/* The machine's name for the keeper: "x86", "arm64". */
+const char *qemu_machine_name(enum scenario_arch arch);
+
+#endif

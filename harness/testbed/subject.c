@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* What the subject and the agents are started with, wherever that is. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "testbed/profile.h"
+#include "testbed/testbed.h"
+
+#define BACKEND_READY_S 20u
+
+char *testbed_image_path(const struct testbed_cell *c, unsigned device)
+{
+    char *path;
+
+    return asprintf(&path, "%s/disk%u.img", c->image_dir, device) < 0 ? NULL : path;
+}
+
+static const char *const memory_options[] = {
+    [MEMORY_AUTO] = "auto", [MEMORY_GRANT_MAP] = "grant-map", [MEMORY_FOREIGN_MAP] = "foreign-map"};
+
+static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
+                                            [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
+                                            [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
+
+/* The settings of a device, for the command line and for the store alike. */
+static int device_settings(struct testbed_cell *c, unsigned index,
+                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
+{
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+    uint32_t queues = c->plan.queues ? c->plan.queues : d->queues;
+    uint32_t queue_size = c->plan.queue_size ? c->plan.queue_size : d->queue_size;
+    const char *features = c->plan.features ? c->plan.features : d->features;
+    char number[32], *path = NULL;
+    int ret, n = 0;
+
+    switch (d->backing) {
+    case BACKING_IMAGE:
+        path = testbed_image_path(c, index);
+        break;
+    case BACKING_NULL:
+        n = asprintf(&path, "null:%" PRIu64, d->size_bytes);
+        break;
+    case BACKING_PATH:
+        path = strdup(d->path);
+        break;
+    }
+    if (n < 0 || !path)
+        return -ENOMEM;
+    ret = set(ctx, "sbdf", d->sbdf);
+    if (!ret)
+        ret = set(ctx, "path", path);
+    free(path);
+    if (!ret && d->ro)
+        ret = set(ctx, "ro", "1");
+    if (!ret && queues) {
+        snprintf(number, sizeof(number), "%u", queues);
+        ret = set(ctx, "queues", number);
+    }
+    if (!ret && queue_size) {
+        snprintf(number, sizeof(number), "%u", queue_size);
+        ret = set(ctx, "queue-size", number);
+    }
+    if (!ret && d->serial)
+        ret = set(ctx, "serial", d->serial);
+    if (!ret && features)
+        ret = set(ctx, "features", features);
+    return ret;
+}
+
+struct option_text {
+    char text[1024];
+    size_t used;
+};
+
+static int option_set(void *ctx, const char *key, const char *value)
+{
+    struct option_text *o = ctx;
+    int n = snprintf(o->text + o->used, sizeof(o->text) - o->used, ",%s=%s", key, value);
+
+    if (n < 0 || (size_t)n >= sizeof(o->text) - o->used)
+        return -ENAMETOOLONG;
+    o->used += (size_t)n;
+    return 0;
+}
+
+struct node_base {
+    struct testbed_cell *c;
+    char path[64];
+};
+
+static int node_set(void *ctx, const char *key, const char *value)
+{
+    const struct node_base *b = ctx;
+    char path[128], dashed[32];
+
+    snprintf(path, sizeof(path), "%s/%s", b->path, key);
+    if (!strcmp(key, "sbdf")) { /* as in paths, where ':' and '.' cannot be stored */
+        snprintf(dashed, sizeof(dashed), "%s", value);
+        for (char *p = dashed; *p; p++)
+            if (*p == ':' || *p == '.')
+                *p = '-';
+        value = dashed;
+    }
+    return b->c->ops->store_write(b->c, path, value);
+}
+
+static int device_arguments(struct testbed_cell *c, struct words *argv)
+{
+    static const char *const types[] = {[DEVICE_BLK] = "blk"};
+    const struct scenario *s = c->plan.scenario;
+    int ret = 0;
+
+    if (c->plan.config == CONFIG_XENSTORE)
+        words_add(argv, "--xenstore");
+    for (unsigned i = 0; !ret && i < s->device_count; i++) {
+        const char *type = types[s->devices[i].type];
+        if (c->plan.config == CONFIG_XENSTORE) {
+            struct node_base b = {.c = c};
+            snprintf(b.path, sizeof(b.path), "/local/domain/0/backend/virtio/%u/%u",
+                     c->ops->domid(c), i);
+            ret = node_set(&b, "type", type);
+            if (!ret)
+                ret = device_settings(c, i, node_set, &b);
+            if (!ret) /* last: a folder without a state is not looked at */
+                ret = node_set(&b, "state", "1");
+            continue;
+        }
+        struct option_text o = {.text = ""};
+        ret = device_settings(c, i, option_set, &o);
+        words_add(argv, "--device");
+        words_addf(argv, "%s%s", type, o.text);
+    }
+    return ret ? testbed_fail(c, ret, "device settings: %s", strerror(-ret)) : 0;
+}
+
+int testbed_wait_ready(struct testbed_cell *c, int fd)
+{
+    unsigned limit_s = BACKEND_READY_S * testbed_slowness(c->ops);
+    uint64_t deadline = monotonic_ns() + limit_s * 1000000000ull;
+    char text[16], end[96];
+    size_t used = 0;
+
+    for (;;) {
+        struct pollfd pfd[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = c->backend.pidfd, .events = POLLIN}};
+        int n = poll(pfd, 2, poll_timeout_ms(deadline));
+        if (n < 0 && errno != EINTR)
+            return testbed_fail(c, -errno, "poll: %s", strerror(errno));
+        if (n <= 0) {
+            if (monotonic_ns() < deadline)
+                continue;
+            process_end(&c->backend, SIGKILL, 0);
+            return testbed_fail(c, -ETIMEDOUT, "the backend was not ready within %us", limit_s);
+        }
+        if (pfd[0].revents) {
+            ssize_t got = read(fd, text + used, sizeof(text) - 1 - used);
+            if (got > 0) {
+                used += (size_t)got;
+                text[used] = 0;
+                if (!strcmp(text, "ready\n"))
+                    return 0;
+                if (!strncmp(text, "ready\n", used) && used < sizeof("ready\n") - 1)
+                    continue;
+                process_end(&c->backend, SIGKILL, 0);
+                return testbed_fail(c, -EPROTO, "the backend wrote '%s' instead of 'ready'", text);
+            }
+        }
+        if (!process_wait(&c->backend, pfd[1].revents ? 0 : 1000000000u)) {
+            char *log = testbed_log_tail(c, "backend.log");
+            testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
+                         process_describe_end(&c->backend, end, sizeof(end)),
+                         log && log[0] ? log : "it says nothing");
+            free(log);
+            return -ECHILD;
+        }
+    }
+}
+
+int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
+                              struct words *argv)
+{
+    const struct testbed_profile *p = testbed_profile(c->plan.arch);
+    char bridge[160];
+
+    words_add(argv, program);
+    words_add(argv, "--domid");
+    words_addf(argv, "%u", c->ops->domid(c));
+    words_add(argv, "--host-bridge");
+    words_add(argv, testbed_profile_bridge(p, bridge, sizeof(bridge)));
+    if (p->intx_line) {
+        words_add(argv, "--intx-line");
+        words_addf(argv, "%u", p->intx_line);
+    }
+    words_add(argv, "--claim");
+    words_add(argv, claim_options[c->plan.topology]);
+    words_add(argv, "--memory");
+    words_add(argv, memory_options[c->plan.memory]);
+    words_add(argv, "--ready-fd");
+    words_addf(argv, "%d", ready_fd);
+    if (c->config->verbose) {
+        words_add(argv, "--log");
+        words_add(argv, "debug");
+    }
+    return device_arguments(c, argv);
+}
+
+void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
+                             const char *platform, struct words *argv)
+{
+    static const char *const addressings[] = {
+        [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
+    const struct scenario *s = c->plan.scenario;
+    char bridge[160];
+
+    words_add(argv, "--role");
+    words_add(argv, role == AGENT_DOM0 ? "dom0" : "domu");
+    if (role != AGENT_DOMU)
+        return;
+    words_add(argv, "--platform");
+    words_add(argv, platform);
+    words_add(argv, "--host-bridge");
+    words_add(argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+    words_add(argv, "--backend-domid");
+    words_add(argv, "0");
+    words_add(argv, "--addressing");
+    words_add(argv, addressings[c->plan.addressing]);
+    if (s->device_count) {
+        words_add(argv, "--sbdf");
+        words_add(argv, s->devices[0].sbdf);
+    }
+}
