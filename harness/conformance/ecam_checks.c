@@ -155,8 +155,8 @@ CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.b
     for (unsigned i = 0; i < n; i++) {
         for (unsigned w = 0; w < ARRAY_LENGTH(widths); w++) {
             for (unsigned o = 0; o < ARRAY_LENGTH(writes); o++)
-                must(t, fe_ecam_write(h, at[i], writes[o].offset, widths[w], writes[o].value),
-                     "writing to nothing");
+                if (is_aligned(writes[o].offset, widths[w]))
+                    ecam_set(t, h, at[i], writes[o].offset, widths[w], writes[o].value);
             expect_eq(t, MUST, ecam_get(t, h, at[i], 0, 4), 0xffffffff,
                       "the vendor of an absent function after a write");
         }

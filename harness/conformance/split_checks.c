@@ -383,11 +383,13 @@ CHECK(flags_zero_notifies, .judges = DEVICE,
       .title = "Without EVENT_IDX each used buffer interrupts, whatever used_event says")
 {
     struct blk *k = given_blk(t, 0, 0);
+    bool came = true;
 
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 8 && came; i++) {
         virtq_raw_used_event_set(&k->q->raw, (uint16_t)(i * 0x2001));
         one_read(k);
-        expect_notified(k->q, MUST, "flags is 0 and a buffer was used");
+        came = ring_interrupted(k->q, LIMIT_REPLY_NS);
+        expect(t, MUST, came, "no interrupt came: flags is 0 and a buffer was used");
         ring_drain_irq(k->q);
     }
 }

@@ -173,6 +173,8 @@ static void device_reset(struct vdev *d)
     if (MUTANT(status_reset_incomplete) &&
         d->status == (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER))
         after = VIRTIO_STATUS_ACKNOWLEDGE;
+    if (MUTANT(reset_ends_after_ten) && ++d->faults > 10)
+        after = VIRTIO_STATUS_ACKNOWLEDGE;
     if (MUTANT(reset_forgets_requests) && d->marked && d->transport) {
         d->status = 0;
         return;
@@ -184,7 +186,7 @@ static void device_reset(struct vdev *d)
     if (stopped_before || !MUTANT(queues_survive_reset))
         vdev_queues_reset(d);
     /* Whatever was kept across requests belongs to the driver that just went. */
-    if (!stopped_before && !MUTANT(reset_keeps_mappings) && !MUTANT(ring_lease_leaked))
+    if (!stopped_before && !MUTANT(ring_lease_leaked) && !MUTANT(queues_survive_reset))
         gmem_forget(d->gmem);
     d->driver_features = 0;
     d->fault = NULL;

@@ -561,8 +561,10 @@ static int add_capabilities(struct virtio_pci *vp)
         notify_bytes = (vdev_num_queues(vp->vdev) - 1) * vp->notify_multiplier + 1;
     if (rc >= 0)
         rc = add_cap(f, VIRTIO_PCI_CAP_NOTIFY_CFG, notify_offset, notify_bytes, &multiplier);
-    if (rc < 0 || MUTANT(pci_cfg_cap_missing))
+    if (rc < 0)
         return rc;
+    if (MUTANT(pci_cfg_cap_missing))
+        return 0;
     rc = add_cap(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &no_data);
     if (rc < 0)
         return rc;
