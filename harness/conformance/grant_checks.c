@@ -225,11 +225,17 @@ CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .ne
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_SEG_MAX), 0);
     struct buffer *b = given_buffer(k->d, XEN_PAGE_BYTES, 0, FE_DMA_FROM_DEVICE);
+    struct buffer *plain = given_buffer(k->d, 2 * SECTOR, 0, FE_DMA_FROM_DEVICE);
     struct fe_mapping second;
     struct piece p[2];
 
     if ((k->d->v->features & VIRTIO_F(VIRTIO_BLK_F_SEG_MAX)) && k->seg_max < 2)
         skip_check(t, "seg_max is %u", k->seg_max);
+    if (!(k->d->offered & VIRTIO_F(VIRTIO_BLK_F_RO)))
+        blk_write_pattern(k, 0, 2, 12);
+    p[0] = piece_of(plain, true);
+    expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, p, 1).status, VIRTIO_BLK_S_OK,
+              "the status of a plain read");
     must(t, fe_dma_map(&k->d->mem, b->base, XEN_PAGE_BYTES, FE_DMA_FROM_DEVICE, &second),
          "granting a page again");
     p[0] = piece_part(b, 0, SECTOR, true);
@@ -237,6 +243,10 @@ CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .ne
     memset(b->va, 0x77, b->bytes);
     expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, p, 2).status, VIRTIO_BLK_S_OK,
               "the status of a read through two references");
+    expect(t, MUST,
+           memcmp(b->va, plain->va, SECTOR) == 0 &&
+               memcmp(b->va + 1024, plain->va + SECTOR, SECTOR) == 0,
+           "a read through two references to a page gives other data");
     for (uint32_t i = SECTOR; i < 1024; i++)
         if (b->va[i] != 0x77) {
             expect(t, MUST, b->va[i] == 0x77, "byte %u between the two pieces was written", i);
@@ -244,6 +254,7 @@ CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .ne
         }
     must(t, fe_dma_unmap(&k->d->mem, &second), "revoking the second reference");
     buffer_release(b);
+    buffer_release(plain);
 }
 
 /* ---- references that are wrong ---- */

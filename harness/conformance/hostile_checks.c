@@ -136,6 +136,12 @@ CHECK(available_index_jumps, .judges = DEVICE, .proves = "xen.hostile.index.3",
         good_chain(k);
         virtq_raw_avail_idx_set(&k->q->raw, jumps[i]);
         seen = provoke(k);
+        for (unsigned used = 1; seen.used; used++) {
+            expect(t, MUST, used <= k->q->size, "a queue of %u had %u buffers used", k->q->size,
+                   used);
+            if (used > k->q->size || !ring_used(k->q, &seen.entry, LIMIT_QUIET_NS))
+                break;
+        }
         expect_survives(k, seen, "a jump of the available index");
     }
 }
@@ -271,7 +277,7 @@ CHECK(indirect_table_loops, .judges = DEVICE, .proves = "xen.hostile.indirect.3"
       .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
       .title = "A loop, or a next past the end, inside a table")
 {
-    static const uint16_t nexts[] = {0, 3, 0xffff};
+    static const uint16_t nexts[] = {0, 1, 3, 0xffff};
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
 
     for (unsigned i = 0; i < ARRAY_LENGTH(nexts); i++) {

@@ -16,6 +16,8 @@ static bool may_run(const struct vdev *d)
     if (!(d->status & VIRTIO_STATUS_DRIVER_OK) && !MUTANT(runs_before_driver_ok) &&
         !(d->status == 0 && (MUTANT(queues_survive_reset) || MUTANT(reset_forgets_requests))))
         return false;
+    if (MUTANT(broken_queue_goes_on))
+        return !d->resetting;
     return !(d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) && !d->resetting;
 }
 
@@ -154,7 +156,8 @@ static int ring_lease(struct vdev_queue *q, const struct virtq_layout *layout,
 {
     /* The device writes to its own area only; flags and event fields are read and written. */
     struct gmem_range ranges[3] = {
-        {q->regs.desc, layout->desc_bytes, GMEM_READ},
+        {q->regs.desc, layout->desc_bytes,
+         GMEM_READ | (MUTANT(desc_written_back) ? (uint32_t)GMEM_WRITE : 0)},
         {q->regs.driver, layout->driver_bytes, GMEM_READ},
         {q->regs.device, layout->device_bytes, GMEM_READ | GMEM_WRITE},
     };
@@ -556,7 +559,8 @@ static void request_push(struct vdev_slot *s, uint32_t written)
     struct vdev *d = q->dev;
 
     /* A driver that resets, or is told to, does not look at used entries any more. */
-    if (d->resetting || q->resetting || (d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET))
+    if (d->resetting || q->resetting ||
+        ((d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) && !MUTANT(broken_queue_goes_on)))
         return;
     if (MUTANT(used_len_zero))
         written = 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "util/bits.h"
+#include "util/mutant.h"
 
 int gref_decode(gpa_t addr, uint32_t len_bytes, gref_t *first, uint32_t *offset_bytes,
                 uint32_t *pages)
@@ -12,6 +13,8 @@ int gref_decode(gpa_t addr, uint32_t len_bytes, gref_t *first, uint32_t *offset_
     uint32_t offset = (uint32_t)(addr.raw & (XEN_PAGE_BYTES - 1));
     uint64_t count = xen_pages_spanned(offset, len_bytes);
 
+    if (MUTANT(gref_high_bits_ignored))
+        ref = (uint32_t)ref;
     if (!gpa_is_grant(addr) || len_bytes == 0 || ref > UINT32_MAX)
         return -EINVAL;
     if (count - 1 > UINT32_MAX - ref)

@@ -2,6 +2,7 @@
 /* The device side: configuration, and dispatch to the format's per-buffer code. */
 #include "virtq/dev.h"
 
+#include "util/mutant.h"
 #include "virtq/split_dev_hot.h"
 
 int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config)
@@ -35,6 +36,8 @@ int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config)
         .used_signalled = config->start.used_idx,
         .kick_on = true,
     };
+    if (MUTANT(ring_of_four_is_eight) && q->cfg.size == 4)
+        q->mask = 7;
     return 0;
 }
 
@@ -88,10 +91,14 @@ void virtq_dev_kick_disable(struct virtq_dev *q)
 bool virtq_dev_kick_enable(struct virtq_dev *q)
 {
     q->kick_on = true;
-    if (q->cfg.event_idx)
-        split_store(split_avail_event(&q->cfg.areas, q->cfg.size), q->avail_next);
-    else
-        split_store(&split_used(&q->cfg.areas)->flags, 0);
+    if (q->cfg.event_idx) {
+        if (!MUTANT(avail_event_stale))
+            split_store(split_avail_event(&q->cfg.areas, q->cfg.size), q->avail_next);
+        if (MUTANT(used_flags_with_event_idx))
+            split_store(&split_used(&q->cfg.areas)->flags, VIRTQ_USED_F_NO_NOTIFY);
+    } else if (!MUTANT(no_notify_stays_set)) {
+        split_store(&split_used(&q->cfg.areas)->flags, MUTANT(used_flags_reserved_bit) ? 2 : 0);
+    }
     if (q->fault != VIRTQ_OK)
         return false;
     /* The driver stores its index, then reads the event; here it is the other way round. */

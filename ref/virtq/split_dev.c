@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Split virtqueues, device side: indirect tables. */
+#include <stdlib.h>
+
+#include "util/mutant.h"
 #include "virtq/split_dev_hot.h"
 
 /* A descriptor of the table, wherever its 16 bytes lie; `offset` is within the table. */
@@ -36,14 +39,19 @@ static enum virtq_fault table_walk(struct virtq_dev *q, struct virtq_chain *c,
             table_fetch(iov, iov_count, (uint32_t)*index * (uint32_t)sizeof(struct virtq_desc));
         enum virtq_fault fault;
 
-        if (d.flags & VIRTQ_DESC_F_INDIRECT)
+        if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+            if (MUTANT(indirect_nested_followed)) {
+                *index = 0;
+                continue;
+            }
             return VIRTQ_FAULT_INDIRECT_NESTED;
+        }
         fault = split_dev_append(q, c, &d);
         if (fault != VIRTQ_OK)
             return fault;
         if (!(d.flags & VIRTQ_DESC_F_NEXT))
             return VIRTQ_OK;
-        if (walked == entries)
+        if (walked == entries && !MUTANT(chain_length_unbounded))
             return VIRTQ_FAULT_CHAIN_LOOP;
         if (d.next >= entries)
             return VIRTQ_FAULT_NEXT_RANGE;
@@ -63,9 +71,15 @@ int split_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct 
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_UNOFFERED, 0);
     if (d->flags & VIRTQ_DESC_F_NEXT)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_NEXT, 0);
+    if (MUTANT(indirect_write_flag_refused) && (d->flags & VIRTQ_DESC_F_WRITE))
+        return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_ORDER, 0);
+    if (MUTANT(indirect_len_asserted) && (d->len == 0 || d->len % sizeof(struct virtq_desc) != 0))
+        abort();
     if (d->len == 0 || d->len % sizeof(struct virtq_desc) != 0)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_LEN, 0);
-    if (d->len / sizeof(struct virtq_desc) > VIRTQ_CHAIN_MAX)
+    if (d->len / sizeof(struct virtq_desc) > VIRTQ_CHAIN_MAX ||
+        (MUTANT(indirect_table_of_queue_size_refused) &&
+         d->len / sizeof(struct virtq_desc) >= q->cfg.size))
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_LONG, 0);
     if (range_wraps(d->addr, d->len))
         return virtq_dev_fault(q, VIRTQ_FAULT_DESC_WRAP, 0);

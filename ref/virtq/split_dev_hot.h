@@ -5,8 +5,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "util/bits.h"
+#include "util/mutant.h"
 #include "virtq/dev.h"
 #include "virtq/split_hot.h"
 
@@ -15,6 +17,10 @@ int split_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct 
 
 static inline int virtq_dev_fault(struct virtq_dev *q, enum virtq_fault fault, uint16_t index)
 {
+    if (MUTANT(broken_queue_goes_on)) {
+        q->avail_next++;
+        return -EPROTO;
+    }
     q->fault = fault;
     q->fault_index = index;
     return -EPROTO;
@@ -26,14 +32,27 @@ static inline enum virtq_fault split_dev_append(const struct virtq_dev *q, struc
 {
     bool writable = (d->flags & VIRTQ_DESC_F_WRITE) != 0;
 
-    if (!writable && c->readable != c->count)
+    if (!writable && c->readable != c->count) {
+        if (MUTANT(chain_order_asserted))
+            abort();
         return VIRTQ_FAULT_CHAIN_ORDER;
-    if (d->len == 0)
+    }
+    if (d->len == 0) {
+        if (MUTANT(empty_descriptor_asserted))
+            abort();
         return VIRTQ_OK;
-    if (c->count == q->cfg.chain_max)
-        return VIRTQ_FAULT_CHAIN_LONG;
-    if (range_wraps(d->addr, d->len))
+    }
+    if (c->count == q->cfg.chain_max) {
+        if (!MUTANT(chain_length_unbounded))
+            return VIRTQ_FAULT_CHAIN_LONG;
+        c->count = c->readable = 0;
+        c->readable_bytes = c->writable_bytes = 0;
+    }
+    if (range_wraps(d->addr, d->len)) {
+        if (MUTANT(address_wrap_asserted))
+            abort();
         return VIRTQ_FAULT_DESC_WRAP;
+    }
     c->segs[c->count++] = (struct virtq_seg){
         .addr = gpa_make(d->addr),
         .len_bytes = d->len,
@@ -44,6 +63,12 @@ static inline enum virtq_fault split_dev_append(const struct virtq_dev *q, struc
     } else {
         c->readable++;
         c->readable_bytes += d->len;
+    }
+    if (MUTANT(chain_readable_swapped) && !writable && c->count > 2) {
+        struct virtq_seg last = c->segs[c->count - 1];
+
+        c->segs[c->count - 1] = c->segs[c->count - 2];
+        c->segs[c->count - 2] = last;
     }
     if (c->readable_bytes + c->writable_bytes > BIT64(32))
         return VIRTQ_FAULT_CHAIN_BYTES;
@@ -64,26 +89,30 @@ static inline int split_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
         uint16_t taken = (uint16_t)(q->avail_next - q->used_published);
         uint16_t fresh = (uint16_t)(idx - q->avail_next);
 
-        if (fresh == 0)
+        if (fresh == 0 || (MUTANT(avail_idx_never_wraps) && idx < q->avail_next))
             return 0;
+        if (MUTANT(half_the_queue_in_flight) && fresh > size / 2)
+            return virtq_dev_fault(q, VIRTQ_FAULT_AVAIL_IDX, idx);
         /* Each buffer takes a descriptor until the driver has seen it used. */
-        if (fresh > size - taken)
+        if (fresh > size - taken && !MUTANT(avail_idx_jump_followed))
             return virtq_dev_fault(q, VIRTQ_FAULT_AVAIL_IDX, idx);
         q->avail_seen = idx;
     }
     head = split_load(&avail->ring[q->avail_next & q->mask]);
-    if (head >= size)
+    if (head >= size && !MUTANT(head_masked))
         return virtq_dev_fault(q, VIRTQ_FAULT_HEAD_RANGE, head);
 
     c->count = c->readable = 0;
     c->readable_bytes = c->writable_bytes = 0;
-    index = head;
+    index = MUTANT(head_masked) ? head & q->mask : head;
     for (unsigned walked = 1;; walked++) {
         struct split_desc d = split_desc_fetch(&descs[index]);
         enum virtq_fault fault;
 
         if (d.flags & VIRTQ_DESC_F_INDIRECT) {
-            int rc = split_dev_indirect(q, c, &d);
+            int rc = MUTANT(indirect_only_first) && walked > 1
+                         ? virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_ORDER, index)
+                         : split_dev_indirect(q, c, &d);
 
             if (rc < 0)
                 return rc;
@@ -94,12 +123,18 @@ static inline int split_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
             return virtq_dev_fault(q, fault, index);
         if (!(d.flags & VIRTQ_DESC_F_NEXT))
             break;
-        if (walked == size)
+        if ((walked == size && !MUTANT(chain_length_unbounded)) ||
+            (MUTANT(chain_of_queue_size_refused) && walked + 1 == size))
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_LOOP, index);
-        if (d.next >= size)
+        if (d.next >= size) {
+            if (MUTANT(next_range_asserted))
+                abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_NEXT_RANGE, d.next);
-        index = d.next;
+        }
+        index = MUTANT(chain_next_ignored) ? (index + 1) & q->mask : d.next;
     }
+    if (MUTANT(desc_written_back))
+        split_store(&((struct virtq_desc *)q->cfg.areas.desc)[head].flags, 0);
     c->token = (struct virtq_token){.id = head, .descs = 1};
     q->avail_next++;
     return 1;
@@ -110,6 +145,8 @@ static inline void split_dev_push(struct virtq_dev *q, struct virtq_token token,
     struct virtq_used *used = split_used(&q->cfg.areas);
 
     assert(q->used_next != q->avail_next);
+    if (MUTANT(used_id_repeated) && (uint16_t)(q->avail_next - q->used_next) > 1)
+        token.id = (uint16_t)le32_get(used->ring[(q->used_next - 1) & q->mask].id);
     used->ring[q->used_next & q->mask] = (struct virtq_used_elem){
         .id = le32_make(token.id),
         .len = le32_make(written),
@@ -136,8 +173,16 @@ static inline bool split_dev_interrupt_needed(struct virtq_dev *q)
         return false;
     q->used_signalled = to;
     split_full_barrier();
-    if (q->cfg.event_idx)
-        return virtq_need_event(split_load(split_used_event(&q->cfg.areas, q->cfg.size)), to, from);
+    if (q->cfg.event_idx) {
+        uint16_t event = split_load(split_used_event(&q->cfg.areas, q->cfg.size));
+
+        if (MUTANT(event_idx_obeys_flags) &&
+            (split_load(&split_avail(&q->cfg.areas)->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT))
+            return false;
+        if (MUTANT(used_event_off_by_one))
+            event++;
+        return virtq_need_event(event, to, from);
+    }
     return !(split_load(&split_avail(&q->cfg.areas)->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
 }
 

@@ -25,7 +25,8 @@ struct permap {
     struct gmem_strategy_args args;
     unsigned kinds;
     struct permap_held *free;
-    struct permap_held *late; /* only a mutant's */
+    struct permap_held *late; /* only a mutant's, */
+    uint32_t read_ref;        /* this one, too */
     struct permap_pages pages[PERMAP_KINDS][2];
 };
 
@@ -41,8 +42,11 @@ int permap_pages_reserve(struct permap_pages *pages, uint32_t more, enum permap_
     uint32_t max = pages->max ? pages->max : 64;
     void *grown;
 
-    if (more > GMEM_LEASE_PAGES_MAX || pages->count > GMEM_LEASE_PAGES_MAX - more)
+    if (more > GMEM_LEASE_PAGES_MAX || pages->count > GMEM_LEASE_PAGES_MAX - more) {
+        if (MUTANT(lease_size_asserted))
+            abort();
         return -EFAULT;
+    }
     if (pages->count + more <= pages->max)
         return 0;
     while (max < pages->count + more)
@@ -109,6 +113,11 @@ static int map_groups(struct permap *m, struct permap_held *h)
 
             if (!pages->count)
                 continue;
+            if (MUTANT(grant_access_remembered) && k == PERMAP_GRANT) {
+                if (w && pages->refs[0] == m->read_ref)
+                    return -EFAULT;
+                m->read_ref = w ? 0 : pages->refs[pages->count - 1];
+            }
             m->base.stats.map_calls++;
             rc = kind_ops[k]->map(&m->args, pages, w != 0, &part->base);
             if (part->base) {
@@ -156,6 +165,8 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
         rc = kind_ops[kind]->gather(pages, &ranges[i], &offset);
         if (rc)
             return rc;
+        if (MUTANT(gmem_later_offset_lost) && writable && start && ranges[i].len_bytes > 1)
+            offset = 0;
         lease->iov[i].iov_base = (void *)(uintptr_t)(start + offset);
         lease->iov[i].iov_len = ranges[i].len_bytes;
         leading = leading && !writable;
