@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,23 @@ static json_t *ask_value(struct check_ctx *t, const char *what, const char *args
 void given_ask(struct check_ctx *t, const char *what, const char *args_json)
 {
     json_decref(ask_value(t, what, args_json));
+}
+
+int given_try(struct check_ctx *t, const char *what, const char *args_json, char *why,
+              size_t why_bytes)
+{
+    const struct subject *s = check_subject(t);
+    char *text = NULL;
+    int rc;
+
+    if (!s->ask)
+        error_out(t, "%s: no testbed answers", what);
+    why[0] = '\0';
+    rc = s->ask(s->ask_ctx, what, args_json, &text, why, why_bytes);
+    free(text);
+    if (rc == -EOPNOTSUPP)
+        error_out(t, "the testbed could not do %s: %s", what, why);
+    return rc;
 }
 
 uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,

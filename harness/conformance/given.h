@@ -26,7 +26,7 @@
 
 /* Time limits: generous, since they are waited for in full only by a broken device. */
 #define MS(n)          ((uint64_t)(n)*1000000u)
-#define LIMIT_REPLY_NS MS(5000)  /* for something that must happen */
+#define LIMIT_REPLY_NS MS(2000)  /* for something that must happen */
 #define LIMIT_QUIET_NS MS(50)    /* for something that must not happen */
 #define LIMIT_RESET_NS MS(10000) /* for a reset */
 
@@ -164,6 +164,10 @@ bool buffer_is(const struct buffer *b, uint8_t byte);
 
 /* Ask; anything but success is an ERROR. */
 void given_ask(struct check_ctx *t, const char *what, const char *args_json);
+/* The same for what may fail by the subject's fault: 0, or a negative error and why in `why`.
+ * A testbed that cannot do it is an ERROR here, too. */
+int given_try(struct check_ctx *t, const char *what, const char *args_json, char *why,
+              size_t why_bytes);
 /* The same for a member of the answer that is a number; true/false count as 1 and 0. */
 uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
                           const char *member);

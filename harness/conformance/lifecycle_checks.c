@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,11 +196,22 @@ static void backend_stop(struct device *d, const char *how)
     given_ask(d->t, how, NULL);
 }
 
+/* That it does not come up again is its own fault. */
+static void backend_come_up(struct check_ctx *t)
+{
+    char why[256] = "";
+    int rc = given_try(t, "backend.start", NULL, why, sizeof(why));
+
+    expect(t, MUST, rc == 0, "the backend does not start: %s", why);
+    if (rc)
+        stop_check(t);
+    expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
+              "whether the backend runs after its start");
+}
+
 static void backend_start(struct device *d)
 {
-    given_ask(d->t, "backend.start", NULL);
-    expect_eq(d->t, MUST, given_ask_number(d->t, "backend.alive", NULL, "alive"), 1,
-              "whether the backend runs after its start");
+    backend_come_up(d->t);
     device_reattach(d);
 }
 
@@ -239,7 +251,7 @@ CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.res
     struct device *d = given_device(t);
     uint16_t vendor = d->pci->func.vendor;
 
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 20; i++) {
         backend_stop(d, i % 2 ? "backend.kill" : "backend.stop");
         backend_start(d);
         expect_eq(t, MUST, config_get(d, 0, 2), vendor, "the vendor after a restart");
@@ -274,20 +286,176 @@ CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle
     backend_start(k->d);
 }
 
+CHECK(second_backend_is_refused, .judges = DEVICE, .proves = "xen.lifecycle.claim.1",
+      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .title = "Another backend for the same device ends, and the first one goes on")
+{
+    struct blk *k = given_blk(t, 0, 0);
+
+    expect_eq(t, MUST, given_ask_number(t, "backend.second", NULL, "serves"), 0,
+              "whether a second backend serves the device");
+    expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
+              "whether the first backend still runs");
+    expect_recovers(k, "the attempt of a second backend");
+}
+
+/* ---- devices in the store ---- */
+
+#define XENBUS_INITIALISING 1u
+#define XENBUS_CONNECTED    4u
+#define XENBUS_CLOSING      5u
+#define XENBUS_CLOSED       6u
+
+/* The device's `state`, once it is `want` or after a while. */
+static void store_state_expect(struct check_ctx *t, const char *folder, unsigned want)
+{
+    uint64_t deadline = given_now_ns() + MS(2000);
+    char args[160], state[16] = "";
+    bool is;
+
+    snprintf(args, sizeof(args), "{\"path\": \"%s/state\"}", folder);
+    do {
+        given_ask_text(t, "store.read", args, "value", state, sizeof(state));
+        is = strtoul(state, NULL, 10) == want;
+        if (!is)
+            given_pause();
+    } while (!is && given_now_ns() < deadline);
+    expect(t, MUST, is, "the device's state is %s, expected %u", state, want);
+    if (!is)
+        stop_check(t);
+}
+
+static void store_state_set(struct check_ctx *t, const char *folder, unsigned state)
+{
+    char args[192];
+
+    snprintf(args, sizeof(args), "{\"path\": \"%s/state\", \"value\": \"%u\"}", folder, state);
+    given_ask(t, "store.write", args);
+}
+
+static void store_folder(struct check_ctx *t, char *folder, size_t bytes)
+{
+    given_ask_text(t, "device.info", NULL, "store", folder, bytes);
+    if (!folder[0])
+        skip_check(t, "the device is not described in the store");
+}
+
+CHECK(store_says_connected, .judges = DEVICE, .proves = "xen.lifecycle.store.1",
+      .needs = LIFE_BLK | NEED_TESTBED,
+      .title = "The backend reports that it serves the device: state 4")
+{
+    char folder[64] = "";
+
+    store_folder(t, folder, sizeof(folder));
+    given_device(t);
+    store_state_expect(t, folder, XENBUS_CONNECTED);
+}
+
+CHECK(device_is_detached_and_attached, .judges = DEVICE, .proves = "xen.lifecycle.store.2",
+      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .title = "State 5 takes the device away, state 1 brings it back")
+{
+    struct device *d = given_device(t);
+    const struct fe_pci_func *f = &d->pci->func;
+    char folder[64] = "";
+    uint64_t value = 0;
+    int rc;
+
+    store_folder(t, folder, sizeof(folder));
+    store_state_expect(t, folder, XENBUS_CONNECTED);
+    d->gone_on_purpose = true;
+    store_state_set(t, folder, XENBUS_CLOSING);
+    store_state_expect(t, folder, XENBUS_CLOSED);
+    rc = fe_ecam_read(&d->host, f->sbdf, 0, 4, &value);
+    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
+           "a device that was detached reads 0x%llx (%s)", (unsigned long long)value,
+           strerror(-rc));
+    store_state_set(t, folder, XENBUS_INITIALISING);
+    store_state_expect(t, folder, XENBUS_CONNECTED);
+    device_reattach(d);
+    expect_eq(t, MUST, config_get(d, 0, 2), f->vendor, "the vendor of a device attached again");
+}
+
+/* An access that may hang, in a thread of its own. */
+struct vcpu_access {
+    struct fe_platform *platform;
+    uint64_t addr, value;
+    unsigned vcpu, bytes;
+    pthread_t thread;
+    atomic_bool done;
+    int rc;
+};
+
+static void *vcpu_access_run(void *arg)
+{
+    struct vcpu_access *a = arg;
+
+    a->rc = a->platform->ops->mmio_read(a->platform, a->vcpu, a->addr, a->bytes, &a->value);
+    atomic_store(&a->done, true);
+    return NULL;
+}
+
+/* What an access that hangs will write to has to stay; it ends with the process. */
+static void vcpu_access_finish(void *arg)
+{
+    struct vcpu_access *a = arg;
+
+    if (!atomic_load(&a->done)) {
+        pthread_detach(a->thread);
+        return;
+    }
+    pthread_join(a->thread, NULL);
+    free(a);
+}
+
+static struct vcpu_access *vcpu_access_begin(struct check_ctx *t, unsigned vcpu, uint64_t addr,
+                                             unsigned bytes)
+{
+    const struct subject *s = check_subject(t);
+    struct vcpu_access *a = calloc(1, sizeof(*a));
+
+    if (!a)
+        error_out(t, "no memory");
+    a->platform = s->platform;
+    a->vcpu = vcpu;
+    a->addr = addr;
+    a->bytes = bytes;
+    if (pthread_create(&a->thread, NULL, vcpu_access_run, a)) {
+        free(a);
+        error_out(t, "no thread");
+    }
+    check_defer(t, vcpu_access_finish, a);
+    return a;
+}
+
+static void vcpu_access_expect_end(struct check_ctx *t, const struct vcpu_access *a)
+{
+    uint64_t deadline = given_now_ns() + MS(2000);
+    bool done;
+
+    while (!(done = atomic_load(&a->done)) && given_now_ns() < deadline)
+        given_pause();
+    expect(t, MUST, done, "the access of vCPU %u does not end", a->vcpu);
+    if (!done)
+        stop_check(t);
+}
+
 CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
       .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
       .title = "After an orderly stop accesses end: all ones or an abort, and never a hang")
 {
     struct blk *k = given_blk(t, 0, 0);
     const struct fe_pci_func *f = &k->d->pci->func;
-    struct fe_platform *p = k->d->subject->platform;
+    const struct vcpu_access *bar;
     uint64_t value = 0, at = f->bars[k->d->pci->common.bar].addr + k->d->pci->common.offset;
     int rc;
 
     backend_stop(k->d, "backend.stop");
-    rc = p->ops->mmio_read(p, 0, at, 4, &value);
-    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
-           "a BAR without a backend reads 0x%llx (%s)", (unsigned long long)value, strerror(-rc));
+    bar = vcpu_access_begin(t, 0, at, 4);
+    vcpu_access_expect_end(t, bar);
+    expect(t, MUST, bar->rc == -EFAULT || (bar->rc == 0 && bar->value == 0xffffffff),
+           "a BAR without a backend reads 0x%llx (%s)", (unsigned long long)bar->value,
+           strerror(-bar->rc));
     rc = fe_ecam_read(&k->d->host, f->sbdf, 0, 4, &value);
     expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
            "configuration space without a backend reads 0x%llx (%s)", (unsigned long long)value,
@@ -296,50 +464,31 @@ CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.
     expect_eq(t, MUST, config_get(k->d, 0, 2), f->vendor, "the vendor when the backend is back");
 }
 
-/* A vCPU that reads the vendor of the device in a thread of its own. */
-struct waiting_vcpu {
-    struct fe_platform *platform;
-    uint64_t addr, value;
-    atomic_bool done;
-    int rc;
-};
-
-static void *waiting_vcpu_run(void *arg)
-{
-    struct waiting_vcpu *w = arg;
-
-    w->rc = w->platform->ops->mmio_read(w->platform, 1, w->addr, 2, &w->value);
-    atomic_store(&w->done, true);
-    return NULL;
-}
-
 CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adoption.1",
       .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
       .title = "An access that began while the backend was dead is answered by its successor")
 {
     struct device *d = given_device(t);
-    struct waiting_vcpu w = {.platform = d->subject->platform};
-    pthread_t thread;
-    uint64_t until;
+    struct vcpu_access *w;
+    uint64_t until, addr;
 
-    if (w.platform->nr_vcpus < 2)
+    if (d->subject->platform->nr_vcpus < 2)
         skip_check(t, "the domain has one vCPU");
-    if (fe_ecam_addr(&d->host, d->pci->func.sbdf, 0, &w.addr))
+    if (fe_ecam_addr(&d->host, d->pci->func.sbdf, 0, &addr))
         error_out(t, "the device has no configuration space");
     backend_stop(d, "backend.kill");
-    if (pthread_create(&thread, NULL, waiting_vcpu_run, &w))
-        error_out(t, "no thread");
+    w = vcpu_access_begin(t, 1, addr, 2);
     /* Whether it waits for the successor or finds nobody is the hypervisor's affair (Xen keeps
      * the dead server, so it waits); that it ends at all is what counts. */
     until = given_now_ns() + MS(100);
-    while (!atomic_load(&w.done) && given_now_ns() < until)
+    while (!atomic_load(&w->done) && given_now_ns() < until)
         given_pause();
-    note(t, "access", "%s", atomic_load(&w.done) ? "ended at once" : "waited");
-    given_ask(t, "backend.start", NULL);
-    pthread_join(thread, NULL);
-    expect(t, MUST, w.rc == 0 || w.rc == -EFAULT, "the access ended with %s", strerror(-w.rc));
-    expect(t, MUST, w.rc || w.value == d->pci->func.vendor || w.value == 0xffff,
-           "the access read 0x%llx", (unsigned long long)w.value);
+    note(t, "access", "%s", atomic_load(&w->done) ? "ended at once" : "waited");
+    backend_come_up(t);
+    vcpu_access_expect_end(t, w);
+    expect(t, MUST, w->rc == 0 || w->rc == -EFAULT, "the access ended with %s", strerror(-w->rc));
+    expect(t, MUST, w->rc || w->value == d->pci->func.vendor || w->value == 0xffff,
+           "the access read 0x%llx", (unsigned long long)w->value);
     device_reattach(d);
     expect_eq(t, MUST, config_get(d, 0, 2), d->pci->func.vendor, "the vendor afterwards");
 }
@@ -353,7 +502,7 @@ static unsigned reap_all(struct check_ctx *t, struct fe_blk *b, bool *lost, int 
     while (fe_blk_outstanding(b, 0)) {
         int n;
 
-        if (fe_blk_wait(b, 0, LIMIT_REPLY_NS) <= 0)
+        if (fe_blk_wait(b, 0, MS(2000)) <= 0)
             break;
         n = fe_blk_reap(b, 0, done, ARRAY_LENGTH(done));
         if (n <= 0)
@@ -368,6 +517,8 @@ static unsigned reap_all(struct check_ctx *t, struct fe_blk *b, bool *lost, int 
         }
     }
     expect_eq(t, MUST, fe_blk_outstanding(b, 0), 0, "requests that were never answered");
+    if (fe_blk_outstanding(b, 0))
+        stop_check(t);
     return count;
 }
 
@@ -431,7 +582,7 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     }
     must(t, fe_blk_kick(r->blk, 0), "ringing the doorbell");
     given_ask(t, "backend.kill", NULL);
-    given_ask(t, "backend.start", NULL);
+    backend_come_up(t);
 
     deadline = given_now_ns() + LIMIT_RESET_NS;
     do {

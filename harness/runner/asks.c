@@ -2,10 +2,14 @@
 #include "runner/asks.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/bits.h"
+
+#define SECOND_END_NS 2000000000u
 
 static int backend_start(struct session *s, const json_t *args, json_t **value)
 {
@@ -34,6 +38,25 @@ static int backend_restart(struct session *s, const json_t *args, json_t **value
     int ret = backend_kill(s, args, value);
 
     return ret ? ret : backend_start(s, args, value);
+}
+
+/* Another process with the same arguments, beside the one that runs: does it begin to serve? */
+static int backend_second(struct session *s, const json_t *args, json_t **value)
+{
+    struct testbed_cell *c = s->cell;
+    struct process first = c->backend;
+    unsigned starts = c->backend_starts;
+
+    if (!process_running(&first))
+        return testbed_fail(c, -ESRCH, "there is no first backend");
+    c->backend = PROCESS_INIT;
+    int ret = c->ops->backend_start(c);
+    *value = json_pack("{s:b, s:s}", "serves", ret == 0, "why", c->why);
+    process_end(&c->backend, SIGTERM, SECOND_END_NS);
+    c->backend = first;
+    c->backend_starts = starts;
+    c->why[0] = 0;
+    return 0;
 }
 
 static int backend_alive(struct session *s, const json_t *args, json_t **value)
@@ -88,17 +111,21 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
     const struct scenario_cell *plan = &s->cell->plan;
     const struct scenario *sc = plan->scenario;
     const struct scenario_device *d = &sc->devices[0];
+    char store[64] = ""; /* the device's folder, when its backend has it from there */
 
     if (!sc->device_count) {
         *value = json_pack("{s:i}", "count", 0);
         return 0;
     }
-    *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s}", "count",
+    if (plan->config == CONFIG_XENSTORE)
+        snprintf(store, sizeof(store), "/local/domain/0/backend/virtio/%u/0",
+                 s->cell->ops->domid(s->cell));
+    *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s}", "count",
                        (int)sc->device_count, "type", "blk", "sbdf", d->sbdf, "ro", d->ro, "queues",
                        (int)(plan->queues ? plan->queues : d->queues), "queue_size",
                        (int)(plan->queue_size ? plan->queue_size : d->queue_size), "serial",
                        d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
-                       (json_int_t)d->size_bytes, "backing", backings[d->backing]);
+                       (json_int_t)d->size_bytes, "backing", backings[d->backing], "store", store);
     return 0;
 }
 
@@ -117,12 +144,12 @@ static const struct {
     int (*handle)(struct session *s, const json_t *args, json_t **value);
     bool of_backend; /* needs one that the cell started */
 } ask_table[] = {
-    {"backend.start", backend_start, true},    {"backend.stop", backend_stop, true},
-    {"backend.kill", backend_kill, true},      {"backend.restart", backend_restart, true},
-    {"backend.alive", backend_alive, false},   {"backend.audit", backend_audit, true},
-    {"store.read", store_read, false},         {"store.write", store_write, false},
-    {"device.info", device_info, false},       {"domain.pause", domain_pause, false},
-    {"domain.unpause", domain_unpause, false},
+    {"backend.start", backend_start, true},   {"backend.stop", backend_stop, true},
+    {"backend.kill", backend_kill, true},     {"backend.restart", backend_restart, true},
+    {"backend.second", backend_second, true}, {"backend.alive", backend_alive, false},
+    {"backend.audit", backend_audit, true},   {"store.read", store_read, false},
+    {"store.write", store_write, false},      {"device.info", device_info, false},
+    {"domain.pause", domain_pause, false},    {"domain.unpause", domain_unpause, false},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

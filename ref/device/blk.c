@@ -243,6 +243,29 @@ static void null_transfer(struct blk *b, struct blk_request *q)
     blk_request_finish(b, q, VIRTIO_BLK_S_OK);
 }
 
+#ifdef RP_MUTANTS
+/* A cache that nobody flushes: what was written last waits here for the next request. */
+static void kept_write(struct blk *b)
+{
+    if (b->kept.data && pwrite(b->image.fd, b->kept.data, b->kept.bytes,
+                               (off_t)b->kept.offset_bytes) != (ssize_t)b->kept.bytes)
+        log_warn("%s: a write that was kept back is lost", b->vdev.label);
+    free(b->kept.data);
+    b->kept.data = NULL;
+}
+
+static bool kept_take(struct blk *b, const struct blk_request *q)
+{
+    b->kept.data = malloc(q->total_bytes);
+    if (!b->kept.data)
+        return false;
+    b->kept.bytes =
+        vdev_iov_read(q->r->out, q->r->out_count, q->skip_bytes, b->kept.data, q->total_bytes);
+    b->kept.offset_bytes = q->offset_bytes;
+    return true;
+}
+#endif
+
 static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
 {
     const struct vdev_request *r = q->r;
@@ -274,8 +297,6 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
         b->stats.written_bytes += q->total_bytes;
     }
     q->offset_bytes = sector * BLK_SECTOR_BYTES;
-    if (MUTANT(blk_sector_scaled) && b->block_bytes > BLK_SECTOR_BYTES)
-        q->offset_bytes = sector * b->block_bytes;
     if (MUTANT(blk_second_queue_elsewhere) && r->queue->index)
         q->offset_bytes ^= BLK_SECTOR_BYTES;
     if (MUTANT(blk_write_off_by_one) && !read)
@@ -284,6 +305,15 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
         q->total_bytes--;
     if (MUTANT(blk_write_dropped_now_and_then) && !read && b->stats.writes % 1000 == 999)
         q->total_bytes = 0;
+#ifdef RP_MUTANTS
+    if (MUTANT(blk_write_kept_back) && b->image.fd >= 0) {
+        kept_write(b);
+        if (!read && q->total_bytes && kept_take(b, q)) {
+            blk_request_finish(b, q, VIRTIO_BLK_S_OK);
+            return;
+        }
+    }
+#endif
     if (MUTANT(blk_empty_read_status_unknown) && read && q->total_bytes == 0) {
         blk_request_finish(b, q, 0x7f);
         return;
@@ -406,6 +436,8 @@ static void blk_request_new(struct vdev *d, struct vdev_request *r)
     q->r = r;
     /* No place for a status: nothing can be answered. */
     if (r->in_bytes == 0) {
+        if (MUTANT(blk_status_room_asserted))
+            abort();
         vdev_fault(d, "blk-no-status", "a request without a writable byte");
         vdev_request_done(r, 0);
         return;
@@ -415,6 +447,8 @@ static void blk_request_new(struct vdev *d, struct vdev_request *r)
         return;
     }
     if (vdev_iov_read(r->out, r->out_count, 0, &header, sizeof(header)) < sizeof(header)) {
+        if (MUTANT(blk_header_asserted))
+            abort();
         blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
         return;
     }
@@ -478,6 +512,9 @@ static void blk_destroy(struct vdev *d)
     struct blk *b = to_blk(d);
 
     blk_engine_fini(b);
+#ifdef RP_MUTANTS
+    kept_write(b);
+#endif
     blk_image_close(b);
     vdev_fini(d);
     free(b);

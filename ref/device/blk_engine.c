@@ -17,7 +17,6 @@
 #include "device/blk_impl.h"
 #include "util/bits.h"
 #include "util/log.h"
-#include "util/mutant.h"
 
 #define RESUBMIT_NS      1000000ull
 #define STEP_RETRIES_MAX 1000u
@@ -186,7 +185,7 @@ static bool step_ended(struct blk *b, struct blk_request *q, int res, uint8_t *s
             q->valid_bytes += (unsigned)res;
         }
         q->done_bytes += (unsigned)res;
-        return q->done_bytes < q->total_bytes && !MUTANT(blk_short_io_ok);
+        return q->done_bytes < q->total_bytes;
     case BLK_STEP_DEALLOCATE:
         /* A discard is a hint; zeroes are not. */
         if (unsupported(res) && q->type == VIRTIO_BLK_T_DISCARD)

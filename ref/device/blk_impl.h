@@ -101,6 +101,12 @@ struct blk {
     bool draining;
     unsigned drained_queue; /* or BLK_QUEUE_ANY */
     unsigned char *zeroes;  /* BLK_ZERO_BYTES of them */
+#ifdef RP_MUTANTS
+    struct {
+        void *data;
+        uint64_t bytes, offset_bytes;
+    } kept; /* of blk_write_kept_back */
+#endif
 };
 
 /* ---- blk_image.c ---- */

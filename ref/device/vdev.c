@@ -173,7 +173,7 @@ static void device_reset(struct vdev *d)
     if (MUTANT(status_reset_incomplete) &&
         d->status == (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER))
         after = VIRTIO_STATUS_ACKNOWLEDGE;
-    if (MUTANT(reset_ends_after_ten) && ++d->faults > 10)
+    if (MUTANT(resets_run_out) && ++d->faults > 10)
         after = VIRTIO_STATUS_ACKNOWLEDGE;
     if (MUTANT(reset_forgets_requests) && d->marked && d->transport) {
         d->status = 0;

@@ -122,7 +122,7 @@ static void drain_buffer(struct ioreq_server *s)
 
 static void notify_vcpu(struct ioreq_server *s, unsigned vcpu)
 {
-    if (s->local[vcpu] && !MUTANT(ioreq_response_unsignalled))
+    if (s->local[vcpu])
         (void)xenevtchn_notify(s->config.xen->evtchn, s->local[vcpu]);
 }
 
@@ -272,7 +272,7 @@ int ioreq_server_create(const struct ioreq_config *config, struct ioreq_server *
         rc = -ENOMEM;
         goto fail;
     }
-    if (config->adopt_id != IOREQ_ADOPT_NONE) {
+    if (config->adopt_id != IOREQ_ADOPT_NONE && !MUTANT(ioreq_predecessor_ignored)) {
         evtchn_port_t port;
 
         s->id = (ioservid_t)config->adopt_id;
@@ -318,7 +318,8 @@ void ioreq_server_destroy(struct ioreq_server *s)
     if (!s)
         return;
     /* Xen pauses the domain around the change: afterwards no new request can appear. */
-    (void)xendevicemodel_set_ioreq_server_state(s->config.xen->dm, s->config.domid, s->id, 0);
+    if (!MUTANT(ioreq_server_left_behind))
+        (void)xendevicemodel_set_ioreq_server_state(s->config.xen->dm, s->config.domid, s->id, 0);
     if (s->slots)
         serve_all(s, 1u << STATE_IOREQ_READY | 1u << STATE_IOREQ_INPROCESS);
     release(s);
@@ -413,8 +414,6 @@ int ioreq_server_unmap_function(struct ioreq_server *s, sbdf_t at)
  */
 static void replay(struct ioreq_server *s)
 {
-    if (MUTANT(ioreq_adopt_without_replay))
-        return;
     for (unsigned v = 0; v < s->config.vcpus; v++) {
         uint8_t flags = __atomic_load_n(&s->slots[v].flags, __ATOMIC_ACQUIRE);
 

@@ -5,7 +5,6 @@
 #include <xen/hvm/ioreq.h>
 
 #include "util/log.h"
-#include "util/mutant.h"
 #include "xen/ioreq_slot.h"
 
 _Static_assert(sizeof(struct ioreq) == sizeof(struct ioreq_slot), "layouts differ");
@@ -23,7 +22,7 @@ static uint64_t truncate_to(uint64_t value, unsigned bytes)
     if (bytes >= 8)
         return value;
     mask = (1ull << (8 * bytes)) - 1;
-    return MUTANT(ioreq_data_unmasked) ? value | ~mask : value & mask;
+    return value & mask;
 }
 
 static uint64_t one_read(const struct ioreq_slot *req, const struct ioreq_ops *ops, void *ctx,
@@ -63,7 +62,7 @@ static uint64_t step(const struct ioreq_slot *req, uint64_t base, uint32_t n)
 {
     uint64_t distance = (uint64_t)n * req->size;
 
-    if ((req->flags & IOREQ_SLOT_DOWN) && !MUTANT(ioreq_direction_ignored))
+    if (req->flags & IOREQ_SLOT_DOWN)
         return base - distance;
     return base + distance;
 }
@@ -77,7 +76,7 @@ static bool perform_pointer(const struct ioreq_slot *req, uint32_t count,
                             const struct ioreq_ops *ops, void *ctx,
                             const struct ioreq_memory *memory, struct ioreq_stats *stats)
 {
-    bool down = (req->flags & IOREQ_SLOT_DOWN) != 0 && !MUTANT(ioreq_direction_ignored);
+    bool down = (req->flags & IOREQ_SLOT_DOWN) != 0;
     bool read = (req->flags & IOREQ_SLOT_READ) != 0;
     uint32_t per_chunk = POINTER_CHUNK_BYTES / req->size;
     uint8_t chunk[POINTER_CHUNK_BYTES];
@@ -112,7 +111,7 @@ static bool perform_pointer(const struct ioreq_slot *req, uint32_t count,
 static uint64_t perform_access(const struct ioreq_slot *req, const struct ioreq_ops *ops, void *ctx,
                                const struct ioreq_memory *memory, struct ioreq_stats *stats)
 {
-    uint32_t count = MUTANT(ioreq_repetition_ignored) ? 1 : req->count;
+    uint32_t count = req->count;
     uint64_t data = truncate_to(req->data, req->size);
 
     if (req->flags & IOREQ_SLOT_POINTER) {
