@@ -500,10 +500,15 @@ static unsigned reap_all(struct check_ctx *t, struct fe_blk *b, bool *lost, int 
     unsigned count = 0;
 
     while (fe_blk_outstanding(b, 0)) {
+        uint64_t begin = given_now_ns();
         int n;
 
         if (fe_blk_wait(b, 0, MS(2000)) <= 0)
             break;
+        if (given_now_ns() - begin >= MS(2000)) {
+            expect(t, MUST, false, "requests were answered, but no interrupt came");
+            stop_check(t);
+        }
         n = fe_blk_reap(b, 0, done, ARRAY_LENGTH(done));
         if (n <= 0)
             break;
