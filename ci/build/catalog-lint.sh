@@ -25,7 +25,7 @@ trap 'exit 130' INT TERM
 }
 
 # MUTANT(name) where the macro is used, not where it is defined or explained.
-grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.c' ref harness bench |
+grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.[ch]' --exclude=mutant.h ref harness bench |
     sed 's/MUTANT(\(.*\))/\1/' | sort -u >"$work/used"
 
 bad=0
