@@ -142,6 +142,8 @@ static bool serve_slot(struct ioreq_server *s, unsigned vcpu, unsigned states)
     __atomic_store_n(&slot->flags, flags | STATE_IOREQ_INPROCESS, __ATOMIC_RELAXED);
 
     data = ioreq_slot_perform(&req, s->config.ops, s->config.ctx, &s->memory, &s->stats);
+    if (vcpu > 0 && MUTANT(ioreq_data_of_vcpu0))
+        data = __atomic_load_n(&s->slots[0].data, __ATOMIC_RELAXED);
     if ((req.flags & IOREQ_SLOT_READ) && !(req.flags & IOREQ_SLOT_POINTER))
         __atomic_store_n(&slot->data, data, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->flags, flags | STATE_IORESP_READY, __ATOMIC_RELEASE);
