@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM
 
 # MUTANT(name) where the macro is used, not where it is defined or explained.
 grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.[ch]' --exclude=mutant.h ref harness bench |
-    sed 's/MUTANT(\(.*\))/\1/' | sort -u >"$work/used"
+    sed 's/MUTANT(\(.*\))/\1/' | grep -vx name | sort -u >"$work/used"
 
 bad=0
 awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutants.tsv" '
