@@ -42,12 +42,8 @@ static inline enum virtq_fault split_dev_append(const struct virtq_dev *q, struc
             abort();
         return VIRTQ_OK;
     }
-    if (c->count == q->cfg.chain_max) {
-        if (!MUTANT(chain_length_unbounded))
-            return VIRTQ_FAULT_CHAIN_LONG;
-        c->count = c->readable = 0;
-        c->readable_bytes = c->writable_bytes = 0;
-    }
+    if (c->count == q->cfg.chain_max && !MUTANT(chain_length_unbounded))
+        return VIRTQ_FAULT_CHAIN_LONG;
     if (range_wraps(d->addr, d->len)) {
         if (MUTANT(address_wrap_asserted))
             abort();
