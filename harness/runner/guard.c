@@ -123,6 +123,8 @@ static struct report_cell *collect(const struct schedule *s, const struct job *j
     cell = cell_report_create(job, s->options->testbed);
     if (ended == -ETIMEDOUT)
         snprintf(why, sizeof(why), "the harness did not end the cell within its limit");
+    else if (access(cfg->run_dir, F_OK))
+        snprintf(why, sizeof(why), "somebody removed the cell's folder %s", cfg->run_dir);
     else if (WIFSIGNALED(status))
         snprintf(why, sizeof(why), "the harness's worker was killed by signal %d (%s)",
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
