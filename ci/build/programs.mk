@@ -81,6 +81,15 @@ MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/
 $(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))
 $(eval $(call link_program,ringproof-dom0-loop,$(MACHINE_OBJS) $(OBJ)/harness/machine/loop_main.o,-lxenstore))
 
+# ---- what runs in a guest image of another architecture ----
+## make guest-arm64      programs for the arm64 image of the testbed qemu (needs: make image-arm64)
+.PHONY: guest-programs guest-arm64
+guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so
+guest-arm64:
+	+@sysroot=$$(ci/images/build.sh --path arm64)/sysroot && \
+	$(MAKE) --no-print-directory VARIANT=release OUT=$(dir $(OUT))arm64 \
+	    CC="aarch64-linux-gnu-gcc --sysroot=$$sysroot" guest-programs
+
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.
 RP_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)

@@ -36,7 +36,7 @@ static uint64_t access_value(struct abi *a, uint64_t access, int want_err)
 
 CHECK(mmio_read_of_each_width, .judges = HYPERVISOR, .proves = "abi.mmio-read-of-each-width",
       .title = "A read arrives as one COPY request with its address and size; the answer is "
-               "truncated to the size")
+               "truncated to the size (x86)")
 {
     struct abi *a = abi_begin(t);
     struct dm *d = dm_serving(a);
@@ -58,7 +58,13 @@ CHECK(mmio_read_of_each_width, .judges = HYPERVISOR, .proves = "abi.mmio-read-of
         expect_eq(t, MUST, r.data_is_ptr, 0, "data_is_ptr");
         dm_respond(d, 0, answer);
         value = access_value(a, access, 0);
-        expect_eq(t, MUST, value, answer & mask_of(bytes), "value that the guest read");
+        expect_eq(t, MUST, value & mask_of(bytes), answer & mask_of(bytes),
+                  "value that the guest read");
+        /* Xen on Arm puts the answer into the register whole: a server has to truncate it. */
+        snprintf(name, sizeof(name), "value-%u", bytes);
+        note(t, name, "0x%" PRIx64, value);
+        if (!a->arm)
+            expect_eq(t, MUST, value & ~mask_of(bytes), 0, "what is beyond the width");
     }
 }
 

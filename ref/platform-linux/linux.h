@@ -3,7 +3,8 @@
  * The frontend's platform in a real domU: a process of Linux user space that does what a guest
  * kernel does, without a driver in the kernel. It needs root, and a domain that runs nothing else.
  *
- * MMIO     /dev/mem on holes of the physical map: one instruction an access.
+ * MMIO     /dev/mem on holes of the physical map: one instruction an access. On Arm an access that
+ *          nobody claims ends its process, so another process makes them.
  * pages    locked memory, allocated once; frame numbers from /proc/self/pagemap. A page that the
  *          kernel moved all the same is an error at the next use (-ESTALE), not a wrong address.
  * grants   frames of the domain's own grant table that the kernel does not use: the last ones.
@@ -25,6 +26,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/types.h>
 
 #include "frontend/platform.h"
 
@@ -35,6 +37,14 @@
 struct mmio_window {
     uint64_t base;
     volatile void *va;
+};
+
+#define ACCESSORS_MAX 64u
+
+/* Arm: the process that makes a vCPU's accesses. */
+struct accessor {
+    pid_t pid; /* 0: none */
+    int fd;
 };
 
 struct pool {
@@ -57,6 +67,7 @@ struct lx {
     pthread_mutex_t lock;        /* of all below */
     struct mmio_window windows[MMIO_WINDOWS_MAX];
     unsigned window_count;
+    struct accessor accessors[ACCESSORS_MAX];
     struct pool pool;
     struct grants *grants;
     struct irqs *irqs;

@@ -2,7 +2,11 @@
 #include "platform_linux/linux.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /*
  * One instruction with plain addressing each. Compilers make post-indexed loads of volatile
@@ -81,8 +85,7 @@ static void store(volatile void *at, unsigned bytes, uint64_t value)
     }
 }
 
-/* Where an address is mapped. Windows are never unmapped before the end, so the lock covers the
- * table alone. */
+/* Where an address is mapped. Windows are never unmapped before the end. */
 static int locate(struct lx *l, uint64_t addr, unsigned bytes, volatile void **at)
 {
     uint64_t base = addr & ~(MMIO_WINDOW_BYTES - 1);
@@ -94,7 +97,6 @@ static int locate(struct lx *l, uint64_t addr, unsigned bytes, volatile void **a
         return -EINVAL;
     if (addr + bytes - base > MMIO_WINDOW_BYTES || addr + bytes < addr)
         return -EINVAL;
-    pthread_mutex_lock(&l->lock);
     for (unsigned i = 0; i < l->window_count && !va; i++) {
         if (l->windows[i].base == base)
             va = l->windows[i].va;
@@ -111,7 +113,6 @@ static int locate(struct lx *l, uint64_t addr, unsigned bytes, volatile void **a
             l->windows[l->window_count++] = (struct mmio_window){.base = base, .va = va};
         }
     }
-    pthread_mutex_unlock(&l->lock);
     *at = va ? (volatile char *)va + (addr - base) : NULL;
     return rc;
 }
@@ -125,21 +126,8 @@ static int move_to(unsigned cpu)
     return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
-static int access_once(struct lx *l, unsigned vcpu, uint64_t addr, unsigned bytes, bool write,
-                       uint64_t *value)
+static void perform(volatile void *at, unsigned bytes, bool write, uint64_t *value)
 {
-    volatile void *at;
-    int rc;
-
-    if (vcpu >= l->platform.nr_vcpus)
-        return -EINVAL;
-    rc = locate(l, addr, bytes, &at);
-    if (rc)
-        return rc;
-    if (l->pinned)
-        rc = move_to(vcpu);
-    if (rc)
-        return rc;
     /* What the driver wrote into memory before is there when the device looks. */
     BARRIER();
     if (write)
@@ -147,24 +135,168 @@ static int access_once(struct lx *l, unsigned vcpu, uint64_t addr, unsigned byte
     else
         *value = load(at, bytes);
     BARRIER();
+}
+
+#if defined(__x86_64__)
+
+/* What nobody claims reads all ones: an access always ends well, or stops the vCPU. */
+static int access_once(struct lx *l, unsigned vcpu, uint64_t addr, unsigned bytes, bool write,
+                       uint64_t *value)
+{
+    volatile void *at;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    rc = locate(l, addr, bytes, &at);
+    pthread_mutex_unlock(&l->lock);
+    if (!rc && l->pinned)
+        rc = move_to(vcpu);
+    if (rc)
+        return rc;
+    perform(at, bytes, write, value);
     return l->pinned ? move_to(l->home) : 0;
 }
+
+static void accessors_fini(struct lx *l)
+{
+    (void)l;
+}
+
+#else
+
+/*
+ * What nobody claims is an abort, and Linux ends the process with a SIGKILL then. So a process of
+ * its own makes the accesses of a vCPU, and another one takes its place when it is gone.
+ */
+struct request {
+    uint64_t addr, value;
+    uint32_t bytes, write;
+    int32_t rc;
+};
+
+static void __attribute__((noreturn)) accessor_run(struct lx *l, unsigned vcpu, int fd)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGALRM};
+    struct request r;
+
+    /* No death signal: it would come with the end of the thread that made the first access. */
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        signal(faults[i], SIG_DFL);
+    if (l->pinned)
+        move_to(vcpu);
+    while (recv(fd, &r, sizeof(r), 0) == (ssize_t)sizeof(r)) {
+        volatile void *at;
+
+        r.rc = locate(l, r.addr, r.bytes, &at);
+        if (!r.rc)
+            perform(at, r.bytes, r.write, &r.value);
+        if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+            break;
+    }
+    _exit(0);
+}
+
+/* Under the lock. */
+static int accessor_start(struct lx *l, unsigned vcpu)
+{
+    struct accessor *a = &l->accessors[vcpu];
+    int pair[2];
+
+    if (a->pid)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+        return -errno;
+    a->pid = fork();
+    if (a->pid == 0) {
+        close(pair[0]);
+        /* The other ends of other accessors, which have to see when this agent ends. */
+        for (unsigned i = 0; i < ACCESSORS_MAX; i++)
+            if (i != vcpu && l->accessors[i].pid)
+                close(l->accessors[i].fd);
+        accessor_run(l, vcpu, pair[1]);
+    }
+    close(pair[1]);
+    if (a->pid < 0) {
+        int err = -errno;
+
+        close(pair[0]);
+        a->pid = 0;
+        return err;
+    }
+    a->fd = pair[0];
+    return 0;
+}
+
+/* It has ended: how? */
+static int accessor_end(struct accessor *a)
+{
+    int status = 0;
+
+    while (waitpid(a->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    close(a->fd);
+    a->pid = 0;
+    return WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGBUS)
+               ? -EFAULT
+               : -EIO;
+}
+
+static int access_once(struct lx *l, unsigned vcpu, uint64_t addr, unsigned bytes, bool write,
+                       uint64_t *value)
+{
+    struct request r = {.addr = addr, .value = *value, .bytes = bytes, .write = write};
+    struct accessor *a = &l->accessors[vcpu];
+    ssize_t n;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    rc = accessor_start(l, vcpu);
+    pthread_mutex_unlock(&l->lock);
+    if (rc)
+        return rc;
+    if (send(a->fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+        return -EIO;
+    do
+        n = recv(a->fd, &r, sizeof(r), 0);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof(r)) {
+        pthread_mutex_lock(&l->lock);
+        rc = accessor_end(a);
+        pthread_mutex_unlock(&l->lock);
+        return rc;
+    }
+    *value = r.value;
+    return r.rc;
+}
+
+static void accessors_fini(struct lx *l)
+{
+    for (unsigned i = 0; i < ACCESSORS_MAX; i++) {
+        if (!l->accessors[i].pid)
+            continue;
+        kill(l->accessors[i].pid, SIGKILL);
+        accessor_end(&l->accessors[i]);
+    }
+}
+
+#endif
 
 int lx_mmio_read(struct fe_platform *p, unsigned vcpu, uint64_t addr, unsigned bytes,
                  uint64_t *value)
 {
     *value = 0;
-    return access_once(lx_of(p), vcpu, addr, bytes, false, value);
+    return vcpu < p->nr_vcpus ? access_once(lx_of(p), vcpu, addr, bytes, false, value) : -EINVAL;
 }
 
 int lx_mmio_write(struct fe_platform *p, unsigned vcpu, uint64_t addr, unsigned bytes,
                   uint64_t value)
 {
-    return access_once(lx_of(p), vcpu, addr, bytes, true, &value);
+    return vcpu < p->nr_vcpus ? access_once(lx_of(p), vcpu, addr, bytes, true, &value) : -EINVAL;
 }
 
 void lx_mmio_fini(struct lx *l)
 {
+    accessors_fini(l);
     for (unsigned i = 0; i < l->window_count; i++)
         munmap((void *)l->windows[i].va, MMIO_WINDOW_BYTES);
     l->window_count = 0;

@@ -87,6 +87,8 @@ static int take_home(struct lx *l)
 
     l->pinned = cpus > 1;
     l->platform.nr_vcpus = cpus > 1 ? (unsigned)cpus - 1 : 1;
+    if (l->platform.nr_vcpus > ACCESSORS_MAX)
+        l->platform.nr_vcpus = ACCESSORS_MAX;
     l->platform.domain_vcpus = (unsigned)cpus;
     if (!l->pinned)
         return 0;

@@ -313,8 +313,9 @@ static int send_and_wait(struct guest *g, unsigned vcpu, const struct server *s,
     if (rc == -ECONNREFUSED)
         return -ESHUTDOWN;
     rc = wait_for_io(g, vcpu, s, slot, &data);
+    /* Xen on Arm writes the answer into the register as it is (handle_ioserv). */
     if (rc == 0 && !write)
-        *value = data & mask_of(bytes);
+        *value = g->platform.arm ? data : data & mask_of(bytes);
     return rc;
 }
 
@@ -541,13 +542,15 @@ int guest_access(struct guest *g, unsigned vcpu, enum guest_space space, uint64_
             part = (unsigned)to_end;
         while (part & (part - 1))
             part &= part - 1;
-        /* What lies beyond the width must not reach the device model. */
-        v &= mask_of(part);
+        /* What lies beyond the width does not reach the device model. On Arm, where an access is
+         * never split, Xen hands over the register. */
+        if (!g->platform.arm)
+            v &= mask_of(part);
         rc = space == GUEST_PIO ? pio_part(g, vcpu, addr + done, part, write, &v)
                                 : mmio_part(g, vcpu, addr + done, part, write, &v);
         if (rc)
             return rc;
-        result |= (v & mask_of(part)) << 8 * done;
+        result |= (g->platform.arm ? v : v & mask_of(part)) << 8 * done;
     }
     /* The answer may have come while the domain was paused. */
     rc = guest_running(g);
