@@ -20,7 +20,7 @@ else
 fi
 arch=$(cat "$image/arch")
 
-dir= adds= icount= xen_extra= linux_extra=
+dir='' adds='' icount='' xen_extra='' linux_extra=''
 while [ $# -gt 0 ]; do
     case $1 in
     --icount)
@@ -44,18 +44,16 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
-# The console is Xen's serial port, the control channel dom0's.
-if [ -n "$dir" ]; then
-    [ -d "$dir" ] || {
-        echo "boot: $dir is not a folder" >&2
-        exit 2
-    }
-    set -- -chardev "file,id=console,path=$dir/console.log" -chardev stdio,id=control,signal=off "$@"
-else
+if [ -z "$dir" ]; then
     dir=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-boot.XXXXXX")
-    echo "the console is $dir/console.log; a shell follows here; poweroff ends it" >&2
-    set -- -chardev "file,id=console,path=$dir/console.log" -chardev stdio,id=control,signal=off "$@"
+    echo "the console is $dir/console.log; a shell follows here, poweroff -f ends it" >&2
 fi
+[ -d "$dir" ] || {
+    echo "boot: $dir is not a folder" >&2
+    exit 2
+}
+# The console is Xen's serial port, the control channel dom0's.
+set -- -chardev "file,id=console,path=$dir/console.log" -chardev stdio,id=control,signal=off "$@"
 initrd=$image/dom0.cpio.gz
 if [ -n "$adds" ]; then
     initrd=$dir/initrd
@@ -70,14 +68,14 @@ if [ "$arch" = x86 ]; then
         -display none -vga none -nic none -nodefaults -no-reboot -monitor none \
         -serial chardev:console -serial chardev:control \
         -kernel "$image/xen" \
-        -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all noreboot dom0_mem=512M,max:512M sched=credit dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
+        -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=512M,max:512M sched=credit dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
         -initrd "$image/kernel console=hvc0 earlyprintk=xen $linux_extra,$initrd" "$@"
 else
     exec qemu-system-aarch64 -accel tcg,thread=single -display none -nodefaults -no-reboot -monitor none \
         -M "virt,virtualization=on,gic-version=3${icount:+,dtb-randomness=off}" -cpu cortex-a57 -smp 1 -m 1024 \
         -serial chardev:console -device pci-serial,chardev=control \
         -kernel "$image/xen" \
-        -append "dtuart=/pl011@9000000 console=dtuart loglvl=all guest_loglvl=all noreboot dom0_mem=384M dom0_max_vcpus=1 $xen_extra" \
+        -append "dtuart=/pl011@9000000 console=dtuart loglvl=all guest_loglvl=all dom0_mem=384M dom0_max_vcpus=1 $xen_extra" \
         -device "guest-loader,addr=0x4a000000,kernel=$image/kernel,bootargs=console=hvc0 rdinit=/init $linux_extra" \
         -device "guest-loader,addr=0x50000000,initrd=$initrd" "$@"
 fi

@@ -36,7 +36,8 @@ sysroot_packages=$(packages_of "$here/sysroot.packages")
 apt_resolve $(printf '%s\n' $boot_packages $dom0_packages $domu_packages $sysroot_packages | sort -u) \
     >"$work/resolved"
 kernel=$("$here/kernel.sh" "$arch")
-[ "$arch" = x86 ] && xen= || xen=$("$here/xen.sh" "$arch")
+xen=
+[ "$arch" = x86 ] || xen=$("$here/xen.sh" "$arch")
 hash=$({
     cat "$work/resolved"
     basename "$kernel"
@@ -54,9 +55,9 @@ echo "  IMG  $arch" >&2
 
 # ---- packages ----
 missing=
-while read -r package version file sum; do
+while read -r package version file _; do
     case $package in linux-source-*) continue ;; esac
-    [ -e "$apt_dir/debs/$file" ] || missing="$missing $package=$version"
+    [ -e "$debs/$file" ] || missing="$missing $package=$version"
 done <"$work/resolved"
 # shellcheck disable=SC2086
 [ -z "$missing" ] || apt_fetch $missing
@@ -68,16 +69,17 @@ unpack()
     shift
     mkdir -p "$root"
     for p; do
-        file=$(awk -v p="$p" '$1 == p {print $3}' "$work/resolved")
-        dpkg -x "$apt_dir/debs/$file" "$root" || die "$p cannot be unpacked"
+        # shellcheck disable=SC2046 # file and hash
+        deb=$(deb_path $(awk -v p="$p" '$1 == p {print $3, $4}' "$work/resolved"))
+        dpkg -x "$deb" "$root" || die "$p cannot be unpacked"
     done
 }
 # Documentation, translations and what needs an interpreter that is not there.
 slim()
 {
-    rm -rf "$1"/usr/share "$1"/usr/lib/python3* "$1"/usr/lib/debug "$1"/usr/include \
-        "$1"/usr/lib/systemd "$1"/lib/systemd "$1"/etc "$1"/var "$1"/usr/lib/*/gconv "$1"/usr/lib/*/audit \
-        "$1"/usr/lib/xen-*/bin/oxenstored "$1"/usr/lib/xen-*/bin/xentop "$1"/usr/lib/xen-*/boot "$1"/usr/lib/xen-*/lib
+    (cd "$1" && rm -rf usr/share usr/lib/python3* usr/lib/debug usr/include usr/lib/systemd lib/systemd \
+        etc var usr/lib/*/gconv usr/lib/*/audit usr/lib/xen-*/bin/oxenstored usr/lib/xen-*/bin/xentop \
+        usr/lib/xen-*/boot usr/lib/xen-*/lib)
 }
 # No program lacks a library.
 check_closure()
@@ -150,10 +152,11 @@ else
     xen_version=$(cat "$xen/version")
     # shellcheck disable=SC2086
     unpack "$out/sysroot" $sysroot_packages
-    rm -rf "$out/sysroot/usr/share" "$out/sysroot/etc"
+    (cd "$out/sysroot" && rm -rf usr/share etc)
 fi
 [ -s "$out/xen" ] || die "no hypervisor"
 cp "$kernel"/kernel* "$out/"
+cp "$kernel/config" "$out/kernel.config"
 cp "$here/boot.sh" "$out/boot"
 echo "$arch" >"$out/arch"
 
@@ -164,7 +167,8 @@ echo "$arch" >"$out/arch"
     echo "  \"xen\": \"$xen_version\","
     echo "  \"linux\": \"$(cat "$kernel/version")\","
     echo "  \"sha256\": {"
-    (cd "$out" && for f in xen kernel* *.cpio*; do
+    (cd "$out" && for f in xen kernel kernel-foreign *.cpio*; do
+        [ -e "$f" ] || continue
         echo "    \"$f\": \"$(sha256sum <"$f" | cut -d' ' -f1)\""
     done) | sed '$!s/$/,/'
     echo '  },'
@@ -176,9 +180,10 @@ echo "$arch" >"$out/arch"
 
 rm -rf "$folder"
 mv "$out" "$folder"
-# One that is in use may still be the one before; older ones go.
+# One that is in use may still be the one before; older ones go, and packages of no use for a month.
 previous=$(readlink "$cache/image-$arch" 2>/dev/null || true)
 replace_link "$cache/image-$arch" "$(basename "$folder")"
 for old in "$cache/image-$arch"-*; do
     case ${old##*/} in "${folder##*/}" | "$previous") ;; *) rm -rf "$old" ;; esac
 done
+find "$debs" -name '*.deb' -mtime +30 -delete

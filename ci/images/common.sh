@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2154,SC2034 # the sourcing script sets and uses them
 # Sourced by the scripts in this folder, with `name` and `arch` (x86 or arm64) set. Shell functions
 # for the cache, for apt with a configuration of its own, and for what must never be half-made.
 
@@ -19,6 +20,7 @@ esac
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ringproof/images
 mkdir -p "$cache"
 apt_dir=$cache/apt-$arch
+debs=$cache/debs
 
 # enter_lock NAME: hold the lock until this shell ends.
 enter_lock()
@@ -50,6 +52,7 @@ packages_of()
 # Where the machine gets the release from, or Debian's own servers when it runs something else.
 apt_sources()
 {
+    # shellcheck disable=SC2016 # apt's variables
     apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)' \
         'Created-By: Packages' 2>/dev/null | sort -u >"$apt_dir/known"
     grep -q "|$suite|main|Debian\$" "$apt_dir/known" || cat >"$apt_dir/known" <<END
@@ -71,7 +74,7 @@ apt_in() { (cd "$1" && shift && "$@"); }
 # The machine's package lists and settings are read for its mirrors and proxies, never changed.
 apt_setup()
 {
-    mkdir -p "$apt_dir/state/lists/partial" "$apt_dir/cache/archives/partial" "$apt_dir/debs"
+    mkdir -p "$apt_dir/state/lists/partial" "$apt_dir/cache/archives/partial" "$debs"
     apt_sources >"$apt_dir/sources.new"
     cmp -s "$apt_dir/sources.new" "$apt_dir/sources.list" || rm -f "$apt_dir/fresh"
     mv "$apt_dir/sources.new" "$apt_dir/sources.list"
@@ -123,16 +126,29 @@ apt_resolve()
         die "some packages are not to be had"
     }
     # 'uri' package_version_arch.deb size SHA256:hash
-    while read -r uri file size hash; do
+    while read -r _ file _ hash; do
         version=${file#*_}
         echo "${file%%_*} ${version%_*} $file ${hash#*:}"
     done <"$apt_dir/uris" | sed 's/%3a/:/' | sort
 }
 
-# apt_fetch PACKAGE=VERSION...: into $apt_dir/debs. apt checks them against the signed lists.
+# apt_fetch PACKAGE=VERSION...: into $debs, where only whole files are. Needs $work.
 apt_fetch()
 {
-    apt_in "$apt_dir/debs" apt_get download "$@" >&2 || die "packages cannot be downloaded"
+    mkdir -p "$work/get"
+    apt_in "$work/get" apt_get download "$@" >&2 || die "packages cannot be downloaded"
+    mv "$work/get"/*.deb "$debs/"
+}
+
+# deb_path FILE HASH: of a package that was fetched. The hash is the one in the signed lists.
+deb_path()
+{
+    [ "$(sha256sum <"$debs/$1" | cut -d' ' -f1)" = "$2" ] || {
+        rm -f "$debs/$1"
+        die "$1 was damaged; it is removed, try again"
+    }
+    touch "$debs/$1" # was of use: see build.sh
+    echo "$debs/$1"
 }
 
 # hash_of: of standard input, short enough for a name

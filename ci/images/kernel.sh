@@ -10,9 +10,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
 package=linux-source-6.12
-release=6.12
 apt_setup
-set -- $(apt_resolve "$package")
+resolved=$(apt_resolve "$package")
+# shellcheck disable=SC2086 # four words
+set -- $resolved
 version=$2 file=$3 source_hash=$4
 
 jobs=${JOBS:-$(nproc)}
@@ -24,27 +25,24 @@ hash=$({
 } | hash_of)
 folder=$cache/kernel-$arch-$hash
 if [ ! -e "$folder" ]; then
-    enter_lock "kernel" # one at a time: each uses all processors, and they share the source
+    enter_lock kernel # one at a time: each uses all processors
 fi
 if [ ! -e "$folder" ]; then
     make_work "kernel-$arch"
 
-    source=$cache/linux-$version
-    if [ ! -e "$source" ]; then
-        [ -e "$apt_dir/debs/$file" ] || apt_fetch "$package=$version"
-        echo "  TAR  $package $version" >&2
-        # All that Kconfig reads, and no drivers that cannot be chosen here.
-        dpkg --fsys-tarfile "$apt_dir/debs/$file" | tar -xO "./usr/src/$package.tar.xz" |
-            tar -xJ -C "$work" --exclude='*/drivers/gpu/*.[ch]' --exclude='*/sound/*.[ch]' \
-                --exclude='*/drivers/media/*.[ch]' --exclude='*/drivers/staging/*.[ch]' \
-                --exclude='*/drivers/net/wireless/*.[ch]' --exclude='*/drivers/infiniband/*.[ch]' \
-                --exclude='*/drivers/scsi/*.[ch]' --exclude='*/tools/testing/*' --exclude='*/Documentation/*.rst'
-        # A broken pipe is seen here.
-        [ -e "$work/$package/lib/zstd/Makefile" ] && [ -e "$work/$package/virt/Makefile" ] ||
-            die "the source of Linux cannot be unpacked"
-        rm -rf "$cache"/linux-* "$apt_dir/debs/$file"
-        mv "$work/$package" "$source"
-    fi
+    [ -e "$debs/$file" ] || apt_fetch "$package=$version"
+    deb=$(deb_path "$file" "$source_hash")
+    echo "  TAR  $package $version" >&2
+    # All that Kconfig reads, and no drivers that cannot be chosen here.
+    dpkg --fsys-tarfile "$deb" | tar -xO "./usr/src/$package.tar.xz" |
+        tar -xJ -C "$work" --exclude='*/drivers/gpu/*.[ch]' --exclude='*/sound/*.[ch]' \
+            --exclude='*/drivers/media/*.[ch]' --exclude='*/drivers/staging/*.[ch]' \
+            --exclude='*/drivers/net/wireless/*.[ch]' --exclude='*/drivers/infiniband/*.[ch]' \
+            --exclude='*/drivers/scsi/*.[ch]' --exclude='*/tools/testing/*' --exclude='*/Documentation/*.rst'
+    # A broken pipe is seen here.
+    source=$work/$package
+    [ -e "$source/lib/zstd/Makefile" ] && [ -e "$source/virt/Makefile" ] ||
+        die "the source of Linux cannot be unpacked"
 
     # Nothing of this machine goes into the result.
     export KBUILD_BUILD_USER=ringproof KBUILD_BUILD_HOST=ringproof KBUILD_BUILD_VERSION=1

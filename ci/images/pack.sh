@@ -5,23 +5,25 @@
 # Make an archive that the kernel unpacks as (a part of) an initial ramdisk. The same files always
 # give the same bytes: sorted, owned by root, of one time. gzip when the name ends in .gz. Padded
 # to 512 bytes, so that archives may be joined with cat: Linux wants each to begin on a multiple
-# of 4.
+# of 4. The folder is not touched.
 set -eu
-[ $# -eq 2 ] && [ -d "$1" ] || {
+if [ $# -ne 2 ] || [ ! -d "$1" ]; then
     echo "usage: pack.sh DIR CPIO" >&2
     exit 2
-}
+fi
 out=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-find "$1" -exec touch -h -d '2026-01-01 00:00:00 UTC' {} +
+copy=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-pack.XXXXXX")
+trap 'rm -rf "$copy" "$out.part"' EXIT
+cp -a "$1/." "$copy/"
+find "$copy" -exec touch -h -d '2026-01-01 00:00:00 UTC' {} +
 pack()
 {
-    (cd "$1" && find . -mindepth 1 | LC_ALL=C sort |
+    (cd "$copy" && find . -mindepth 1 | LC_ALL=C sort |
         cpio --quiet --create --format=newc --reproducible --owner=+0:+0)
 }
-trap 'rm -f "$out.part"' EXIT
 case $out in
-*.gz) pack "$1" | gzip -n -6 >"$out.part" ;;
-*) pack "$1" >"$out.part" ;;
+*.gz) pack | gzip -n -6 >"$out.part" ;;
+*) pack >"$out.part" ;;
 esac
 # A pipe hides cpio's failure; an archive without its end mark tells it.
 case $out in

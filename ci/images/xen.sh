@@ -63,6 +63,7 @@ if [ ! -e "$folder" ]; then
         }
     }
     options='CONFIG_EXPERT=y CONFIG_UNSUPPORTED=y CONFIG_IOREQ_SERVER=y'
+    # shellcheck disable=SC2086 # a line for each
     printf '%s\n' $options >"$work/tree/xen/arch/arm/configs/ringproof_defconfig"
     xmake ringproof_defconfig
     for option in $options; do
