@@ -42,9 +42,7 @@ hash=$({
     cat "$work/resolved"
     basename "$kernel"
     [ -z "$xen" ] || basename "$xen"
-    for f in build.sh common.sh pack.sh boot.sh *.packages *.asl dts/* dom0/* domu/*; do
-        [ ! -e "$here/$f" ] || cat "$here/$f"
-    done
+    cd "$here" && cat build.sh common.sh pack.sh boot.sh ./*.packages ./*.asl dts/* dom0/* domu/*
 } | hash_of)
 folder=$cache/image-$arch-$hash
 if [ -e "$folder/versions.json" ]; then
