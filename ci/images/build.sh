@@ -178,10 +178,12 @@ echo "$arch" >"$out/arch"
 
 rm -rf "$folder"
 mv "$out" "$folder"
-# One that is in use may still be the one before; older ones go, and packages of no use for a month.
+# One that is in use may still be the one before; older ones go, and what was of no use for a month.
 previous=$(readlink "$cache/image-$arch" 2>/dev/null || true)
 replace_link "$cache/image-$arch" "$(basename "$folder")"
 for old in "$cache/image-$arch"-*; do
     case ${old##*/} in "${folder##*/}" | "$previous") ;; *) rm -rf "$old" ;; esac
 done
+touch "$kernel" ${xen:+"$xen"}
 find "$debs" -name '*.deb' -mtime +30 -delete
+find "$cache" -maxdepth 1 \( -name "kernel-$arch-*" -o -name "xen-$arch-*" \) -mtime +30 -exec rm -rf {} +
