@@ -20,7 +20,7 @@ include ci/build/lint.mk
 -include ci/build/fio.mk
 include ci/build/images.mk
 
-.PHONY: help build packages run check unit lint mutants install clean format
+.PHONY: help build packages run check unit lint mutants xen-check install clean format
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ mutants: packages
 	+@$(MAKE) --no-print-directory VARIANT=mutant build
 	+@$(MAKE) --no-print-directory build
 	@$(BIN)/ringproof mutants
+
+## make xen-check        the same checks on the real Xen in QEMU, x86-64 and arm64 (no KVM, no root)
+xen-check: packages
+	+@ci/xen-check.sh
 
 ## make install          install to DESTDIR=, PREFIX=/usr/local
 install: build

@@ -327,7 +327,7 @@ CHECK(indirect_length_is_wrong, .judges = DEVICE, .proves = "xen.hostile.indirec
 
 CHECK(error_state_is_announced, .judges = DEVICE,
       .proves = "basic.device-status-field.device.2 basic.device-status-field.device.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
       .title = "DEVICE_NEEDS_RESET comes with a configuration change interrupt")
 {
     struct blk *k = given_blk(t, 0, 0);

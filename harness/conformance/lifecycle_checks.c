@@ -83,7 +83,7 @@ CHECK(many_resets, .judges = DEVICE, .proves = "basic.device-reset.device.1", .n
 }
 
 CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.reload.1",
-      .needs = LIFE_BLK, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_IRQ, .timeout_ms = 60000,
       .title = "Fifty times: enumerate, assign BARs, negotiate, read, reset, disable")
 {
     for (unsigned i = 0; i < 50; i++) {
@@ -548,7 +548,7 @@ static void lost_run_end(void *arg)
 }
 
 CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.3",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 60000,
       .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
 {
     const struct subject *s = check_subject(t);
@@ -630,7 +630,7 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
 }
 
 CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
-      .needs = LIFE_BLK | NEED_WRITABLE, .timeout_ms = 30000,
+      .needs = LIFE_BLK | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 30000,
       .title = "An ordinary driver with interrupts, indirect and event index at full depth")
 {
     const struct subject *s = check_subject(t);

@@ -17,6 +17,7 @@ struct facts {
     uint64_t offered;
     unsigned queues;
     bool msix, intx, pci_cfg;
+    uint8_t irq_pin;
 };
 
 static bool params_flag(const struct subject *s, const char *name)
@@ -45,6 +46,7 @@ static void facts_read_device(struct facts *f)
         f->device_id = p->virtio.device_id;
         f->msix = p->func.msix.cap_offset != 0;
         f->intx = p->func.irq_pin != 0;
+        f->irq_pin = p->func.irq_pin;
         f->pci_cfg = p->pci_cfg.present;
         fe_virtio_destroy(&p->virtio);
         return;
@@ -56,11 +58,35 @@ static bool facts_feature(const struct facts *f, unsigned bit)
     return (f->offered & VIRTIO_F(bit)) != 0;
 }
 
+static bool platform_takes_msi(const struct subject *s)
+{
+    struct fe_platform *p = s->platform;
+    struct fe_msi msi;
+    fe_irq_t irq;
+
+    if (p->ops->irq_msi(p, 0, &msi, &irq))
+        return false;
+    p->ops->irq_free(p, irq);
+    return true;
+}
+
+/* Whether the device has a pin is another question. */
+static bool platform_takes_intx(const struct facts *f)
+{
+    struct fe_platform *p = f->s->platform;
+    fe_irq_t irq;
+
+    if (p->ops->irq_intx(p, f->s->sbdf, f->irq_pin ? f->irq_pin : 1, &irq))
+        return false;
+    p->ops->irq_free(p, irq);
+    return true;
+}
+
 #define NEED_OF_DEVICE                                                                             \
     (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
-     NEED_CONFIG_WCE)
+     NEED_CONFIG_WCE | NEED_IRQ)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -82,6 +108,10 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_FOREIGN, s->addressing == FE_ADDRESSING_FOREIGN, "the frontend uses grants"},
         {NEED_MSIX, f.msix, "the device has no MSI-X"},
         {NEED_INTX, f.intx, "the device has no interrupt pin"},
+        {NEED_IRQ,
+         !(needs & NEED_IRQ) || (f.msix ? platform_takes_msi(s) : platform_takes_intx(&f)),
+         "the platform takes no interrupts of this kind"},
+        {NEED_INTX, !(needs & NEED_INTX) || platform_takes_intx(&f), "the platform takes no INTx"},
         {NEED_INDIRECT, facts_feature(&f, VIRTIO_F_INDIRECT_DESC),
          "VIRTIO_F_INDIRECT_DESC is not offered"},
         {NEED_EVENT_IDX, facts_feature(&f, VIRTIO_F_EVENT_IDX),

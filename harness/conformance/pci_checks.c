@@ -530,7 +530,7 @@ static void one_read(struct blk *k)
 
 CHECK(queue_vector_is_delivered, .judges = DEVICE,
       .proves = "pci.msi-x-vector-configuration.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
       .title = "A used buffer sends the queue's vector")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -540,7 +540,7 @@ CHECK(queue_vector_is_delivered, .judges = DEVICE,
 }
 
 CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
       .title = "A masked vector stays pending and is sent when it is unmasked")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -566,7 +566,8 @@ CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
 
 CHECK(queue_without_vector_is_silent, .judges = DEVICE,
       .proves = "pci.used-buffer-notifications.device.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX, .title = "NO_VECTOR: no interrupt for the queue")
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .title = "NO_VECTOR: no interrupt for the queue")
 {
     struct blk *k = given_blk(t, 0, 0);
 
@@ -624,7 +625,8 @@ CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
 /* ---- ISR and the interrupt line ---- */
 
 CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
-      .proves = "pci.isr-status-capability.device.2", .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX,
+      .proves = "pci.isr-status-capability.device.2",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
       .title = "The configuration bit is set before the notification, with MSI-X, too")
 {
     struct blk *k = given_blk(t, 0, 0);

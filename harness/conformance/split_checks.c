@@ -387,7 +387,7 @@ static void one_read(struct blk *k)
 CHECK(flags_zero_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.3 "
                 "split.used-buffer-notification-suppression.device.1",
-      .needs = NEED_DEVICE | NEED_BLK,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_IRQ,
       .title = "Without EVENT_IDX each used buffer interrupts, whatever used_event says")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -404,7 +404,7 @@ CHECK(flags_zero_notifies, .judges = DEVICE,
 
 CHECK(flags_one_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.2",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
+      .needs = NEED_DEVICE | NEED_BLK | NEED_IRQ, .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
 {
     struct blk *k = given_blk(t, 0, 0);
 
@@ -418,7 +418,7 @@ CHECK(flags_one_is_quiet, .judges = DEVICE,
 
 CHECK(used_event_equal_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.5",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
       .title = "The buffer whose index is used_event interrupts")
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
@@ -435,7 +435,7 @@ CHECK(used_event_equal_notifies, .judges = DEVICE,
 
 CHECK(event_idx_ignores_flags, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
       .title = "With EVENT_IDX the lower bit of flags has no meaning")
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
@@ -448,7 +448,7 @@ CHECK(event_idx_ignores_flags, .judges = DEVICE,
 
 CHECK(used_event_far_away_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.6",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
       .title = "No interrupt while used_event is ahead")
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);

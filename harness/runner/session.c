@@ -13,6 +13,8 @@
 
 #define HELLO_NS 20000000000ull
 #define WRITE_NS 5000000000ull
+/* Of an agent that is told nothing (agent/run.h). */
+#define CHECK_DEFAULT_MS 30000u
 
 static int fail(struct session *s, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -263,9 +265,13 @@ static int answer(struct session *s, const struct wire_call *ask, uint64_t deadl
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
                 struct check_result *result)
 {
+    unsigned slowness = testbed_slowness(s->cell->ops);
     struct wire_request q = {.op = WIRE_RUN, .timeout_ms = check->timeout_ms};
     struct wire_event ev;
     int ret;
+
+    if (slowness > 1)
+        q.timeout_ms = (check->timeout_ms ? check->timeout_ms : CHECK_DEFAULT_MS) * slowness;
 
     s->backend_touched = false;
     s->backend_down = false;

@@ -17,9 +17,10 @@
 #include "testbed/profile.h"
 #include "testbed/qemu_world.h"
 
-#define DOMAIN       "ringproof"
-#define IMAGE_DIR    "/run/ringproof"
-#define PIDFILE      "/run/ringproof/backend.pid"
+#define DOMAIN    "ringproof"
+#define IMAGE_DIR "/run/ringproof"
+/* Of the backend's n-th start: the one before may still run. */
+#define PIDFILE      "/run/ringproof/backend-%u.pid"
 #define NO_DOMAIN    0u
 #define USE_NS       900000000000ull /* two boots, each up to its own limit */
 #define COMMAND_NS   60000000000ull
@@ -298,9 +299,12 @@ static int qemu_domain_create(struct testbed_cell *c)
     if (ret)
         return ret;
     testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
-    used = (size_t)snprintf(
-        extra, sizeof(extra),
-        "extra=\"console=hvc0 quiet loglevel=4 xen_privcmd.unrestricted=1 panic=-1 --");
+    /* The agent is the only driver of what is on the bus. */
+    used = (size_t)snprintf(extra, sizeof(extra),
+                            "extra=\"console=hvc0 quiet loglevel=4 panic=-1 "
+                            "xen_privcmd.unrestricted=1 %s --",
+                            c->plan.arch == ARCH_ARM ? "initcall_blacklist=gen_pci_driver_init"
+                                                     : "pci=off");
     for (unsigned i = 0; i < agent.count && used < sizeof(extra); i++)
         used += (size_t)snprintf(extra + used, sizeof(extra) - used, " %s", agent.items[i]);
     if (used < sizeof(extra))
@@ -379,7 +383,7 @@ static int qemu_backend_start(struct testbed_cell *c)
         words_addf(&argv, "RINGPROOF_MUTANT=%s", c->config->mutant);
     words_add(&argv, "sh");
     words_add(&argv, "-c");
-    words_add(&argv, "echo $$ >" PIDFILE "; exec \"$@\"");
+    words_addf(&argv, "echo $$ >" PIDFILE "; exec \"$@\"", c->backend_starts);
     words_add(&argv, "sh");
     for (unsigned i = 0; i < there.count; i++)
         words_add(&argv, there.items[i]);
@@ -409,13 +413,14 @@ out:
  * Frames of resources are among those of privcmd; ports cannot be told apart. */
 static int qemu_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
 {
-    char *out = NULL;
+    char *out = NULL, pidfile[64];
     int ret;
 
+    snprintf(pidfile, sizeof(pidfile), PIDFILE, c->backend_starts - 1);
     *a = (struct testbed_audit){0};
     if (!process_running(&c->backend))
         return testbed_fail(c, -ESRCH, "the backend does not run");
-    ret = DOM0(c, &out, QEMU_LOOP, "audit", PIDFILE);
+    ret = DOM0(c, &out, QEMU_LOOP, "audit", pidfile);
     if (!ret && sscanf(out, "grants=%" SCNu64 " privcmd=%" SCNu64 " fds=%" SCNu64,
                        &a->grants_mapped, &a->foreign_frames, &a->fds) != 3)
         ret = testbed_fail(c, -EPROTO, "audit: '%s'", out);

@@ -18,13 +18,17 @@
 #define VERSION_BYTES   4096
 
 /* The domU's agent takes its arguments from behind the "--" of the kernel's command line. */
-static const char domu_loop[] = "#!/bin/sh\n"
-                                "read -r line </proc/cmdline\n"
-                                "set -f\n"
-                                "set -- ${line#* -- }\n"
-                                "RINGPROOF_LIBDIR=" QEMU_DIR "/lib " QEMU_AGENT " \"$@\"\n"
-                                "echo\n"
-                                "echo \"@rp-end $?\"\n";
+static const char domu_loop[] =
+    "#!/bin/sh\n"
+    "read -r line </proc/cmdline\n"
+    "set -f\n"
+    "set -- ${line#* -- }\n"
+    "RINGPROOF_LIBDIR=" QEMU_DIR "/lib " QEMU_AGENT " \"$@\"\n"
+    "status=$?\n"
+    "echo\n"
+    "echo \"@rp-end $status\"\n"
+    /* The testbed ends the domain, after it has looked at the backend. */
+    "while :; do sleep 3600; done\n";
 
 const char *qemu_machine_name(enum scenario_arch arch)
 {
