@@ -53,6 +53,8 @@ if [ ! -e "$folder" ]; then
     echo "  MAKE Xen $version ($arch)" >&2
     export XEN_BUILD_DATE='Thu Jan  1 00:00:00 UTC 2026' XEN_BUILD_TIME=00:00:00
     export XEN_BUILD_HOST=ringproof XEN_WHOAMI=ringproof XEN_DOMAIN=ringproof SOURCE_DATE_EPOCH=1767225600
+    # The folder's name would go into the debug information, and from there into the build id.
+    export EXTRA_CFLAGS_XEN_CORE="-ffile-prefix-map=$work/tree=."
     unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
     xmake()
     {
