@@ -15,7 +15,7 @@ for program in build/release/unit/*_test; do
     out=$(mktemp)
     # Property tests shrink their rounds: valgrind is about 30 times slower.
     if CK_FORK=no CK_DEFAULT_TIMEOUT=0 RINGPROOF_TEST_ROUNDS=small \
-        valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
+        timeout 120 valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
         --errors-for-leak-kinds=definite --track-fds=no "$program" >"$out" 2>&1; then
         passed=$((passed + 1))
     else
