@@ -26,7 +26,7 @@ for arch; do
         ;;
     esac
     cells="$cells abi[arch=$arch] basic[arch=$arch,* blk[arch=$arch,* ecam-one[arch=$arch* pci[arch=$arch,*"
-    cells="$cells grant[arch=$arch,* foreign[arch=$arch,* lifecycle[arch=$arch,*"
+    cells="$cells grant[arch=$arch,* foreign[arch=$arch,* lifecycle[arch=$arch,addressing=grants]"
 done
 
 # One architecture after the other: a machine boots once.

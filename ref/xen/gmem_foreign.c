@@ -6,6 +6,12 @@
 #include "util/mutant.h"
 #include "xen/gmem_permap.h"
 
+/*
+ * No machine has a frame beyond: page tables of x86 and Arm have 40 bits for a frame's number. The
+ * kernel of a PV dom0 does not check that, drops what is above, and maps another frame.
+ */
+#define FRAMES_MAX (UINT64_C(1) << 40)
+
 /* Per-page errors of small mappings stay on the stack. */
 #define ERRORS_ON_STACK 64u
 
@@ -25,6 +31,8 @@ static int frame_gather(struct permap_pages *pages, const struct gmem_range *ran
         return -EINVAL;
     first = addr >> XEN_PAGE_SHIFT_BITS;
     last = (addr + range->len_bytes - 1) >> XEN_PAGE_SHIFT_BITS;
+    if (last >= FRAMES_MAX)
+        return -EFAULT;
     n = (uint32_t)(last - first + 1);
     rc = permap_pages_reserve(pages, n, PERMAP_FRAME);
     if (rc)

@@ -212,6 +212,15 @@ static int target_domain(uint32_t domid, const struct sim_dom_ref **self,
     return 0;
 }
 
+/*
+ * The kernel of a PV dom0 puts the number into a page table entry (xen_remap_pfn), where x86 has 40
+ * bits for it: what is above gets lost, and another frame is mapped without a word.
+ */
+static uint64_t known_bits(const struct sim_dom_ref *dom, uint64_t gfn)
+{
+    return dom->dom->arch == SIM_ARCH_X86 ? gfn & ((UINT64_C(1) << 40) - 1) : gfn;
+}
+
 static void *map_frames(uint32_t domid, void *addr, int prot, int flags, size_t num,
                         const xen_pfn_t *arr, int *err)
 {
@@ -231,11 +240,12 @@ static void *map_frames(uint32_t domid, void *addr, int prot, int flags, size_t 
         if (all)
             continue;
         /* The memory of a domain that is being destroyed is not there any more for a newcomer. */
-        if (dying(dom->dom) || sim_gfn_to_frame(dom->dom, arr[i], MAPPABLE, &frames[i])) {
+        if (dying(dom->dom) ||
+            sim_gfn_to_frame(dom->dom, known_bits(dom, arr[i]), MAPPABLE, &frames[i])) {
             err[i] = MUTANT(sim_foreign_error_is_positive) ? EINVAL : -EINVAL;
             frames[i] = MUTANT(sim_foreign_bad_page_is_frame_0) ? 0 : SIM_FRAME_HOLE;
         } else if (good++ == 0) {
-            first_gfn = arr[i];
+            first_gfn = known_bits(dom, arr[i]);
         }
     }
     if (MUTANT(sim_foreign_first_pages_are_swapped) && num > 1) {
