@@ -130,4 +130,5 @@ for program in xenstored qemu-7.2 qemu-10.0; do
 done
 
 echo "abi-symbols: $libraries libraries, $compared symbols compared, $resolved imports resolved"
+echo "abi-symbols: $((compared + resolved)) passed, $failures failed"
 [ "$failures" -eq 0 ]

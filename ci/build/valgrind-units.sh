@@ -9,7 +9,7 @@ passed=0 failed=0
 # Left out: what lives in children that end without cleaning up (agent_run), and what uses system
 # calls that memcheck does not model: io_uring fills buffers unseen (device_blk), close_range and
 # pidfd (testbed_process). These run under ASan and UBSan.
-left_out=' agent_run_test device_blk_test testbed_process_test '
+left_out=' agent_run_test device_blk_test testbed_process_test machine_keeper_test '
 for program in build/release/unit/*_test; do
     case $left_out in *" $(basename "$program") "*) continue ;; esac
     out=$(mktemp)
