@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # usage: xen-check.sh [x86|arm]...
+#        OUT=FOLDER xen-check.sh ...    with programs built there
 #
 # The same checks on the real Xen, in QEMU without KVM: builds or finds the images, runs, and lays
 # the observations of simxen and of Xen side by side. Results in results/runs. Status 0 when all
@@ -8,18 +9,19 @@
 set -u
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- x86 arm
-make=${MAKE:-make}
-ringproof=build/release/bin/ringproof
+build=${OUT:-build/release}
+make="${MAKE:-make} --no-print-directory OUT=$build"
+ringproof=$build/bin/ringproof
 out=$(mktemp -d "${TMPDIR:-/tmp}/xen-check.XXXXXX")
 trap 'rm -rf "$out"' EXIT
 status=0
 
-$make --no-print-directory build || exit 2
+$make build || exit 2
 cells=
 for arch; do
     case $arch in
-    x86) $make --no-print-directory image-x86 || exit 2 ;;
-    arm) $make --no-print-directory image-arm64 guest-arm64 || exit 2 ;;
+    x86) $make image-x86 || exit 2 ;;
+    arm) $make image-arm64 guest-arm64 || exit 2 ;;
     *)
         echo "xen-check: x86 or arm" >&2
         exit 3

@@ -95,23 +95,25 @@ int archive_add_file(struct archive *a, const char *name, const char *from, unsi
     FILE *f = fopen(from, "re");
     struct stat st;
     char *data = NULL;
-    int rc = 0;
+    int rc;
 
-    if (!f || fstat(fileno(f), &st))
-        rc = -errno;
-    if (!rc) {
-        data = malloc((size_t)st.st_size + 1);
-        if (!data)
-            rc = -ENOMEM;
+    if (!f)
+        return note(a, -errno);
+    if (fstat(fileno(f), &st)) {
+        rc = note(a, -errno);
+        goto out;
     }
-    if (!rc && fread(data, 1, (size_t)st.st_size, f) != (size_t)st.st_size)
-        rc = -EIO;
-    if (!rc)
+    data = malloc((size_t)st.st_size + 1);
+    if (!data)
+        rc = note(a, -ENOMEM);
+    else if (fread(data, 1, (size_t)st.st_size, f) != (size_t)st.st_size)
+        rc = note(a, -EIO);
+    else
         rc = add_bytes(a, name, data, (size_t)st.st_size, mode);
+out:
     free(data);
-    if (f)
-        fclose(f);
-    return rc ? note(a, rc) : 0;
+    fclose(f);
+    return rc;
 }
 
 int archive_finish(struct archive *a)

@@ -25,7 +25,7 @@ static int connect_to(const char *path)
 
     if (strlen(path) >= sizeof(a.sun_path))
         return -ENAMETOOLONG;
-    strcpy(a.sun_path, path);
+    memcpy(a.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -71,7 +71,7 @@ int machine_use(const char *socket, const char *name, uint64_t timeout_ns, char 
 {
     struct frame_reader *r = calloc(1, sizeof(*r));
     int fd = connect_to(socket), rc;
-    struct frame f;
+    struct frame f = {0};
 
     if (!r || fd < 0) {
         snprintf(text, text_size, "no connection to the keeper of machines: %s",
@@ -106,7 +106,7 @@ int machine_alive(int lease_fd, char *text, size_t text_size)
 {
     struct pollfd p = {.fd = lease_fd, .events = POLLIN};
     struct frame_reader *r;
-    struct frame f;
+    struct frame f = {0};
 
     if (poll(&p, 1, 0) <= 0)
         return 0;

@@ -71,19 +71,23 @@ struct keeper {
 
 static int queue_add(struct queue *q, const void *bytes, size_t n)
 {
-    if (q->used + n > QUEUE_MAX)
+    if (!n)
+        return 0;
+    if (q->used > QUEUE_MAX || n > QUEUE_MAX - q->used)
         return -ENOBUFS;
     if (q->used + n > q->room) {
-        size_t room = (q->used + n) * 2;
-        uint8_t *more = realloc(q->bytes, room);
+        size_t room = 2 * (q->used + n);
+        uint8_t *more = malloc(room);
 
         if (!more)
             return -ENOMEM;
+        if (q->used)
+            memcpy(more, q->bytes, q->used);
+        free(q->bytes);
         q->bytes = more;
         q->room = room;
     }
-    if (n)
-        memcpy(q->bytes + q->used, bytes, n);
+    memcpy(q->bytes + q->used, bytes, n);
     q->used += n;
     return 0;
 }
@@ -489,7 +493,7 @@ static int listen_on(const char *path)
 
     if (strlen(path) >= sizeof(a.sun_path))
         return -ENAMETOOLONG;
-    strcpy(a.sun_path, path);
+    memcpy(a.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;

@@ -125,7 +125,7 @@ static void compare_check(struct comparison *c, json_t *const *checks, const cha
 /* A cell that at least two of the results have. */
 static void compare_cell(struct comparison *c, const char *id)
 {
-    json_t *cells[FILES_MAX], *checks[FILES_MAX], *check;
+    json_t *cells[FILES_MAX] = {NULL}, *checks[FILES_MAX] = {NULL}, *check;
     unsigned have = 0;
     size_t k;
 

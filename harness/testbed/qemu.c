@@ -237,6 +237,10 @@ static void stop_guest(struct testbed_cell *c)
     process_end(&c->backend, SIGTERM, 20000000000u);
 }
 
+static const char destroy_and_wait[] =
+    "xl destroy " DOMAIN " 2>/dev/null; n=100; while xl domid " DOMAIN
+    " >/dev/null 2>&1; do [ $((n -= 1)) -gt 0 ] || exit 1; usleep 50000; done";
+
 /* The domain may have ended by itself. The machine of one that stays is of no use. */
 static int domain_end(struct testbed_cell *c)
 {
@@ -247,9 +251,7 @@ static int domain_end(struct testbed_cell *c)
     if (q->domid == NO_DOMAIN)
         return 0;
     q->domid = NO_DOMAIN;
-    ret = DOM0(c, NULL, "sh", "-c",
-               "xl destroy " DOMAIN " 2>/dev/null; n=100; while xl domid " DOMAIN
-               " >/dev/null 2>&1; do [ $((n -= 1)) -gt 0 ] || exit 1; usleep 50000; done");
+    ret = DOM0(c, NULL, "sh", "-c", destroy_and_wait);
     if (ret)
         machine_discard(q->lease);
     return ret;

@@ -23,7 +23,7 @@ static const char domu_loop[] =
     "read -r line </proc/cmdline\n"
     "set -f\n"
     "set -- ${line#* -- }\n"
-    "RINGPROOF_LIBDIR=" QEMU_DIR "/lib " QEMU_AGENT " \"$@\"\n"
+    "RINGPROOF_LIBDIR=/opt/ringproof/lib " QEMU_AGENT " \"$@\"\n"
     "status=$?\n"
     "echo\n"
     "echo \"@rp-end $status\"\n"

@@ -6,10 +6,9 @@
 #include "testbed/testbed.h"
 
 /* Where our programs are in dom0 and in a domU. */
-#define QEMU_DIR     "/opt/ringproof"
-#define QEMU_LOOP    QEMU_DIR "/dom0-loop"
-#define QEMU_BACKEND QEMU_DIR "/bin/ringproof-backend"
-#define QEMU_AGENT   QEMU_DIR "/bin/ringproof-agent"
+#define QEMU_LOOP    "/opt/ringproof/dom0-loop"
+#define QEMU_BACKEND "/opt/ringproof/bin/ringproof-backend"
+#define QEMU_AGENT   "/opt/ringproof/bin/ringproof-agent"
 
 struct testbed_world {
     char *dir, *socket, *program; /* program: ringproof-machine */
