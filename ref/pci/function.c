@@ -279,7 +279,9 @@ static void config_write(struct pci_function *f, unsigned offset, unsigned bytes
         /* All ones are left alone: that is how a driver sizes. */
         if (at >= PCI_REG_BAR0 && at < PCI_REG_BAR0 + PCI_BARS * 4 && value != UINT32_MAX) {
             bool there = f->writable[at | 3];
-            if (there ? MUTANT(pci_bar_low_bits_stored) : MUTANT(pci_bar_absent_stored))
+
+            if ((there && MUTANT(pci_bar_low_bits_stored)) ||
+                (!there && MUTANT(pci_bar_absent_stored)))
                 writable |= at % 4 ? 0xff : 0xf0;
         }
         f->config[at] = (uint8_t)((f->config[at] & ~writable) | (byte & writable));
