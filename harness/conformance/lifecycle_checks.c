@@ -422,6 +422,7 @@ static struct vcpu_access *vcpu_access_begin(struct check_ctx *t, unsigned vcpu,
     a->bytes = bytes;
     if (pthread_create(&a->thread, NULL, vcpu_access_run, a)) {
         free(a);
+        a = NULL;
         error_out(t, "no thread");
     }
     check_defer(t, vcpu_access_finish, a);
