@@ -87,8 +87,12 @@ fetch() {
 # Sources and lists of our own: neither root nor the machine's configuration is touched.
 backports_options() {
     mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
+    # shellcheck disable=SC2016 # apt's variables
+    mirror=${RINGPROOF_DEBIAN_MIRROR:-$(apt-get indextargets \
+        --format '$(REPO_URI) $(LABEL) $(COMPONENT)' 'Created-By: Packages' |
+        sed -n 's/ Debian main$//p' | head -n1)}
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${RINGPROOF_DEBIAN_MIRROR:-http://deb.debian.org/debian} bookworm-backports main" \
+        "$mirror bookworm-backports main" \
         >"$cache/apt/sources.list"
     echo "-o Dir::Etc::sourcelist=$cache/apt/sources.list -o Dir::Etc::sourceparts=/dev/null" \
         "-o Dir::State::lists=$cache/apt/lists -o Dir::Cache::archives=$cache/apt/archives" \

@@ -49,17 +49,19 @@ packages_of()
     done
 }
 
-# Where the machine gets the release from, or Debian's own servers when it runs something else.
+# Where the machine gets the release from, or a mirror that its user names.
 apt_sources()
 {
     # shellcheck disable=SC2016 # apt's variables
     apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)' \
         'Created-By: Packages' 2>/dev/null | sort -u >"$apt_dir/known"
-    grep -q "|$suite|main|Debian\$" "$apt_dir/known" || cat >"$apt_dir/known" <<END
-http://deb.debian.org/debian/|$suite|main|Debian
-http://deb.debian.org/debian/|$suite-updates|main|Debian
-http://deb.debian.org/debian-security/|$suite-security|main|Debian
-END
+    if ! grep -q "|$suite|main|Debian\$" "$apt_dir/known"; then
+        if [ -z "${RINGPROOF_DEBIAN_MIRROR-}" ]; then
+            echo "apt knows no source of Debian $suite: name one in RINGPROOF_DEBIAN_MIRROR" >&2
+            return 1
+        fi
+        echo "$RINGPROOF_DEBIAN_MIRROR|$suite|main|Debian" >"$apt_dir/known"
+    fi
     while IFS='|' read -r uri release component origin; do
         [ "$origin" = Debian ] || continue
         case $release in "$suite" | "$suite-updates" | "$suite-security") ;; *) continue ;; esac
