@@ -81,6 +81,11 @@ MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/
 $(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))
 $(eval $(call link_program,ringproof-dom0-loop,$(MACHINE_OBJS) $(OBJ)/harness/machine/loop_main.o,-lxenstore))
 
+# A domU of the testbed `xen` is made by the script that the images' dom0 has, too.
+$(BIN)/rp-domu-create: ci/images/dom0/rp-domu-create
+	@mkdir -p $(@D) && cp $< $@
+ALL_PRODUCTS += $(BIN)/rp-domu-create
+
 # ---- what runs in a guest image of another architecture ----
 ## make guest-arm64      programs for the arm64 image of the testbed qemu (needs: make image-arm64)
 .PHONY: guest-programs guest-arm64

@@ -135,8 +135,9 @@ if [ "$arch" = x86 ]; then
 else
     for t in "$here"/dts/*.dts; do
         b=$(basename "$t" .dts)
-        dtc -q -I dts -O dtb -o "$work/dom0/boot/$b.dtb" "$t" || die "dtc refuses $b.dts"
+        dtc -q -I dts -O dtb -o "$out/$b.dtb" "$t" || die "dtc refuses $b.dts"
     done
+    cp "$out"/*.dtb "$work/dom0/boot/"
 fi
 "$here/pack.sh" "$work/dom0" "$out/dom0.cpio.gz"
 

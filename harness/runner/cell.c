@@ -36,8 +36,9 @@ struct run {
 uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job)
 {
     const struct testbed_ops *ops = testbed_find(o->testbed);
-    uint64_t own =
-        o->timeout_ns ? o->timeout_ns : job->plan.scenario->timeout_ns * testbed_slowness(ops);
+    uint64_t own = o->timeout_ns
+                       ? o->timeout_ns
+                       : job->plan.scenario->timeout_ns * testbed_slowness(ops, o->slowness);
 
     return own + ops->open_ns;
 }
@@ -216,7 +217,7 @@ static void judge_backend(struct run *r, struct report_check *k, bool answered)
 static void run_check(struct run *r, const struct wire_check *w)
 {
     uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
-    uint64_t deadline = monotonic_ns() + (limit + CHECK_GRACE_NS) * testbed_slowness(r->cell->ops);
+    uint64_t deadline = monotonic_ns() + (limit + CHECK_GRACE_NS) * testbed_cell_slowness(r->cell);
     struct check_result result;
     char name[2 * WIRE_NAME_MAX];
     uint64_t start = monotonic_ns();

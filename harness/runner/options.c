@@ -9,7 +9,7 @@
 #include "scenario/units.h"
 #include "util/bits.h"
 
-enum option_kind { OPT_TEXT, OPT_FLAG, OPT_JOBS, OPT_TIME, OPT_SEED, OPT_SHARD };
+enum option_kind { OPT_TEXT, OPT_FLAG, OPT_JOBS, OPT_TIME, OPT_SEED, OPT_SHARD, OPT_SLOWNESS };
 
 static const struct option_desc {
     const char *name, *argument, *help;
@@ -32,6 +32,8 @@ static const struct option_desc {
      0},
     {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, 0},
     {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, 0},
+    {"--slowness", "N", "limits on time N times as long (default: what the testbed is known for)",
+     OPT_SLOWNESS, 0},
     TEXT("--scenarios", "DIR", scenarios_dir, "where scenario files are"),
     TEXT("--results", "DIR", results_dir, "where the run's folder is made (default results/runs)"),
     TEXT("--variant-dir", "DIR", variant_dir, "backend and agent of this build, e.g. build/san"),
@@ -93,6 +95,12 @@ static int set_option(const struct option_desc *d, const char *value, struct run
         return ret || o->seed > INT64_MAX ? -EINVAL : 0;
     case OPT_SHARD:
         return parse_shard(value, o);
+    case OPT_SLOWNESS:
+        ret = units_parse_count(value, &number);
+        if (ret || number < 1 || number > 1000)
+            return -EINVAL;
+        o->slowness = (unsigned)number;
+        return 0;
     }
     return -EINVAL;
 }

@@ -35,6 +35,7 @@ struct run_options {
     const char *backend_bin, *agent_bin;
     unsigned jobs;                     /* 0: as many as there are CPUs */
     unsigned shard_index, shard_count; /* 1..count; count 0: all */
+    unsigned slowness;                 /* factor on limits; 0: the testbed's */
     uint64_t timeout_ns;               /* of a cell; 0: the scenario's */
     uint64_t seed;
     bool has_seed, keep, verbose, quiet;

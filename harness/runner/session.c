@@ -137,7 +137,7 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
     l->console = fopen(path, "ae");
     if (!l->reader)
         return fail(s, -ENOMEM, "out of memory");
-    uint64_t hello = monotonic_ns() + HELLO_NS * testbed_slowness(s->cell->ops);
+    uint64_t hello = monotonic_ns() + HELLO_NS * testbed_cell_slowness(s->cell);
     ret = link_event(s, role, hello < deadline ? hello : deadline, &ev);
     if (ret)
         return ret;
@@ -265,7 +265,7 @@ static int answer(struct session *s, const struct wire_call *ask, uint64_t deadl
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
                 struct check_result *result)
 {
-    unsigned slowness = testbed_slowness(s->cell->ops);
+    unsigned slowness = testbed_cell_slowness(s->cell);
     struct wire_request q = {.op = WIRE_RUN, .timeout_ms = check->timeout_ms};
     struct wire_event ev;
     int ret;

@@ -2,37 +2,21 @@
 #include "testbed/qemu.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "machine/client.h"
-#include "testbed/profile.h"
+#include "testbed/guest_root.h"
 #include "testbed/qemu_world.h"
 
-#define DOMAIN    "ringproof"
 #define IMAGE_DIR "/run/ringproof"
-/* Of the backend's n-th start: the one before may still run. */
-#define PIDFILE      "/run/ringproof/backend-%u.pid"
-#define NO_DOMAIN    0u
-#define USE_NS       900000000000ull /* two boots, each up to its own limit */
-#define COMMAND_NS   60000000000ull
-#define OUTPUT_BYTES 65536u
-/* Kernel, our root and the agent's pool of pages are in it beside what a scenario asks for. */
-#define MEMORY_BASE_MIB 128u
+#define USE_NS    900000000000ull /* two boots, each up to its own limit */
 
 struct qemu_cell {
-    struct testbed_cell cell;
+    struct xen_cell x; /* first */
     int lease;
-    uint16_t domid;
-    bool console_used; /* the domain has been started */
 };
 
 static struct qemu_cell *qemu_of(struct testbed_cell *c)
@@ -40,163 +24,9 @@ static struct qemu_cell *qemu_of(struct testbed_cell *c)
     return (struct qemu_cell *)c;
 }
 
-/* ---- programs in dom0 ---- */
-
-/* The words in front of a command line that is to run in dom0. */
-static void words_dom0(struct testbed_cell *c, struct words *w)
+static void qemu_discard(struct testbed_cell *c)
 {
-    words_add(w, c->config->world->program);
-    words_add(w, "exec");
-    words_add(w, c->config->world->socket);
-}
-
-static char *log_path(const struct testbed_cell *c, const char *name)
-{
-    char *path;
-
-    return asprintf(&path, "%s/%s", c->run_dir, name) < 0 ? NULL : path;
-}
-
-static int spawn_dom0(struct testbed_cell *c, const struct words *argv, const char *log_name,
-                      int stdin_fd, int stdout_fd, struct process *p)
-{
-    struct words env = {0};
-    char *log = log_path(c, log_name);
-    int ret;
-
-    words_add_environment(&env);
-    const struct process_start start = {.argv = argv,
-                                        .env = &env,
-                                        .log = log,
-                                        .stdin_fd = stdin_fd,
-                                        .stdout_fd = stdout_fd,
-                                        .pass_fd = -1};
-    ret = log ? process_spawn(&start, p) : -ENOMEM;
-    words_fini(&env);
-    free(log);
-    return ret;
-}
-
-/* All of a pipe until its end, or the deadline. */
-static int read_all(int fd, uint64_t deadline, char *buf, size_t size)
-{
-    size_t used = 0;
-
-    for (;;) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        char spill[4096];
-
-        if (poll(&p, 1, poll_timeout_ms(deadline)) <= 0) {
-            if (monotonic_ns() >= deadline)
-                return -ETIMEDOUT;
-            continue;
-        }
-        bool room = used < size - 1;
-        ssize_t n = read(fd, room ? buf + used : spill, room ? size - 1 - used : sizeof(spill));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        if (room)
-            used += (size_t)n;
-    }
-    buf[used] = 0;
-    return 0;
-}
-
-/* Runs a command in dom0 and waits for its end. *out (may be NULL): its output, malloc'd, without
- * the last newline. -EREMOTEIO with a message when it failed, -ETIMEDOUT. */
-static int dom0(struct testbed_cell *c, char **out, const char *const *command)
-{
-    uint64_t deadline = monotonic_ns() + COMMAND_NS;
-    struct process p = PROCESS_INIT;
-    struct words argv = {0};
-    char *text = calloc(1, OUTPUT_BYTES), end[96];
-    int fds[2] = {-1, -1}, ret;
-
-    words_dom0(c, &argv);
-    for (const char *const *w = command; *w; w++)
-        words_add(&argv, *w);
-    ret = !text ? -ENOMEM : pipe2(fds, O_CLOEXEC) ? -errno : 0;
-    if (!ret)
-        ret = spawn_dom0(c, &argv, "dom0.log", -1, fds[1], &p);
-    if (fds[1] >= 0)
-        close(fds[1]);
-    if (!ret)
-        ret = read_all(fds[0], deadline, text, OUTPUT_BYTES);
-    if (fds[0] >= 0)
-        close(fds[0]);
-    if (ret)
-        process_end(&p, SIGKILL, 0);
-    else
-        ret = process_wait(&p, COMMAND_NS);
-    if (ret == -ETIMEDOUT) {
-        machine_discard(qemu_of(c)->lease);
-        testbed_fail(c, ret, "dom0 did not end '%s %s' within its limit", command[0],
-                     command[1] ? command[1] : "");
-    } else if (ret) {
-        testbed_fail(c, ret, "%s: %s", command[0], strerror(-ret));
-    } else if (!WIFEXITED(p.status) || WEXITSTATUS(p.status)) {
-        char *log = testbed_log_tail(c, "dom0.log");
-        ret = testbed_fail(c, -EREMOTEIO, "dom0: '%s %s' ended with %s: %s", command[0],
-                           command[1] ? command[1] : "", process_describe_end(&p, end, sizeof(end)),
-                           log ? log : "");
-        free(log);
-    }
-    words_fini(&argv);
-    if (!ret && out) {
-        size_t n = strlen(text);
-        if (n && text[n - 1] == '\n')
-            text[n - 1] = 0;
-        *out = text;
-        text = NULL;
-    }
-    free(text);
-    return ret;
-}
-
-#define DOM0(c, out, ...) dom0(c, out, (const char *const[]){__VA_ARGS__, NULL})
-
-/* ---- the world ---- */
-
-static bool qemu_supports(const struct scenario_cell *plan, char *why, size_t why_size)
-{
-    const struct scenario *s = plan->scenario;
-    const char *reason = NULL;
-
-    if (s->has_fio)
-        reason = "fio's engine is not in the images";
-    else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
-        reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
-    else if (plan->background == BACKGROUND_ONES && plan->arch == ARCH_ARM)
-        reason = "this Xen has no background regions on Arm";
-    for (unsigned i = 0; !reason && i < s->device_count; i++) {
-        if (s->devices[i].backing == BACKING_PATH)
-            reason = "a disk of the user's is not in the machine";
-    }
-    if (reason)
-        snprintf(why, why_size, "%s", reason);
-    return !reason;
-}
-
-static int make_images(struct testbed_cell *c)
-{
-    const struct scenario *s = c->plan.scenario;
-    int ret = DOM0(c, NULL, "mkdir", "-p", IMAGE_DIR);
-
-    for (unsigned i = 0; !ret && i < s->device_count; i++) {
-        const struct scenario_device *d = &s->devices[i];
-        char *path, bytes[24];
-
-        if (d->backing != BACKING_IMAGE)
-            continue;
-        path = testbed_image_path(c, i);
-        snprintf(bytes, sizeof(bytes), "%" PRIu64, d->size_bytes);
-        ret = path ? DOM0(c, NULL, QEMU_LOOP, "image", path, bytes, d->filled ? "filled" : "empty")
-                   : -ENOMEM;
-        free(path);
-    }
-    return ret;
+    machine_discard(qemu_of(c)->lease);
 }
 
 static int qemu_open(const struct testbed_config *cfg, const struct scenario_cell *plan,
@@ -212,64 +42,36 @@ static int qemu_open(const struct testbed_config *cfg, const struct scenario_cel
         snprintf(why, why_size, "%s", q ? "there is no keeper of machines" : "out of memory");
         return q ? -EINVAL : -ENOMEM;
     }
-    struct testbed_cell *c = &q->cell;
+    struct testbed_cell *c = &q->x.cell;
     testbed_cell_init(c, &testbed_qemu, cfg, plan);
     c->image_dir = IMAGE_DIR;
+    q->x.place = &cfg->world->place;
+    q->x.discard = qemu_discard;
     *out = c;
     q->lease =
-        machine_use(cfg->world->socket, qemu_machine_name(plan->arch), USE_NS, text, sizeof(text));
+        machine_use(cfg->world->socket, guest_image_arch(plan->arch), USE_NS, text, sizeof(text));
     if (q->lease < 0) {
         ret = testbed_fail(c, q->lease, "no machine: %s", text);
     } else {
         if (strcmp(text, "booted"))
             snprintf(c->boot, sizeof(c->boot), "%.*s", (int)sizeof(c->boot) - 1, text);
-        ret = make_images(c);
+        ret = xen_cell_make_images(c);
     }
     if (ret)
         snprintf(why, why_size, "%s", c->why);
     return ret;
 }
 
-static void stop_guest(struct testbed_cell *c)
-{
-    for (unsigned i = 0; i < TESTBED_ROLES; i++)
-        testbed_agent_stop(c, (enum testbed_role)i);
-    process_end(&c->backend, SIGTERM, 20000000000u);
-}
-
-static const char destroy_and_wait[] =
-    "xl destroy " DOMAIN " 2>/dev/null; n=100; while xl domid " DOMAIN
-    " >/dev/null 2>&1; do [ $((n -= 1)) -gt 0 ] || exit 1; usleep 50000; done";
-
-/* The domain may have ended by itself. The machine of one that stays is of no use. */
-static int domain_end(struct testbed_cell *c)
-{
-    struct qemu_cell *q = qemu_of(c);
-    int ret;
-
-    stop_guest(c);
-    if (q->domid == NO_DOMAIN)
-        return 0;
-    q->domid = NO_DOMAIN;
-    ret = DOM0(c, NULL, "sh", "-c", destroy_and_wait);
-    if (ret)
-        machine_discard(q->lease);
-    return ret;
-}
-
 static void qemu_close(struct testbed_cell *c)
 {
-    struct qemu_cell *q;
-
     if (!c)
         return;
-    q = qemu_of(c);
-    if (q->lease >= 0) {
-        domain_end(c);
-        close(q->lease);
+    if (qemu_of(c)->lease >= 0) {
+        xen_cell_domain_end(c);
+        close(qemu_of(c)->lease);
     }
     process_kill_children();
-    free(q);
+    free(c);
 }
 
 static int qemu_alive(struct testbed_cell *c)
@@ -278,226 +80,6 @@ static int qemu_alive(struct testbed_cell *c)
     int ret = machine_alive(qemu_of(c)->lease, text, sizeof(text));
 
     return ret ? testbed_fail(c, ret, "%s", text) : 0;
-}
-
-/* ---- the domain ---- */
-
-static unsigned domain_vcpus(const struct testbed_cell *c)
-{
-    bool own = c->plan.scenario->in_dom0 || c->plan.vcpus > 1;
-
-    /* One is the agent's own, where an access of another may wait (platform-linux). */
-    return c->plan.vcpus + own;
-}
-
-static int qemu_domain_create(struct testbed_cell *c)
-{
-    struct qemu_cell *q = qemu_of(c);
-    struct words agent = {0};
-    char *out = NULL, memory[48], vcpus[32], extra[1024];
-    size_t used;
-    int ret = domain_end(c);
-
-    if (ret)
-        return ret;
-    testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
-    /* The agent is the only driver of what is on the bus. */
-    used = (size_t)snprintf(extra, sizeof(extra),
-                            "extra=\"console=hvc0 quiet loglevel=4 panic=-1 "
-                            "xen_privcmd.unrestricted=1 %s --",
-                            c->plan.arch == ARCH_ARM ? "initcall_blacklist=gen_pci_driver_init"
-                                                     : "pci=off");
-    for (unsigned i = 0; i < agent.count && used < sizeof(extra); i++)
-        used += (size_t)snprintf(extra + used, sizeof(extra) - used, " %s", agent.items[i]);
-    if (used < sizeof(extra))
-        used += (size_t)snprintf(extra + used, sizeof(extra) - used, "\"");
-    if (agent.failed || used >= sizeof(extra))
-        ret = testbed_fail(c, -ENAMETOOLONG, "the agent's arguments are too long");
-    words_fini(&agent);
-    if (ret)
-        return ret;
-    snprintf(memory, sizeof(memory), "memory=%" PRIu64,
-             MEMORY_BASE_MIB + (c->plan.scenario->memory_bytes >> 20));
-    snprintf(vcpus, sizeof(vcpus), "vcpus=%u", domain_vcpus(c));
-    ret = DOM0(c, &out, "rp-domu-create", DOMAIN, memory, vcpus, extra);
-    if (!ret)
-        q->domid = (uint16_t)strtoul(out, NULL, 10);
-    free(out);
-    if (!ret && q->domid == NO_DOMAIN)
-        ret = testbed_fail(c, -EREMOTEIO, "the domain has no id");
-    q->console_used = false;
-    return ret;
-}
-
-static int qemu_domain_pause(struct testbed_cell *c, bool paused)
-{
-    return DOM0(c, NULL, "xl", paused ? "pause" : "unpause", DOMAIN);
-}
-
-static uint16_t qemu_domid(const struct testbed_cell *c)
-{
-    return ((const struct qemu_cell *)c)->domid;
-}
-
-static int qemu_domain_accesses(struct testbed_cell *c, uint64_t *count)
-{
-    (void)count;
-    return testbed_fail(c, -EOPNOTSUPP, "accesses are not counted on this testbed");
-}
-
-/* A vCPU that waits inside of Xen is neither blocked nor does its time go on. */
-static int qemu_domain_hung(struct testbed_cell *c, bool *hung)
-{
-    char *out = NULL, *half, *save = NULL;
-    int ret =
-        DOM0(c, &out, "sh", "-c", "xl vcpu-list " DOMAIN "; sleep 1; echo; xl vcpu-list " DOMAIN);
-
-    *hung = false;
-    if (ret)
-        return ret;
-    half = strstr(out, "\n\n");
-    if (half)
-        *half = 0;
-    for (char *line = strtok_r(out, "\n", &save); half && line;
-         line = strtok_r(NULL, "\n", &save)) {
-        /* Name ID VCPU CPU State Time(s) Affinity: the same line again, in state "---". */
-        if (strstr(line, " --- ") && strstr(half + 2, line))
-            *hung = true;
-    }
-    free(out);
-    return 0;
-}
-
-/* ---- the backend ---- */
-
-static int qemu_backend_start(struct testbed_cell *c)
-{
-    struct words argv = {0}, there = {0};
-    int ready[2] = {-1, -1}, ret;
-
-    if (process_running(&c->backend))
-        return testbed_fail(c, -EALREADY, "the backend runs already");
-    ret = testbed_backend_arguments(c, QEMU_BACKEND, STDOUT_FILENO, &there);
-    if (ret)
-        goto out;
-    words_dom0(c, &argv);
-    if (c->config->mutant)
-        words_addf(&argv, "RINGPROOF_MUTANT=%s", c->config->mutant);
-    words_add(&argv, "sh");
-    words_add(&argv, "-c");
-    words_addf(&argv, "echo $$ >" PIDFILE "; exec \"$@\"", c->backend_starts);
-    words_add(&argv, "sh");
-    for (unsigned i = 0; i < there.count; i++)
-        words_add(&argv, there.items[i]);
-    if (pipe2(ready, O_CLOEXEC)) {
-        ret = testbed_fail(c, -errno, "no pipe for the backend");
-        goto out;
-    }
-    ret = spawn_dom0(c, &argv, "backend.log", -1, ready[1], &c->backend);
-    close(ready[1]);
-    ready[1] = -1;
-    if (!ret)
-        ret = testbed_wait_ready(c, ready[0]);
-    else
-        testbed_fail(c, ret, "the backend: %s", strerror(-ret));
-    if (!ret)
-        c->backend_starts++;
-out:
-    for (unsigned i = 0; i < 2; i++)
-        if (ready[i] >= 0)
-            close(ready[i]);
-    words_fini(&argv);
-    words_fini(&there);
-    return ret;
-}
-
-/* What can be seen from outside of the process: its mappings of Xen's devices and its descriptors.
- * Frames of resources are among those of privcmd; ports cannot be told apart. */
-static int qemu_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
-{
-    char *out = NULL, pidfile[64];
-    int ret;
-
-    snprintf(pidfile, sizeof(pidfile), PIDFILE, c->backend_starts - 1);
-    *a = (struct testbed_audit){0};
-    if (!process_running(&c->backend))
-        return testbed_fail(c, -ESRCH, "the backend does not run");
-    ret = DOM0(c, &out, QEMU_LOOP, "audit", pidfile);
-    if (!ret && sscanf(out, "grants=%" SCNu64 " privcmd=%" SCNu64 " fds=%" SCNu64,
-                       &a->grants_mapped, &a->foreign_frames, &a->fds) != 3)
-        ret = testbed_fail(c, -EPROTO, "audit: '%s'", out);
-    free(out);
-    return ret;
-}
-
-/* ---- what runs in domains ---- */
-
-static int qemu_agent_start(struct testbed_cell *c, enum testbed_role role)
-{
-    struct qemu_cell *q = qemu_of(c);
-    struct testbed_agent *a = &c->agents[role];
-    struct words argv = {0};
-    int to[2] = {-1, -1}, from[2] = {-1, -1}, ret = 0;
-
-    if (role == AGENT_DOMU && q->console_used)
-        return testbed_fail(c, -EINVAL, "an agent lives as long as its domain");
-    words_dom0(c, &argv);
-    if (role == AGENT_DOMU) {
-        words_add(&argv, QEMU_LOOP);
-        words_add(&argv, "console");
-        words_addf(&argv, "%u", q->domid);
-    } else {
-        words_add(&argv, QEMU_AGENT);
-        testbed_agent_arguments(c, role, NULL, &argv);
-    }
-    if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC)) {
-        ret = testbed_fail(c, -errno, "no pipes for the agent");
-        goto out;
-    }
-    ret = spawn_dom0(c, &argv, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log", to[0], from[1],
-                     &a->process);
-    if (ret) {
-        testbed_fail(c, ret, "the agent: %s", strerror(-ret));
-        goto out;
-    }
-    a->to_fd = to[1];
-    a->from_fd = from[0];
-    to[1] = from[0] = -1;
-    if (role == AGENT_DOMU) {
-        q->console_used = true;
-        ret = qemu_domain_pause(c, false);
-    }
-out:
-    for (unsigned i = 0; i < 2; i++) {
-        if (to[i] >= 0)
-            close(to[i]);
-        if (from[i] >= 0)
-            close(from[i]);
-    }
-    words_fini(&argv);
-    return ret;
-}
-
-static int qemu_guest_spawn(struct testbed_cell *c, const struct words *argv,
-                            const struct words *extra, int stdout_fd, struct process *p)
-{
-    (void)argv;
-    (void)extra;
-    (void)stdout_fd;
-    (void)p;
-    return testbed_fail(c, -EOPNOTSUPP, "a domU of this testbed runs the agent alone");
-}
-
-/* ---- the store ---- */
-
-static int qemu_store_read(struct testbed_cell *c, const char *path, char **value)
-{
-    return DOM0(c, value, "xenstore-read", path);
-}
-
-static int qemu_store_write(struct testbed_cell *c, const char *path, const char *value)
-{
-    return DOM0(c, NULL, "xenstore-write", path, value);
 }
 
 const struct testbed_ops testbed_qemu = {
@@ -509,20 +91,10 @@ const struct testbed_ops testbed_qemu = {
     .open_ns = USE_NS,
     .world_open = qemu_world_open,
     .world_close = qemu_world_close,
-    .supports = qemu_supports,
+    .supports = xen_cell_supports,
     .versions = qemu_versions,
     .open = qemu_open,
     .close = qemu_close,
-    .domain_create = qemu_domain_create,
-    .domain_pause = qemu_domain_pause,
-    .domid = qemu_domid,
-    .domain_accesses = qemu_domain_accesses,
-    .domain_hung = qemu_domain_hung,
-    .backend_start = qemu_backend_start,
-    .backend_audit = qemu_backend_audit,
-    .agent_start = qemu_agent_start,
-    .guest_spawn = qemu_guest_spawn,
-    .store_read = qemu_store_read,
-    .store_write = qemu_store_write,
+    XEN_CELL_OPS,
     .alive = qemu_alive,
 };

@@ -12,28 +12,10 @@
 #include <unistd.h>
 
 #include "machine/archive.h"
+#include "testbed/guest_root.h"
 
 #define KEEPER_START_NS 10000000000ull
 #define KEEPER_END_NS   10000000000ull
-#define VERSION_BYTES   4096
-
-/* The domU's agent takes its arguments from behind the "--" of the kernel's command line. */
-static const char domu_loop[] =
-    "#!/bin/sh\n"
-    "read -r line </proc/cmdline\n"
-    "set -f\n"
-    "set -- ${line#* -- }\n"
-    "RINGPROOF_LIBDIR=/opt/ringproof/lib " QEMU_AGENT " \"$@\"\n"
-    "status=$?\n"
-    "echo\n"
-    "echo \"@rp-end $status\"\n"
-    /* The testbed ends the domain, after it has looked at the backend. */
-    "while :; do sleep 3600; done\n";
-
-const char *qemu_machine_name(enum scenario_arch arch)
-{
-    return arch == ARCH_ARM ? "arm64" : "x86";
-}
 
 /* <base>/bin of our own build is x86's; arm64's is the build beside it. */
 static char *programs_dir(const struct testbed_config *cfg, enum scenario_arch arch)
@@ -44,57 +26,6 @@ static char *programs_dir(const struct testbed_config *cfg, enum scenario_arch a
                                                                                             : dir;
 }
 
-static char *image_path(enum scenario_arch arch, const char *name)
-{
-    const char *given = getenv("RINGPROOF_IMAGES"), *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    char *path = NULL;
-    int n;
-
-    if (given)
-        n = asprintf(&path, "%s/image-%s/%s", given, qemu_machine_name(arch), name);
-    else if (cache)
-        n = asprintf(&path, "%s/ringproof/images/image-%s/%s", cache, qemu_machine_name(arch),
-                     name);
-    else
-        n = asprintf(&path, "%s/.cache/ringproof/images/image-%s/%s", home ? home : "",
-                     qemu_machine_name(arch), name);
-    return n < 0 ? NULL : path;
-}
-
-static int add_program(struct archive *a, const char *name, const char *dir, const char *file)
-{
-    char *path;
-    int rc;
-
-    if (asprintf(&path, "%s/%s", dir, file) < 0)
-        return -ENOMEM;
-    rc = archive_add_file(a, name, path, 0755);
-    free(path);
-    return rc;
-}
-
-static void add_folders(struct archive *a)
-{
-    archive_add_folder(a, "opt");
-    archive_add_folder(a, "opt/ringproof");
-    archive_add_folder(a, "opt/ringproof/bin");
-    archive_add_folder(a, "opt/ringproof/lib");
-}
-
-static int make_domu(const char *path, const char *programs, const char *agent)
-{
-    struct archive *a = archive_create(path);
-
-    if (!a)
-        return -errno;
-    add_folders(a);
-    archive_add_text(a, "opt/ringproof/domu-loop", domu_loop, 0755);
-    archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
-    add_program(a, "opt/ringproof/lib/platform-linux.so", programs, "lib/platform-linux.so");
-    return archive_finish(a);
-}
-
 static int make_dom0(const char *path, const char *programs, const char *backend, const char *agent,
                      const char *domu)
 {
@@ -102,8 +33,8 @@ static int make_dom0(const char *path, const char *programs, const char *backend
 
     if (!a)
         return -errno;
-    add_folders(a);
-    add_program(a, "opt/ringproof/dom0-loop", programs, "bin/ringproof-dom0-loop");
+    guest_root_add_folders(a);
+    guest_root_add_program(a, "opt/ringproof/dom0-loop", programs, "bin/ringproof-dom0-loop");
     archive_add_file(a, "opt/ringproof/bin/ringproof-backend", backend, 0755);
     archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
     archive_add_file(a, "opt/ringproof/domu.cpio", domu, 0644);
@@ -125,10 +56,10 @@ static int make_additions(const struct testbed_config *cfg, enum scenario_arch a
                           : asprintf(&backend, "%s/bin/ringproof-backend", programs)) < 0 ||
         (arch == ARCH_X86 ? asprintf(&agent, "%s", cfg->agent_bin)
                           : asprintf(&agent, "%s/bin/ringproof-agent", programs)) < 0 ||
-        asprintf(&domu, "%s/domu-%s.cpio", dir, qemu_machine_name(arch)) < 0 ||
-        asprintf(dom0, "%s/dom0-%s.cpio", dir, qemu_machine_name(arch)) < 0)
+        asprintf(&domu, "%s/domu-%s.cpio", dir, guest_image_arch(arch)) < 0 ||
+        asprintf(dom0, "%s/dom0-%s.cpio", dir, guest_image_arch(arch)) < 0)
         goto out;
-    rc = make_domu(domu, programs, agent);
+    rc = guest_root_make(domu, programs, agent);
     if (!rc)
         rc = make_dom0(*dom0, programs, backend, agent, domu);
     unlink(domu);
@@ -164,7 +95,7 @@ static int wait_listening(struct testbed_world *w)
 static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch, const char *dir,
                        struct words *argv, char *why, size_t why_size)
 {
-    char *boot = image_path(arch, "boot"), *dom0 = NULL;
+    char *boot = guest_image_path(arch, "boot"), *dom0 = NULL;
     int rc = 0;
 
     if (!boot)
@@ -176,7 +107,7 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
     rc = make_additions(cfg, arch, dir, &dom0);
     if (rc == -ENOENT) {
         snprintf(why, why_size, "there are no programs for %s (make guest-%s)",
-                 qemu_machine_name(arch), qemu_machine_name(arch));
+                 guest_image_arch(arch), guest_image_arch(arch));
         rc = 0;
         goto out;
     }
@@ -185,7 +116,7 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
         goto out;
     }
     words_add(argv, "--machine");
-    words_addf(argv, "%s=%s,%s", qemu_machine_name(arch), boot, dom0);
+    words_addf(argv, "%s=%s,%s", guest_image_arch(arch), boot, dom0);
 out:
     free(boot);
     free(dom0);
@@ -241,6 +172,16 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
         rc = wait_listening(w);
     if (rc)
         snprintf(why, why_size, "%s: %s", w->program, strerror(-rc));
+    w->prefix[0] = w->program;
+    w->prefix[1] = "exec";
+    w->prefix[2] = w->socket;
+    w->place = (struct xen_place){.prefix = w->prefix,
+                                  .loop = QEMU_LOOP,
+                                  .backend = QEMU_BACKEND,
+                                  .agent = GUEST_AGENT,
+                                  .create = "rp-domu-create",
+                                  .guest = "/boot",
+                                  .initrd = "/run/domu.initrd"};
 out:
     words_fini(&argv);
     words_fini(&env);
@@ -270,7 +211,7 @@ void qemu_world_close(struct testbed_world *w)
         char path[4096];
 
         snprintf(path, sizeof(path), "%s/dom0-%s.cpio", w->dir,
-                 qemu_machine_name(i ? ARCH_ARM : ARCH_X86));
+                 guest_image_arch(i ? ARCH_ARM : ARCH_X86));
         unlink(path);
     }
     free(w->dir);
@@ -284,10 +225,10 @@ void qemu_versions(const struct testbed_config *cfg,
 {
     for (unsigned i = 0; i < 2; i++) {
         enum scenario_arch arch = i ? ARCH_ARM : ARCH_X86;
-        char *path = image_path(arch, "versions.json"), name[32], *real;
+        char *path = guest_image_path(arch, "versions.json"), name[32], *real;
 
         real = path ? realpath(path, NULL) : NULL;
-        snprintf(name, sizeof(name), "image-%s", qemu_machine_name(arch));
+        snprintf(name, sizeof(name), "image-%s", guest_image_arch(arch));
         if (real)
             add(ctx, name, real);
         free(real);

@@ -4,15 +4,17 @@
 #define RP_TESTBED_QEMU_WORLD_H
 
 #include "testbed/testbed.h"
+#include "testbed/xen_cell.h"
 
-/* Where our programs are in dom0 and in a domU. */
+/* Where our programs are in dom0. */
 #define QEMU_LOOP    "/opt/ringproof/dom0-loop"
 #define QEMU_BACKEND "/opt/ringproof/bin/ringproof-backend"
-#define QEMU_AGENT   "/opt/ringproof/bin/ringproof-agent"
 
 struct testbed_world {
     char *dir, *socket, *program; /* program: ringproof-machine */
     struct process keeper;
+    const char *prefix[4];
+    struct xen_place place;
 };
 
 int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct testbed_world **out,
@@ -20,7 +22,4 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
 void qemu_world_close(struct testbed_world *w);
 void qemu_versions(const struct testbed_config *cfg,
                    void (*add)(void *ctx, const char *name, const char *value), void *ctx);
-/* The machine's name for the keeper: "x86", "arm64". */
-const char *qemu_machine_name(enum scenario_arch arch);
-
 #endif

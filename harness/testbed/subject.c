@@ -141,7 +141,7 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
 
 int testbed_wait_ready(struct testbed_cell *c, int fd)
 {
-    unsigned limit_s = BACKEND_READY_S * testbed_slowness(c->ops);
+    unsigned limit_s = BACKEND_READY_S * testbed_cell_slowness(c);
     uint64_t deadline = monotonic_ns() + limit_s * 1000000000ull;
     char text[16], end[96];
     size_t used = 0;

@@ -12,13 +12,14 @@
 
 #include "testbed/qemu.h"
 #include "testbed/sim.h"
+#include "testbed/xen.h"
 #include "util/bits.h"
 
 #define BACKEND_STOP_S 5u
 #define AGENT_STOP_NS  5000000000ull
 #define LOG_TAIL_BYTES 2048u
 
-static const struct testbed_ops *const testbeds[] = {&testbed_sim, &testbed_qemu};
+static const struct testbed_ops *const testbeds[] = {&testbed_sim, &testbed_qemu, &testbed_xen};
 
 const struct testbed_ops *testbed_find(const char *name)
 {
@@ -47,9 +48,16 @@ void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
         c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
 }
 
-unsigned testbed_slowness(const struct testbed_ops *ops)
+unsigned testbed_slowness(const struct testbed_ops *ops, unsigned wanted)
 {
-    return ops->slowness ? ops->slowness : 1;
+    unsigned own = ops->slowness ? ops->slowness : 1;
+
+    return wanted ? wanted : own;
+}
+
+unsigned testbed_cell_slowness(const struct testbed_cell *c)
+{
+    return testbed_slowness(c->ops, c->config->slowness);
 }
 
 int testbed_fail(struct testbed_cell *c, int err, const char *fmt, ...)
@@ -69,9 +77,9 @@ int testbed_backend_stop(struct testbed_cell *c)
     if (!process_running(&c->backend))
         return testbed_fail(c, -ESRCH, "the backend does not run");
     if (process_end(&c->backend, SIGTERM,
-                    BACKEND_STOP_S * testbed_slowness(c->ops) * 1000000000ull))
+                    BACKEND_STOP_S * testbed_cell_slowness(c) * 1000000000ull))
         return testbed_fail(c, -ETIMEDOUT, "the backend did not end within %us of SIGTERM",
-                            BACKEND_STOP_S * testbed_slowness(c->ops));
+                            BACKEND_STOP_S * testbed_cell_slowness(c));
     if (!WIFEXITED(c->backend.status) || WEXITSTATUS(c->backend.status))
         return testbed_fail(c, -EIO, "the backend ended with %s",
                             process_describe_end(&c->backend, end, sizeof(end)));
@@ -95,7 +103,7 @@ int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
 
     if (a->to_fd >= 0)
         close(a->to_fd); /* end of its input: it ends */
-    if (ran && process_wait(&a->process, AGENT_STOP_NS * testbed_slowness(c->ops))) {
+    if (ran && process_wait(&a->process, AGENT_STOP_NS * testbed_cell_slowness(c))) {
         process_end(&a->process, SIGTERM, AGENT_STOP_NS);
         ret = testbed_fail(c, -ETIMEDOUT, "the agent did not end with its input");
     } else if (ran && (!WIFEXITED(a->process.status) || WEXITSTATUS(a->process.status))) {

@@ -41,6 +41,7 @@ struct testbed_config {
     bool mutant_everywhere;    /* of all processes: the testbed itself carries it */
     const char *run_dir;       /* an empty folder, for all that the cell leaves; the caller's */
     bool verbose;              /* the backend logs at level debug */
+    unsigned slowness;         /* as wanted by the user; 0: the testbed's */
     /* What cells share, made by world_open; NULL for testbeds that share nothing. */
     struct testbed_world *world;
 };
@@ -137,8 +138,9 @@ const char *testbed_names(char *buf, size_t size);
 
 void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
                        const struct testbed_config *cfg, const struct scenario_cell *plan);
-/* At least 1. */
-unsigned testbed_slowness(const struct testbed_ops *ops);
+/* How many times as long as on sim limits on time are, at least 1; `wanted` by the user or 0. */
+unsigned testbed_slowness(const struct testbed_ops *ops, unsigned wanted);
+unsigned testbed_cell_slowness(const struct testbed_cell *c);
 /* Of a device's image, as the backend sees it; malloc'd, NULL without memory. */
 char *testbed_image_path(const struct testbed_cell *c, unsigned device);
 /* The backend's command line from the cell's plan; what it takes from the store is written there.

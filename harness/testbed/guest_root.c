@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "testbed/guest_root.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The domU's agent takes its arguments from behind the "--" of the kernel's command line. */
+static const char domu_loop[] =
+    "#!/bin/sh\n"
+    "read -r line </proc/cmdline\n"
+    "set -f\n"
+    "set -- ${line#* -- }\n"
+    "RINGPROOF_LIBDIR=/opt/ringproof/lib " GUEST_AGENT " \"$@\"\n"
+    "status=$?\n"
+    "echo\n"
+    "echo \"@rp-end $status\"\n"
+    /* The testbed ends the domain, after it has looked at the backend. */
+    "while :; do sleep 3600; done\n";
+
+const char *guest_image_arch(enum scenario_arch arch)
+{
+    return arch == ARCH_ARM ? "arm64" : "x86";
+}
+
+char *guest_image_path(enum scenario_arch arch, const char *name)
+{
+    const char *given = getenv("RINGPROOF_IMAGES"), *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    char *path = NULL;
+    int n;
+
+    if (given)
+        n = asprintf(&path, "%s/image-%s/%s", given, guest_image_arch(arch), name);
+    else if (cache)
+        n = asprintf(&path, "%s/ringproof/images/image-%s/%s", cache, guest_image_arch(arch), name);
+    else
+        n = asprintf(&path, "%s/.cache/ringproof/images/image-%s/%s", home ? home : "",
+                     guest_image_arch(arch), name);
+    return n < 0 ? NULL : path;
+}
+
+int guest_root_add_program(struct archive *a, const char *name, const char *dir, const char *file)
+{
+    char *path;
+    int rc;
+
+    if (asprintf(&path, "%s/%s", dir, file) < 0)
+        return -ENOMEM;
+    rc = archive_add_file(a, name, path, 0755);
+    free(path);
+    return rc;
+}
+
+void guest_root_add_folders(struct archive *a)
+{
+    archive_add_folder(a, "opt");
+    archive_add_folder(a, "opt/ringproof");
+    archive_add_folder(a, "opt/ringproof/bin");
+    archive_add_folder(a, "opt/ringproof/lib");
+}
+
+int guest_root_make(const char *path, const char *programs, const char *agent)
+{
+    struct archive *a = archive_create(path);
+
+    if (!a)
+        return -errno;
+    guest_root_add_folders(a);
+    archive_add_text(a, "opt/ringproof/domu-loop", domu_loop, 0755);
+    archive_add_file(a, &GUEST_AGENT[1], agent, 0755);
+    guest_root_add_program(a, "opt/ringproof/lib/platform-linux.so", programs,
+                           "lib/platform-linux.so");
+    return archive_finish(a);
+}
+
+/* Appends a file; *bytes is the length so far. */
+static int append(FILE *out, const char *dir, const char *name, uint64_t *bytes)
+{
+    char *path, buf[65536];
+    FILE *in = NULL;
+    size_t n;
+    int rc = 0;
+
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
+        return -ENOMEM;
+    in = fopen(path, "re");
+    if (!in)
+        rc = -errno;
+    while (!rc && (n = fread(buf, 1, sizeof(buf), in)) > 0) {
+        if (fwrite(buf, 1, n, out) != n)
+            rc = -EIO;
+        *bytes += n;
+    }
+    if (!rc && ferror(in))
+        rc = -EIO;
+    /* Each archive begins on a multiple of 4; what is between them is zero. */
+    for (; !rc && *bytes % 512; ++*bytes)
+        if (fputc(0, out) == EOF)
+            rc = -EIO;
+    if (in)
+        fclose(in);
+    free(path);
+    return rc;
+}
+
+int guest_root_join(const char *out_path, const char *guest, const char *additions_dir,
+                    const char *additions)
+{
+    FILE *out = fopen(out_path, "we");
+    uint64_t bytes = 0;
+    int rc;
+
+    if (!out)
+        return -errno;
+    /* Tables for the kernel come first, uncompressed; there are none on Arm. */
+    rc = append(out, guest, "acpi.cpio", &bytes);
+    if (rc == -ENOENT)
+        rc = 0;
+    if (!rc)
+        rc = append(out, guest, "domu.cpio.gz", &bytes);
+    if (!rc)
+        rc = append(out, additions_dir, additions, &bytes);
+    if (fclose(out) && !rc)
+        rc = -errno;
+    return rc;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The root of a domU, from the images of ci/images: where they are, and what we put over them.
+ */
+#ifndef RP_TESTBED_GUEST_ROOT_H
+#define RP_TESTBED_GUEST_ROOT_H
+
+#include "machine/archive.h"
+#include "scenario/scenario.h"
+
+/* Where the agent is in every root. */
+#define GUEST_AGENT "/opt/ringproof/bin/ringproof-agent"
+
+/* As images and machines are named: "x86", "arm64". */
+const char *guest_image_arch(enum scenario_arch arch);
+/* A file of the current image: in $RINGPROOF_IMAGES, or in the cache. malloc'd, NULL without
+ * memory; it need not exist. */
+char *guest_image_path(enum scenario_arch arch, const char *name);
+
+void guest_root_add_folders(struct archive *a);
+/* <dir>/<file> under a name. */
+int guest_root_add_program(struct archive *a, const char *name, const char *dir, const char *file);
+
+/*
+ * The archive that is put over a domU's root: the agent, its platform (from <programs>/lib), and
+ * the loop that gives the agent its arguments from behind the "--" of the kernel's command line.
+ */
+int guest_root_make(const char *path, const char *programs, const char *agent);
+
+/* An initial ramdisk from a folder with domu.cpio.gz (and acpi.cpio), and an archive over it. */
+int guest_root_join(const char *out_path, const char *guest, const char *additions_dir,
+                    const char *additions);
+
+#endif
