@@ -125,11 +125,16 @@ struct vdev_queue_regs {
     bool enabled;
 };
 void vdev_queue_get(const struct vdev *d, unsigned queue, struct vdev_queue_regs *regs);
+/* The largest size that a queue takes, whatever the driver chose; 0: there is no such queue. */
+uint16_t vdev_queue_size_max(const struct vdev *d, unsigned queue);
 /* Ignored (and logged) while the queue is enabled or when the value is not allowed. */
 void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size);
 void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t driver, gpa_t device);
 void vdev_queue_enable(struct vdev *d, unsigned queue);
-/* VIRTIO_F_RING_RESET: complete when it returns. */
+/* Stop a queue, whatever was negotiated (QueueReady 0 of 4.2.2): when it returns, nothing of the
+ * ring or of a buffer is held, and the registers are as after a reset. */
+void vdev_queue_disable(struct vdev *d, unsigned queue);
+/* The same by VIRTIO_F_RING_RESET; ignored when that was not negotiated. */
 void vdev_queue_reset(struct vdev *d, unsigned queue);
 /* The driver rang the doorbell. */
 void vdev_queue_notify(struct vdev *d, unsigned queue);

@@ -282,6 +282,13 @@ void vdev_queue_get(const struct vdev *d, unsigned queue, struct vdev_queue_regs
         *regs = (struct vdev_queue_regs){.size = MUTANT(queue_absent_has_size) ? 1 : 0};
 }
 
+uint16_t vdev_queue_size_max(const struct vdev *d, unsigned queue)
+{
+    if (queue >= d->num_queues)
+        return MUTANT(queue_absent_has_size) ? 1 : 0;
+    return (uint16_t)d->queues[queue].size_max;
+}
+
 void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size)
 {
     if (queue >= d->num_queues)
@@ -311,23 +318,33 @@ void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t drive
     regs->device = device;
 }
 
-void vdev_queue_reset(struct vdev *d, unsigned queue)
+/* Give back everything of one queue while the device goes on. */
+static void queue_stop(struct vdev_queue *q)
 {
-    struct vdev_queue *q;
+    struct vdev *d = q->dev;
 
-    if (queue >= d->num_queues || !vdev_has(d, VIRTIO_F_RING_RESET) || d->resetting)
-        return;
-    q = &d->queues[queue];
-    if (MUTANT(queue_reset_ignored))
-        return;
     /* What other queues complete while we wait for this one is theirs as ever. */
     vdev_batch_begin(d);
     q->resetting = true;
     if (q->regs.enabled && d->type->queue_reset)
-        d->type->queue_reset(d, queue);
+        d->type->queue_reset(d, q->index);
     queue_release(q);
     q->resetting = false;
     vdev_batch_end(d);
+}
+
+void vdev_queue_disable(struct vdev *d, unsigned queue)
+{
+    if (queue < d->num_queues && d->queues[queue].regs.enabled && !d->resetting)
+        queue_stop(&d->queues[queue]);
+}
+
+void vdev_queue_reset(struct vdev *d, unsigned queue)
+{
+    if (queue >= d->num_queues || !vdev_has(d, VIRTIO_F_RING_RESET) || d->resetting)
+        return;
+    if (!MUTANT(queue_reset_ignored))
+        queue_stop(&d->queues[queue]);
 }
 
 void vdev_queue_notify(struct vdev *d, unsigned queue)
