@@ -67,6 +67,15 @@ struct vdev_type {
     void (*request)(struct vdev *d, struct vdev_request *r);
     /* After a batch of `request` calls: submit what was gathered. May be NULL. */
     void (*kick_end)(struct vdev *d, unsigned queue);
+    /*
+     * A *pulled* queue is one that the type serves at its own pace: buffers that wait for an
+     * event, such as a frame from a network, and stay with the driver until it comes. Its
+     * requests are not handed to `request`: queue_ready says that there may be some, and the
+     * type takes them with vdev_queue_take (device/vdev_impl.h). True from queue_ready: it
+     * stopped before the end, to be called again when others had their turn. Both may be NULL.
+     */
+    bool (*queue_pulled)(struct vdev *d, unsigned queue);
+    bool (*queue_ready)(struct vdev *d, unsigned queue);
     void (*destroy)(struct vdev *d);
 };
 

@@ -13,7 +13,8 @@
  * and the loop get their turn again. While a queue is being pumped the driver is told that
  * doorbells are not needed. Requests come from a pool that is made when the queue is enabled and
  * is as large as the queue: nothing is allocated per request, and a driver that makes the same
- * chain available twice only has to wait.
+ * chain available twice only has to wait. (Pulled queues, see vdev_type, are marked in the same
+ * way; what they take is the type's decision.)
  *
  * Completion. vdev_request_done gives the memory back first, then writes the used entry; between
  * vdev_batch_begin and vdev_batch_end entries are gathered, then published with one interrupt
@@ -123,6 +124,18 @@ static inline bool vdev_has(const struct vdev *d, unsigned bit)
 {
     return vdev_negotiated(d) & (1ull << bit);
 }
+
+/*
+ * Take the next request of a pulled queue; from queue_ready or from any other callback of the
+ * loop. Whoever takes until 0 has asked for a doorbell; whoever stops before needs none.
+ *   1           *out is a request, the type's until vdev_request_done
+ *   0           none is there now: queue_ready is called when one may be
+ *   -ESHUTDOWN  the queue is disabled or the device does not run: queue_ready is called when
+ *               that has changed
+ */
+int vdev_queue_take(struct vdev *d, unsigned queue, struct vdev_request **out);
+/* Have queue_ready called in the next round: what kept the type from taking is over. */
+void vdev_queue_again(struct vdev *d, unsigned queue);
 
 /* Gather completions: one publish and one interrupt decision a queue at the outermost end. */
 void vdev_batch_begin(struct vdev *d);

@@ -386,9 +386,9 @@ static void request_fill(struct vdev_slot *s)
         r->in_bytes += r->in[i].iov_len;
 }
 
-/* Resolve a chain and hand it to the type. 0, or -errno with the slot given back unless the
- * host was short of something. */
-static int request_begin(struct vdev_slot *s, const struct gmem_range *ranges, unsigned count)
+/* Resolve a chain's ranges. 0, or -errno with the slot given back unless the host was short of
+ * something. */
+static int request_resolve(struct vdev_slot *s, const struct gmem_range *ranges, unsigned count)
 {
     struct vdev_queue *q = s->req.queue;
     struct vdev *d = q->dev;
@@ -399,7 +399,6 @@ static int request_begin(struct vdev_slot *s, const struct gmem_range *ranges, u
         rc = gmem_get(d->gmem, ranges, count, &s->lease);
     if (rc == 0) {
         request_fill(s);
-        d->type->request(d, &s->req);
         return 0;
     }
     if (is_host_shortage(rc))
@@ -410,8 +409,8 @@ static int request_begin(struct vdev_slot *s, const struct gmem_range *ranges, u
     return rc;
 }
 
-/* One chain. 1: handed over; 0: none there; -errno: stop here. */
-static int queue_take(struct vdev_queue *q)
+/* One chain, resolved. 1: *out is it; 0: none there; -errno: stop here. */
+static int queue_take(struct vdev_queue *q, struct vdev_slot **out)
 {
     struct vdev *d = q->dev;
     struct virtq_chain chain = {.segs = d->segs};
@@ -440,7 +439,7 @@ static int queue_take(struct vdev_queue *q)
         d->ranges[ranges++] = (struct gmem_range){chain.segs[i].addr, chain.segs[i].len_bytes,
                                                   chain.segs[i].writable ? GMEM_WRITE : GMEM_READ};
     }
-    rc = request_begin(s, d->ranges, ranges);
+    rc = request_resolve(s, d->ranges, ranges);
     if (is_host_shortage(rc)) {
         memcpy(q->stalled_range, d->ranges, ranges * sizeof(*d->ranges));
         q->stalled = s;
@@ -448,16 +447,87 @@ static int queue_take(struct vdev_queue *q)
         q->stalled_tries = 0;
         retry_later(d);
     }
-    return rc < 0 ? rc : 1;
+    if (rc < 0)
+        return rc;
+    *out = s;
+    return 1;
+}
+
+/* The chain that could not be resolved when it was taken. Results as queue_take. */
+static int queue_take_stalled(struct vdev_queue *q, struct vdev_slot **out)
+{
+    struct vdev *d = q->dev;
+    struct vdev_slot *s = q->stalled;
+    int rc;
+
+    q->stalled = NULL;
+    rc = request_resolve(s, q->stalled_range, q->stalled_ranges);
+    if (is_host_shortage(rc)) {
+        q->stalled = s;
+        retry_later(d);
+        if (++q->stalled_tries == VDEV_RETRY_MAX)
+            vdev_fault(d, "host-resources", "queue %u: %s", q->index, strerror(-rc));
+    }
+    if (rc < 0)
+        return rc;
+    *out = s;
+    return 1;
+}
+
+static bool is_pulled(const struct vdev_queue *q)
+{
+    const struct vdev_type *type = q->dev->type;
+
+    return type->queue_pulled && type->queue_pulled(q->dev, q->index);
+}
+
+int vdev_queue_take(struct vdev *d, unsigned queue, struct vdev_request **out)
+{
+    struct vdev_queue *q = &d->queues[queue];
+    struct vdev_slot *s = NULL;
+    int rc;
+
+    if (!q->regs.enabled || q->resetting || !may_run(d))
+        return -ESHUTDOWN;
+    if (q->stalled) {
+        rc = queue_take_stalled(q, &s);
+    } else if (!q->free) {
+        q->starved = true;
+        return 0;
+    } else {
+        virtq_dev_kick_disable(&q->vq);
+        do
+            rc = queue_take(q, &s);
+        while (rc == 0 && virtq_dev_kick_enable(&q->vq) && may_run(d));
+    }
+    if (rc == 1)
+        *out = &s->req;
+    else if (rc < 0)
+        rc = is_host_shortage(rc) && may_run(d) ? 0 : -ESHUTDOWN;
+    return rc;
+}
+
+void vdev_queue_again(struct vdev *d, unsigned queue)
+{
+    queue_mark(&d->queues[queue]);
 }
 
 static void queue_pump(struct vdev_queue *q)
 {
     struct vdev *d = q->dev;
+    struct vdev_slot *s = NULL;
     unsigned taken = 0;
     int rc = 1;
 
-    if (!q->regs.enabled || q->stalled || !may_run(d))
+    if (!q->regs.enabled || !may_run(d))
+        return;
+    if (is_pulled(q)) {
+        virtq_dev_kick_disable(&q->vq);
+        if (d->type->queue_ready(d, q->index))
+            queue_mark(q);
+        return;
+    }
+    if (q->stalled)
         return;
     virtq_dev_kick_disable(&q->vq);
     /* Bounded, so that a driver that fills one queue without end starves nobody. */
@@ -470,9 +540,11 @@ static void queue_pump(struct vdev_queue *q)
             q->starved = true;
             break;
         }
-        rc = queue_take(q);
+        rc = queue_take(q, &s);
         if (rc < 0)
             break;
+        if (rc == 1)
+            d->type->request(d, &s->req);
         taken += (unsigned)rc;
         if (!may_run(d))
             break;
@@ -503,22 +575,17 @@ static void retry(struct evloop_timer *t)
     vdev_batch_begin(d);
     for (unsigned i = 0; i < d->num_queues && may_run(d); i++) {
         struct vdev_queue *q = &d->queues[i];
-        struct vdev_slot *s = q->stalled;
-        int rc;
+        struct vdev_slot *s = NULL;
 
-        if (!s)
+        if (!q->stalled)
             continue;
-        q->stalled = NULL;
-        rc = request_begin(s, q->stalled_range, q->stalled_ranges);
-        if (rc == 0) {
+        if (is_pulled(q)) {
+            queue_mark(q);
+        } else if (queue_take_stalled(q, &s) == 1) {
+            d->type->request(d, &s->req);
             if (d->type->kick_end)
                 d->type->kick_end(d, i);
             queue_mark(q);
-        } else if (is_host_shortage(rc)) {
-            q->stalled = s;
-            retry_later(d);
-            if (++q->stalled_tries == VDEV_RETRY_MAX)
-                vdev_fault(d, "host-resources", "queue %u: %s", i, strerror(-rc));
         }
     }
     vdev_batch_end(d);
