@@ -34,6 +34,9 @@ static const struct {
     {NEED_TESTBED, "testbed"},
     {NEED_PCI_CFG, "pci-cfg"},
     {NEED_MIXED, "mixed"},
+    {NEED_CONFIG_WCE, "config-wce"},
+    {NEED_IRQ, "irq"},
+    {NEED_RNG, "rng"},
 };
 
 bool list_in_role(const struct check *c, bool dom0)

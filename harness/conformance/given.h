@@ -76,6 +76,7 @@ struct subject {
                   */
 #define NEED_CONFIG_WCE (1ull << 22)
 #define NEED_IRQ        (1ull << 23) /* the platform takes the interrupts that the device has */
+#define NEED_RNG        (1ull << 24)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

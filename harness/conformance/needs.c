@@ -86,7 +86,7 @@ static bool platform_takes_intx(const struct facts *f)
     (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
-     NEED_CONFIG_WCE | NEED_IRQ)
+     NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -102,6 +102,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
     } table[] = {
         {NEED_DEVICE, s->has_sbdf, "no device is bound"},
         {NEED_BLK, f.device_id == VIRTIO_ID_BLOCK, "the device is no block device"},
+        {NEED_RNG, f.device_id == VIRTIO_ID_ENTROPY, "the device is no entropy device"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},
         {NEED_GRANTS, s->addressing == FE_ADDRESSING_GRANTS, "the frontend uses no grants"},

@@ -19,6 +19,8 @@
 #define QUEUE_SIZE_MAX       32768u
 #define QUEUES_MAX           64u
 #define VCPUS_MAX            128u
+/* Of one device, and the end of the list. */
+#define SCENARIO_DEVICE_KEYS_MAX 32
 
 struct reader {
     const char *path;
@@ -37,8 +39,8 @@ static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
-static const char *const device_type_names[] = {"blk", NULL};
-static const char *const backing_names[] = {"image", "null", "path", NULL};
+static const char *const device_type_names[] = {"blk", "rng", NULL};
+static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const domain_names[] = {"domu", "dom0", NULL};
 static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
 static const char *const when_names[] = {"start", NULL};
@@ -92,6 +94,11 @@ static const struct {
 const char *scenario_testbed_name(enum scenario_testbed t)
 {
     return testbed_names[t];
+}
+
+const char *scenario_device_type_name(enum scenario_device_type t)
+{
+    return device_type_names[t];
 }
 
 const char *scenario_axis_name(enum scenario_axis a)
@@ -330,65 +337,68 @@ static bool sbdf_valid(const char *text)
            dev < 32 && fn < 8;
 }
 
-static int read_device(struct reader *r, const struct doc_node *n)
+/* Which keys a device of each type takes, beside those that every device has. */
+static const char *const device_keys[] = {"type", "sbdf", "queue-size", "features", NULL};
+static const char *const *const device_type_keys[] = {
+    [DEVICE_BLK] =
+        (const char *const[]){"backing", "path", "size", "fill", "ro", "queues", "serial", NULL},
+    [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
+};
+
+static bool takes_key(enum scenario_device_type type, const char *key)
 {
-    static const char *const known[] = {"type",       "sbdf",   "backing",  "path",
-                                        "size",       "fill",   "ro",       "queues",
-                                        "queue-size", "serial", "features", NULL};
-    struct scenario *s = r->s;
-    const struct doc_node *c;
-    unsigned v;
+    for (const char *const *k = device_type_keys[type]; *k; k++)
+        if (!strcmp(*k, key))
+            return true;
+    return false;
+}
+
+static int check_device_keys(struct reader *r, const struct doc_node *n,
+                             enum scenario_device_type type)
+{
+    const char *known[SCENARIO_DEVICE_KEYS_MAX];
+    unsigned count = 0;
+
+    for (const char *const *k = device_keys; *k; k++)
+        known[count++] = *k;
+    for (const char *const *k = device_type_keys[type]; *k; k++)
+        known[count++] = *k;
+    known[count] = NULL;
+    return check_keys(r, n, known);
+}
+
+static int read_device_path(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct doc_node *c = doc_get(n, "path");
     int ret;
 
-    if (s->device_count == SCENARIO_DEVICES_MAX)
-        return refuse_at(r, n, "more than %u devices", SCENARIO_DEVICES_MAX);
-    struct scenario_device *d = &s->devices[s->device_count++];
-    ret = want_kind(r, n, DOC_MAP, "a device");
-    if (!ret)
-        ret = check_keys(r, n, known);
-    if (ret)
-        return ret;
-
-    c = doc_get(n, "type");
     if (!c)
-        return refuse_at(r, n, "a device needs a type");
-    ret = read_name(r, c, "device type", device_type_names, &v);
+        return 0;
+    ret = read_text(r, c, "path", &d->path);
+    if (!ret && strchr(d->path, ','))
+        ret = refuse_at(r, c, "a path with a comma cannot be given to the backend");
+    return ret;
+}
+
+static int read_blk(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct doc_node *c;
+    unsigned v;
+    int ret = read_device_path(r, n, d);
+
     if (ret)
         return ret;
-    d->type = (enum scenario_device_type)v;
-
-    c = doc_get(n, "sbdf");
-    if (!c)
-        return refuse_at(r, n, "a device needs an sbdf");
-    ret = read_text(r, c, "sbdf", &d->sbdf);
-    if (ret)
-        return ret;
-    if (!sbdf_valid(d->sbdf))
-        return refuse_at(r, c, "'%.64s' is no sbdf like 0000:00:01.0", d->sbdf);
-    for (unsigned i = 0; i + 1 < s->device_count; i++)
-        if (!strcmp(s->devices[i].sbdf, d->sbdf))
-            return refuse_at(r, c, "there is a device at %s already", d->sbdf);
-
-    d->backing = BACKING_IMAGE;
-    c = doc_get(n, "path");
-    if (c) {
-        d->backing = BACKING_PATH;
-        ret = read_text(r, c, "path", &d->path);
-        if (ret)
-            return ret;
-        if (strchr(d->path, ','))
-            return refuse_at(r, c, "a path with a comma cannot be given to the backend");
-    }
+    d->backing = d->path ? BACKING_PATH : BACKING_IMAGE;
     c = doc_get(n, "backing");
     if (c) {
         ret = read_name(r, c, "backing", backing_names, &v);
         if (ret)
             return ret;
-        if ((v == BACKING_PATH) != (d->path != NULL))
+        d->backing = (enum scenario_backing)(v + 1);
+        if ((d->backing == BACKING_PATH) != (d->path != NULL))
             return refuse_at(r, c,
                              d->path ? "a device with a path has no other backing"
                                      : "backing: path needs the key path");
-        d->backing = (enum scenario_backing)v;
     }
 
     c = doc_get(n, "size");
@@ -419,17 +429,74 @@ static int read_device(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "queues");
     if (!ret && c)
         ret = read_count(r, c, "queues", 1, QUEUES_MAX, &d->queues);
-    c = doc_get(n, "queue-size");
-    if (!ret && c)
-        ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);
-    if (!ret && c && !is_pow2(d->queue_size))
-        ret = refuse_at(r, c, "queue-size has to be a power of two (VIRTIO 2.7)");
     c = doc_get(n, "serial");
     if (!ret && c) {
         ret = read_text(r, c, "serial", &d->serial);
         if (!ret && (strlen(d->serial) > 20 || strpbrk(d->serial, ", ")))
             ret = refuse_at(r, c, "a serial has at most 20 characters, no comma and no blank");
     }
+    return ret;
+}
+
+static int read_rng(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct doc_node *c = doc_get(n, "rate");
+    int ret = read_device_path(r, n, d);
+
+    d->backing = d->path ? BACKING_PATH : BACKING_NONE;
+    if (!ret && c)
+        ret = read_count(r, c, "rate", 1, UINT32_MAX, &d->rate_bytes_per_s);
+    return ret;
+}
+
+static int read_device(struct reader *r, const struct doc_node *n)
+{
+    static int (*const of_type[])(struct reader *, const struct doc_node *,
+                                  struct scenario_device *) = {
+        [DEVICE_BLK] = read_blk,
+        [DEVICE_RNG] = read_rng,
+    };
+    struct scenario *s = r->s;
+    const struct doc_node *c;
+    unsigned v;
+    int ret;
+
+    if (s->device_count == SCENARIO_DEVICES_MAX)
+        return refuse_at(r, n, "more than %u devices", SCENARIO_DEVICES_MAX);
+    struct scenario_device *d = &s->devices[s->device_count++];
+    ret = want_kind(r, n, DOC_MAP, "a device");
+    if (ret)
+        return ret;
+
+    c = doc_get(n, "type");
+    if (!c)
+        return refuse_at(r, n, "a device needs a type");
+    ret = read_name(r, c, "device type", device_type_names, &v);
+    if (ret)
+        return ret;
+    d->type = (enum scenario_device_type)v;
+    ret = check_device_keys(r, n, d->type);
+    if (ret)
+        return ret;
+
+    c = doc_get(n, "sbdf");
+    if (!c)
+        return refuse_at(r, n, "a device needs an sbdf");
+    ret = read_text(r, c, "sbdf", &d->sbdf);
+    if (ret)
+        return ret;
+    if (!sbdf_valid(d->sbdf))
+        return refuse_at(r, c, "'%.64s' is no sbdf like 0000:00:01.0", d->sbdf);
+    for (unsigned i = 0; i + 1 < s->device_count; i++)
+        if (!strcmp(s->devices[i].sbdf, d->sbdf))
+            return refuse_at(r, c, "there is a device at %s already", d->sbdf);
+
+    ret = of_type[d->type](r, n, d);
+    c = doc_get(n, "queue-size");
+    if (!ret && c)
+        ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);
+    if (!ret && c && !is_pow2(d->queue_size))
+        ret = refuse_at(r, c, "queue-size has to be a power of two (VIRTIO 2.7)");
     c = doc_get(n, "features");
     if (!ret && c) {
         ret = read_text(r, c, "features", &d->features);
@@ -746,6 +813,8 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(root, "run"), "a scenario has checks or run, not both");
     if (s->has_fio && !s->device_count)
         return refuse_at(r, doc_get(root, "run"), "fio needs a device");
+    if (s->has_fio && s->devices[0].type != DEVICE_BLK)
+        return refuse_at(r, doc_get(root, "run"), "fio needs a blk device, which comes first");
     if (s->in_dom0 && s->has_fio)
         return refuse_at(r, doc_get(root, "runs-in"), "fio runs in the domU");
     if (s->timeline_count && !s->device_count)
@@ -768,6 +837,11 @@ static int check_whole(struct reader *r, const struct doc_node *root)
             return refuse_at(r, doc_get(matrix, axis_table[of_devices[i]].name),
                              "this axis is bound to the backend, and there is no device");
     }
+    for (unsigned i = 0; i < s->device_count && s->axis_count[AXIS_QUEUES]; i++)
+        if (!takes_key(s->devices[i].type, "queues"))
+            return refuse_at(r, doc_get(doc_get(root, "matrix"), "queues"),
+                             "a device of type %s has no such key",
+                             device_type_names[s->devices[i].type]);
     const struct doc_node *domain = doc_get(root, "domain");
     if (s->axis_count[AXIS_VCPUS] && domain && doc_get(domain, "vcpus"))
         return refuse_at(r, doc_get(domain, "vcpus"), "vcpus is an axis of this scenario");

@@ -54,10 +54,12 @@ enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
 enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 
 /* ---- parts ---- */
-enum scenario_device_type { DEVICE_BLK };
+enum scenario_device_type { DEVICE_BLK, DEVICE_RNG };
+const char *scenario_device_type_name(enum scenario_device_type t);
 
-/* What a block device's sectors are kept on. */
+/* What a device keeps its data on, or takes it from. */
 enum scenario_backing {
+    BACKING_NONE,
     BACKING_IMAGE, /* a sparse image made for the cell, gone after it */
     BACKING_NULL,  /* the backend's null store */
     BACKING_PATH,  /* a file or block device of the user's */
@@ -65,15 +67,19 @@ enum scenario_backing {
 
 struct scenario_device {
     enum scenario_device_type type;
-    char *sbdf; /* "0000:00:01.0" */
+    char *sbdf;          /* "0000:00:01.0" */
+    uint32_t queue_size; /* 0: the backend's default */
+    char *features;      /* NULL: none; edits joined by ':', "-discard:-flush" */
+    char *path;          /* NULL: none; as written, relative to the working folder */
+    /* blk */
     enum scenario_backing backing;
-    char *path;          /* BACKING_PATH: as written, relative to the working folder */
     uint64_t size_bytes; /* image and null */
     bool filled;         /* image: every sector carries its number (see README), else zeroes */
     bool ro;
-    uint32_t queues, queue_size; /* 0: the backend's default */
-    char *serial;                /* NULL: none */
-    char *features;              /* NULL: none; edits joined by ':', "-discard:-flush" */
+    uint32_t queues; /* 0: the backend's default */
+    char *serial;    /* NULL: none */
+    /* rng */
+    uint32_t rate_bytes_per_s; /* 0: no limit */
 };
 
 enum scenario_action {

@@ -28,18 +28,37 @@ static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
                                             [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
                                             [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
 
-/* The settings of a device, for the command line and for the store alike. */
-static int device_settings(struct testbed_cell *c, unsigned index,
-                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
+/* Where the settings of a device go: the command line or the store. The first error stays. */
+struct settings {
+    int (*set)(void *ctx, const char *key, const char *value);
+    void *ctx;
+    int ret;
+};
+
+static void setting(struct settings *to, const char *key, const char *value)
+{
+    if (!to->ret && value)
+        to->ret = to->set(to->ctx, key, value);
+}
+
+/* 0: the backend's default. */
+static void setting_number(struct settings *to, const char *key, uint64_t value)
+{
+    char number[32];
+
+    snprintf(number, sizeof(number), "%" PRIu64, value);
+    setting(to, key, value ? number : NULL);
+}
+
+static void blk_settings(struct testbed_cell *c, unsigned index, struct settings *to)
 {
     const struct scenario_device *d = &c->plan.scenario->devices[index];
-    uint32_t queues = c->plan.queues ? c->plan.queues : d->queues;
-    uint32_t queue_size = c->plan.queue_size ? c->plan.queue_size : d->queue_size;
-    const char *features = c->plan.features ? c->plan.features : d->features;
-    char number[32], *path = NULL;
-    int ret, n = 0;
+    char *path = NULL;
+    int n = 0;
 
     switch (d->backing) {
+    case BACKING_NONE:
+        break;
     case BACKING_IMAGE:
         path = testbed_image_path(c, index);
         break;
@@ -50,27 +69,41 @@ static int device_settings(struct testbed_cell *c, unsigned index,
         path = strdup(d->path);
         break;
     }
-    if (n < 0 || !path)
-        return -ENOMEM;
-    ret = set(ctx, "sbdf", d->sbdf);
-    if (!ret)
-        ret = set(ctx, "path", path);
+    if (n < 0 || !path) {
+        to->ret = -ENOMEM;
+        return;
+    }
+    setting(to, "path", path);
     free(path);
-    if (!ret && d->ro)
-        ret = set(ctx, "ro", "1");
-    if (!ret && queues) {
-        snprintf(number, sizeof(number), "%u", queues);
-        ret = set(ctx, "queues", number);
-    }
-    if (!ret && queue_size) {
-        snprintf(number, sizeof(number), "%u", queue_size);
-        ret = set(ctx, "queue-size", number);
-    }
-    if (!ret && d->serial)
-        ret = set(ctx, "serial", d->serial);
-    if (!ret && features)
-        ret = set(ctx, "features", features);
-    return ret;
+    setting(to, "ro", d->ro ? "1" : NULL);
+    setting_number(to, "queues", c->plan.queues ? c->plan.queues : d->queues);
+    setting(to, "serial", d->serial);
+}
+
+static void rng_settings(struct testbed_cell *c, unsigned index, struct settings *to)
+{
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+
+    setting(to, "path", d->path);
+    setting_number(to, "rate", d->rate_bytes_per_s);
+}
+
+/* The settings of a device, for the command line and for the store alike. */
+static int device_settings(struct testbed_cell *c, unsigned index,
+                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
+{
+    static void (*const of_type[])(struct testbed_cell *, unsigned, struct settings *) = {
+        [DEVICE_BLK] = blk_settings,
+        [DEVICE_RNG] = rng_settings,
+    };
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+    struct settings to = {.set = set, .ctx = ctx};
+
+    setting(&to, "sbdf", d->sbdf);
+    of_type[d->type](c, index, &to);
+    setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
+    setting(&to, "features", c->plan.features ? c->plan.features : d->features);
+    return to.ret;
 }
 
 struct option_text {
@@ -112,14 +145,13 @@ static int node_set(void *ctx, const char *key, const char *value)
 
 static int device_arguments(struct testbed_cell *c, struct words *argv)
 {
-    static const char *const types[] = {[DEVICE_BLK] = "blk"};
     const struct scenario *s = c->plan.scenario;
     int ret = 0;
 
     if (c->plan.config == CONFIG_XENSTORE)
         words_add(argv, "--xenstore");
     for (unsigned i = 0; !ret && i < s->device_count; i++) {
-        const char *type = types[s->devices[i].type];
+        const char *type = scenario_device_type_name(s->devices[i].type);
         if (c->plan.config == CONFIG_XENSTORE) {
             struct node_base b = {.c = c};
             snprintf(b.path, sizeof(b.path), "/local/domain/0/backend/virtio/%u/%u",

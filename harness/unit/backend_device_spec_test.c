@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/device_spec.h"
+#include "backend/device_types.h"
 #include "util/bits.h"
 
 static char error[DEVICE_SPEC_ERROR_BYTES];
@@ -20,7 +21,7 @@ START_TEST(all_keys)
                           "memory=grant-map,msix=0,bars=32,notify-multiplier=0,pin=3,vectors=2",
                           error),
         0);
-    ck_assert_str_eq(spec.type, "blk");
+    ck_assert_str_eq(spec.type->name, "blk");
     ck_assert_uint_eq(spec.sbdf.raw, SBDF(1, 2, 31, 7).raw);
     ck_assert_str_eq(spec.path, "/dev/x=y");
     ck_assert(spec.read_only && spec.no_msix && spec.bars_32bit && !spec.direct);
@@ -49,6 +50,20 @@ START_TEST(null_store_and_store_spelling)
     ck_assert_uint_eq(spec.null_bytes, 1u << 20);
     ck_assert_uint_eq(spec.sbdf.raw, SBDF(0, 0, 1, 0).raw);
     ck_assert(spec.read_only);
+    device_spec_fini(&spec);
+}
+END_TEST
+
+START_TEST(keys_of_a_type_in_any_order)
+{
+    device_spec_init(&spec);
+    ck_assert_int_eq(device_spec_set(&spec, "features", "-event-idx", error), 0);
+    ck_assert_int_eq(device_spec_set(&spec, "rate", "1000", error), 0);
+    ck_assert_int_eq(device_spec_set(&spec, "sbdf", "0000-00-01-0", error), 0);
+    ck_assert_int_eq(device_spec_set(&spec, "type", "rng", error), 0);
+    ck_assert_int_eq(device_spec_check(&spec, error), 0);
+    ck_assert_uint_eq(spec.features_off, BIT64(29));
+    ck_assert_uint_eq(spec.rate_bytes_per_s, 1000);
     device_spec_fini(&spec);
 }
 END_TEST
@@ -85,6 +100,11 @@ static const struct {
     {"blk,sbdf=0000:00:01.0,path=a,pin=5", "pin"},
     {"blk,sbdf=0000:00:01.0,path=a,notify-multiplier=3", "notify-multiplier"},
     {"blk,sbdf=0000:00:01.0,path=a,colour=red", "colour"},
+    {"blk,sbdf=0000:00:01.0,path=a,rate=5", "rate"},
+    {"rng,sbdf=0000:00:01.0,serial=5", "serial"},
+    {"rng,sbdf=0000:00:01.0,path=null:1M", "null"},
+    {"rng,sbdf=0000:00:01.0,rate=0", "rate"},
+    {"rng,sbdf=0000:00:01.0,features=-discard", "features"},
     {"blk,,path=a", "empty"},
     {"blk,sbdf=0000:00:01.0,path=a,", "empty"},
 };
@@ -107,6 +127,7 @@ int main(void)
 
     tcase_add_test(t, all_keys);
     tcase_add_test(t, null_store_and_store_spelling);
+    tcase_add_test(t, keys_of_a_type_in_any_order);
     tcase_add_loop_test(t, refusals_name_the_key, 0, ARRAY_LENGTH(refused));
     suite_add_tcase(s, t);
     r = srunner_create(s);

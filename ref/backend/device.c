@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/blk.h"
+#include "backend/device_types.h"
 #include "spec/virtio.h"
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
@@ -15,15 +15,17 @@
 #include "xen/gmem_strategy.h"
 
 #define QUEUE_SIZE_DEFAULT 256u
+#define DEVICE_LABEL_BYTES (16u + SBDF_TEXT_BYTES)
 
 #define TRANSPORT_FEATURES                                                                         \
     (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_ACCESS_PLATFORM) | BIT64(VIRTIO_F_INDIRECT_DESC) | \
      BIT64(VIRTIO_F_EVENT_IDX) | BIT64(VIRTIO_F_RING_RESET))
 
 struct device {
+    const struct device_type *type;
     struct bridges *bridges; /* borrowed */
     sbdf_t at;
-    char label[DEVICE_SPEC_TYPE_BYTES + SBDF_TEXT_BYTES];
+    char label[DEVICE_LABEL_BYTES];
     struct gmem *gmem;
     struct vdev *vdev;
     struct virtio_pci *pci;
@@ -31,44 +33,19 @@ struct device {
     uint64_t interrupts;
 };
 
-/* Bits of word 0 to 23 and 50 upward are the device type's own, 2.2. */
-static uint64_t transport_part(uint64_t features)
+static int make_vdev(struct device *d, const struct device_env *env, const struct device_spec *spec,
+                     char error[DEVICE_ERROR_BYTES])
 {
-    uint64_t part = 0;
-
-    for (unsigned bit = 0; bit < 64; bit++)
-        if ((features & BIT64(bit)) && VIRTIO_F_IS_TRANSPORT(bit))
-            part |= BIT64(bit);
-    return part;
-}
-
-static int make_blk(struct device *d, const struct device_env *env, const struct device_spec *spec,
-                    char error[DEVICE_ERROR_BYTES])
-{
-    uint64_t on = transport_part(spec->features_on);
-    uint64_t off = transport_part(spec->features_off);
+    uint64_t on = spec->features_on & ~device_spec_own_features(spec->features_on);
     struct vdev_config config = {
         .loop = env->loop,
         .gmem = d->gmem,
-        .features = (TRANSPORT_FEATURES | on) & ~off,
+        .features = (TRANSPORT_FEATURES | on) & ~spec->features_off,
         .queue_size_max = spec->queue_size ? spec->queue_size : QUEUE_SIZE_DEFAULT,
         .label = d->label,
     };
-    struct blk_options options = {
-        .path = spec->path,
-        .null_bytes = spec->null_bytes,
-        .read_only = spec->read_only,
-        .direct = spec->direct,
-        .queues = spec->queues,
-        .serial = *spec->serial ? spec->serial : NULL,
-        .block_bytes = spec->block_bytes,
-        .physical_block_bytes = spec->physical_block_bytes,
-        .seg_max = spec->seg_max,
-        .size_max = spec->size_max,
-        .features_off = spec->features_off & ~transport_part(spec->features_off),
-    };
     char why[DEVICE_ERROR_BYTES - 64] = "";
-    int rc = blk_create(&config, &options, &d->vdev, why, sizeof(why));
+    int rc = spec->type->create(&config, spec, &d->vdev, why, sizeof(why));
 
     if (rc)
         snprintf(error, DEVICE_ERROR_BYTES, "%s: %s", d->label, *why ? why : strerror(-rc));
@@ -119,10 +96,11 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
         snprintf(error, DEVICE_ERROR_BYTES, "%s", strerror(-rc));
         goto out;
     }
+    d->type = spec->type;
     d->bridges = env->bridges;
     d->at = spec->sbdf;
     format_sbdf(spec->sbdf, at);
-    snprintf(d->label, sizeof(d->label), "%s %s", spec->type, at);
+    snprintf(d->label, sizeof(d->label), "%s %s", d->type->name, at);
 
     rc = strategy->create(&args, &d->gmem);
     if (rc) {
@@ -130,7 +108,7 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
                  strerror(-rc));
         goto out;
     }
-    rc = make_blk(d, env, spec, error);
+    rc = make_vdev(d, env, spec, error);
     if (!rc)
         rc = make_pci(d, spec, error);
 out:
@@ -168,9 +146,7 @@ const char *device_label(const struct device *d)
 void device_stats_json(const struct device *d, FILE *out)
 {
     const struct gmem_stats *m = &d->gmem->stats;
-    struct blk_stats b;
 
-    blk_get_stats(d->vdev, &b);
     fprintf(out,
             "{\"device\":\"%s\",\"interrupts\":%" PRIu64 ",\"memory\":{\"name\":\"%s\","
             "\"leases\":%" PRIu64 ",\"leases_out\":%u,\"ranges\":%" PRIu64 ",\"map_calls\":%" PRIu64
@@ -180,11 +156,7 @@ void device_stats_json(const struct device *d, FILE *out)
             d->label, d->interrupts, d->gmem->ops->name, m->leases, d->gmem->leases_out, m->ranges,
             m->map_calls, m->pages_mapped, m->unmap_calls, m->pages_unmapped, m->copy_calls,
             m->copy_segments, m->bytes_copied, m->cache_hits, m->cache_misses, m->errors);
-    fprintf(out,
-            "\"blk\":{\"reads\":%" PRIu64 ",\"writes\":%" PRIu64 ",\"flushes\":%" PRIu64
-            ",\"discards\":%" PRIu64 ",\"zeroes\":%" PRIu64 ",\"ids\":%" PRIu64
-            ",\"unsupported\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"read_bytes\":%" PRIu64
-            ",\"written_bytes\":%" PRIu64 "}}",
-            b.reads, b.writes, b.flushes, b.discards, b.zeroes, b.ids, b.unsupported, b.errors,
-            b.read_bytes, b.written_bytes);
+    fprintf(out, "\"%s\":{", d->type->name);
+    d->type->stats_json(d->vdev, out);
+    fputs("}}", out);
 }

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/blk.h"
+#include "backend/device_types.h"
+#include "spec/virtio.h"
 #include "util/bits.h"
 #include "util/parse.h"
 #include "xen/gmem_strategy.h"
@@ -26,9 +27,17 @@ enum key_kind {
     KEY_FEATURES,
 };
 
+/* Whose a key is. */
+#define FOR_ALL UINT32_MAX
+#define FOR_BLK (1u << DEVICE_BLK)
+#define FOR_RNG (1u << DEVICE_RNG)
+
+#define SECTOR_BYTES 512u /* unit of a null store */
+
 struct key {
     const char *name;
     const char *alias; /* another name for it in Xenstore, or NULL */
+    uint32_t types;    /* FOR_* */
     enum key_kind kind;
     size_t offset;     /* of the field in struct device_spec */
     uint32_t min, max; /* of numbers */
@@ -38,28 +47,35 @@ struct key {
 #define FIELD(name) offsetof(struct device_spec, name)
 
 static const struct key keys[] = {
-    {"type", NULL, KEY_TYPE, 0, 0, 0, "what it is: blk (first item on the command line)"},
-    {"sbdf", NULL, KEY_SBDF, 0, 0, 0, "its place: 0000:00:01.0; in Xenstore 0000-00-01-0"},
-    {"path", "params", KEY_PATH, 0, 0, 0, "image file, block device, or null:SIZE for no disk"},
-    {"ro", NULL, KEY_BOOL, FIELD(read_only), 0, 0, "1: read-only"},
-    {"mode", NULL, KEY_MODE, 0, 0, 0, "r or w: the same as ro, as toolstacks write it"},
-    {"direct", NULL, KEY_BOOL, FIELD(direct), 0, 0, "1: bypass the page cache (O_DIRECT)"},
-    {"queues", NULL, KEY_U32, FIELD(queues), 1, VDEV_QUEUES_MAX, "request queues"},
-    {"queue-size", NULL, KEY_U32, FIELD(queue_size), 2, 32768, "largest queue, a power of two"},
-    {"serial", NULL, KEY_SERIAL, 0, 0, 0, "identity, up to 20 characters"},
-    {"block-size", NULL, KEY_U32, FIELD(block_bytes), 512, 65536, "logical block, bytes"},
-    {"physical-block-size", NULL, KEY_U32, FIELD(physical_block_bytes), 512, 1u << 24,
+    {"type", NULL, FOR_ALL, KEY_TYPE, 0, 0, 0, "what it is (first item on the command line)"},
+    {"sbdf", NULL, FOR_ALL, KEY_SBDF, 0, 0, 0, "its place: 0000:00:01.0; in Xenstore 0000-00-01-0"},
+    {"path", "params", FOR_BLK | FOR_RNG, KEY_PATH, 0, 0, 0,
+     "image file, block device, or null:SIZE for no disk; source of random bytes"},
+    {"ro", NULL, FOR_BLK, KEY_BOOL, FIELD(read_only), 0, 0, "1: read-only"},
+    {"mode", NULL, FOR_BLK, KEY_MODE, 0, 0, 0, "r or w: the same as ro, as toolstacks write it"},
+    {"direct", NULL, FOR_BLK, KEY_BOOL, FIELD(direct), 0, 0, "1: bypass the page cache (O_DIRECT)"},
+    {"queues", NULL, FOR_BLK, KEY_U32, FIELD(queues), 1, VDEV_QUEUES_MAX, "request queues"},
+    {"queue-size", NULL, FOR_ALL, KEY_U32, FIELD(queue_size), 2, 32768,
+     "largest queue, a power of two"},
+    {"serial", NULL, FOR_BLK, KEY_SERIAL, 0, 0, 0, "identity, up to 20 characters"},
+    {"block-size", NULL, FOR_BLK, KEY_U32, FIELD(block_bytes), 512, 65536, "logical block, bytes"},
+    {"physical-block-size", NULL, FOR_BLK, KEY_U32, FIELD(physical_block_bytes), 512, 1u << 24,
      "physical block, bytes"},
-    {"seg-max", NULL, KEY_U32, FIELD(seg_max), 1, 1022, "data segments of one request"},
-    {"size-max", NULL, KEY_U32, FIELD(size_max), 4096, 1u << 30, "bytes of one segment"},
-    {"features", NULL, KEY_FEATURES, 0, 0, 0, "-NAME takes a feature away, +NAME adds; A:B:C"},
-    {"memory", NULL, KEY_MEMORY, 0, 0, 0, "how addresses are reached, instead of --memory"},
-    {"vectors", NULL, KEY_U32, FIELD(vectors), 1, 2048, "MSI-X vectors"},
-    {"msix", NULL, KEY_BOOL_OFF, FIELD(no_msix), 0, 0, "0: INTx only"},
-    {"bars", NULL, KEY_BAR_WIDTH, 0, 0, 0, "width of the BARs: 64 or 32"},
-    {"notify-multiplier", NULL, KEY_MULTIPLIER, 0, 0, 64, "bytes between doorbells"},
-    {"pin", NULL, KEY_U8, FIELD(interrupt_pin), 1, 4, "INTx pin, 1 to 4"},
+    {"seg-max", NULL, FOR_BLK, KEY_U32, FIELD(seg_max), 1, 1022, "data segments of one request"},
+    {"size-max", NULL, FOR_BLK, KEY_U32, FIELD(size_max), 4096, 1u << 30, "bytes of one segment"},
+    {"rate", NULL, FOR_RNG, KEY_U32, FIELD(rate_bytes_per_s), 1, UINT32_MAX,
+     "random bytes in a second at most"},
+    {"features", NULL, FOR_ALL, KEY_FEATURES, 0, 0, 0,
+     "-NAME takes a feature away, +NAME adds; A:B:C"},
+    {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
+     "how addresses are reached, instead of --memory"},
+    {"vectors", NULL, FOR_ALL, KEY_U32, FIELD(vectors), 1, 2048, "MSI-X vectors"},
+    {"msix", NULL, FOR_ALL, KEY_BOOL_OFF, FIELD(no_msix), 0, 0, "0: INTx only"},
+    {"bars", NULL, FOR_ALL, KEY_BAR_WIDTH, 0, 0, 0, "width of the BARs: 64 or 32"},
+    {"notify-multiplier", NULL, FOR_ALL, KEY_MULTIPLIER, 0, 0, 64, "bytes between doorbells"},
+    {"pin", NULL, FOR_ALL, KEY_U8, FIELD(interrupt_pin), 1, 4, "INTx pin, 1 to 4"},
 };
+_Static_assert(ARRAY_LENGTH(keys) <= 32, "device_spec.keys has a bit for each");
 
 static const struct key *find_key(const char *name)
 {
@@ -106,8 +122,8 @@ static int set_path(struct device_spec *spec, const char *value)
     char *path = NULL;
 
     if (!strncmp(value, "null:", 5)) {
-        if (parse_size(value + 5, BLK_SECTOR_BYTES, 1ull << 60, &null_bytes) ||
-            null_bytes % BLK_SECTOR_BYTES)
+        if (parse_size(value + 5, SECTOR_BYTES, 1ull << 60, &null_bytes) ||
+            null_bytes % SECTOR_BYTES)
             return -EINVAL;
     } else {
         if (!*value)
@@ -122,28 +138,12 @@ static int set_path(struct device_spec *spec, const char *value)
     return 0;
 }
 
+/* The names follow from the type, which may be said later: device_spec_check looks at them. */
 static int set_features(struct device_spec *spec, const char *value)
 {
-    char text[256];
-    char *rest = text;
-    char *item;
-
-    if (strlen(value) >= sizeof(text))
+    if (strlen(value) >= sizeof(spec->features))
         return -EINVAL;
-    strcpy(text, value);
-    while ((item = strsep(&rest, ":")) != NULL) {
-        uint64_t bits;
-
-        if (*item != '-' && *item != '+')
-            return -EINVAL;
-        bits = blk_feature_by_name(item + 1);
-        if (bits == UINT64_MAX)
-            return -EINVAL;
-        if (*item == '-')
-            spec->features_off |= bits;
-        else
-            spec->features_on |= bits;
-    }
+    strcpy(spec->features, value);
     return 0;
 }
 
@@ -156,10 +156,8 @@ static int set_value(struct device_spec *spec, const struct key *key, const char
 
     switch (key->kind) {
     case KEY_TYPE:
-        if (strcmp(value, "blk"))
-            return -EINVAL;
-        strcpy(spec->type, value);
-        return 0;
+        spec->type = device_type_find(value);
+        return spec->type ? 0 : -EINVAL;
     case KEY_SBDF:
         rc = device_spec_parse_sbdf(value, &spec->sbdf);
         spec->has_sbdf = rc == 0;
@@ -215,6 +213,7 @@ int device_spec_set(struct device_spec *spec, const char *key, const char *value
                     char error[DEVICE_SPEC_ERROR_BYTES])
 {
     const struct key *k = find_key(key);
+    char names[64];
     int rc;
 
     if (!k) {
@@ -222,8 +221,13 @@ int device_spec_set(struct device_spec *spec, const char *key, const char *value
         return -EINVAL;
     }
     rc = set_value(spec, k, value);
+    if (!rc)
+        spec->keys |= 1u << (k - keys);
     if (rc == -ENOMEM)
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "out of memory");
+    else if (rc && k->kind == KEY_TYPE)
+        snprintf(error, DEVICE_SPEC_ERROR_BYTES, "type: there is no \"%.40s\" (known: %s)", value,
+                 device_type_names(names, sizeof(names)));
     else if (rc && (k->kind == KEY_U32 || k->kind == KEY_U8))
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s: \"%.40s\" is not a number from %u to %u", key,
                  value, k->min, k->max);
@@ -266,30 +270,90 @@ out:
     return rc;
 }
 
-int device_spec_check(const struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES])
+uint64_t device_spec_own_features(uint64_t features)
+{
+    uint64_t own = 0;
+
+    for (unsigned bit = 0; bit < 64; bit++)
+        if ((features & BIT64(bit)) && !VIRTIO_F_IS_TRANSPORT(bit))
+            own |= BIT64(bit);
+    return own;
+}
+
+/* The edits, with the names of the type's features. */
+static int take_features(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES])
+{
+    char text[DEVICE_SPEC_FEATURES_BYTES];
+    char *rest = text;
+    char *item;
+
+    spec->features_on = spec->features_off = 0;
+    if (!*spec->features)
+        return 0;
+    strcpy(text, spec->features);
+    while ((item = strsep(&rest, ":")) != NULL) {
+        uint64_t bits = UINT64_MAX;
+
+        if (*item == '-' || *item == '+')
+            bits = vdev_feature_by_name(spec->type->vdev, item + 1);
+        if (bits == UINT64_MAX) {
+            snprintf(error, DEVICE_SPEC_ERROR_BYTES,
+                     "features: \"%.40s\" is no -NAME or +NAME of a feature that a %s has", item,
+                     spec->type->name);
+            return -EINVAL;
+        }
+        if (*item == '-')
+            spec->features_off |= bits;
+        else
+            spec->features_on |= bits;
+    }
+    return 0;
+}
+
+int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES])
 {
     const char *what = NULL;
+    char names[64];
 
-    if (!*spec->type)
-        what = "no type (blk)";
-    else if (!spec->has_sbdf)
+    if (!spec->type) {
+        snprintf(error, DEVICE_SPEC_ERROR_BYTES, "no type (%s)",
+                 device_type_names(names, sizeof(names)));
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
+        if (!(spec->keys & 1u << i) || (keys[i].types & 1u << (spec->type - device_types)))
+            continue;
+        snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s: a %s has no such key", keys[i].name,
+                 spec->type->name);
+        return -EINVAL;
+    }
+    if (!spec->has_sbdf)
         what = "no sbdf";
-    else if (!spec->path && !spec->null_bytes)
-        what = "no path";
     else if (spec->queue_size && !is_pow2(spec->queue_size))
         what = "queue-size is not a power of two";
-    else if (spec->block_bytes && !is_pow2(spec->block_bytes))
-        what = "block-size is not a power of two";
-    else if (spec->physical_block_bytes && !is_pow2(spec->physical_block_bytes))
-        what = "physical-block-size is not a power of two";
+    else
+        what = spec->type->lacks(spec);
     if (!what)
-        return 0;
+        return take_features(spec, error);
     snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s", what);
     return -EINVAL;
 }
 
 void device_spec_help(FILE *out)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
-        fprintf(out, "    %-20s %s\n", keys[i].name, keys[i].help);
+    char names[64];
+
+    fprintf(out, "    types: %s\n", device_type_names(names, sizeof(names)));
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
+        const char *between = " (";
+
+        fprintf(out, "    %-20s %s", keys[i].name, keys[i].help);
+        for (unsigned t = 0; keys[i].types != FOR_ALL && t < DEVICE_TYPES; t++) {
+            if (!(keys[i].types & 1u << t))
+                continue;
+            fprintf(out, "%s%s", between, device_types[t].name);
+            between = ", ";
+        }
+        fputs(keys[i].types == FOR_ALL ? "\n" : ")\n", out);
+    }
 }

@@ -11,23 +11,32 @@
 
 #include "util/types.h"
 
-#define DEVICE_SPEC_ERROR_BYTES  256
-#define DEVICE_SERIAL_BYTES_MAX  20
-#define DEVICE_SPEC_TYPE_BYTES   16
-#define DEVICE_SPEC_MEMORY_BYTES 32
+#define DEVICE_SPEC_ERROR_BYTES    256
+#define DEVICE_SERIAL_BYTES_MAX    20
+#define DEVICE_SPEC_FEATURES_BYTES 256
+#define DEVICE_SPEC_MEMORY_BYTES   32
+
+struct device_type;
 
 struct device_spec {
-    char type[DEVICE_SPEC_TYPE_BYTES]; /* "blk" */
+    const struct device_type *type; /* NULL: not said yet */
+    uint32_t keys;                  /* which were set: bits of device_spec.c's table */
     sbdf_t sbdf;
     bool has_sbdf;
-    char *path;          /* owned; NULL for a null store */
-    uint64_t null_bytes; /* size of the null store */
+    char *path;                                /* owned; NULL: none was given, or null:SIZE */
+    uint64_t null_bytes;                       /* size of the null store */
+    uint32_t queue_size;                       /* 0: the default */
+    char memory[DEVICE_SPEC_MEMORY_BYTES];     /* strategy, "" for the program's */
+    char features[DEVICE_SPEC_FEATURES_BYTES]; /* edits as they were written */
+    /* After device_spec_check: feature bits added to, taken from the default. */
+    uint64_t features_on, features_off;
+    /* blk */
     bool read_only, direct;
-    uint32_t queues, queue_size; /* 0: the default */
+    uint32_t queues; /* 0: the default */
     uint32_t block_bytes, physical_block_bytes, seg_max, size_max;
     char serial[DEVICE_SERIAL_BYTES_MAX + 1];
-    char memory[DEVICE_SPEC_MEMORY_BYTES]; /* strategy, "" for the program's */
-    uint64_t features_on, features_off;    /* feature bits added to, taken from the default */
+    /* rng */
+    uint32_t rate_bytes_per_s; /* 0: no limit */
     /* virtio-pci */
     uint32_t vectors; /* 0: one a queue and one for configuration changes */
     bool no_msix, bars_32bit;
@@ -38,8 +47,8 @@ struct device_spec {
 void device_spec_init(struct device_spec *spec);
 void device_spec_fini(struct device_spec *spec);
 
-/* Set one key. -EINVAL with a sentence in `error`: unknown key, value not of its form or out of
- * its bounds. -ENOMEM. */
+/* Set one key, in any order. -EINVAL with a sentence in `error`: unknown key, value not of its form
+ * or out of its bounds. -ENOMEM. */
 int device_spec_set(struct device_spec *spec, const char *key, const char *value,
                     char error[DEVICE_SPEC_ERROR_BYTES]);
 /* Whether `key` is one that device_spec_set knows. */
@@ -49,8 +58,14 @@ bool device_spec_knows(const char *key);
 int device_spec_parse(struct device_spec *spec, const char *text,
                       char error[DEVICE_SPEC_ERROR_BYTES]);
 
-/* After all keys: what is missing or contradicts itself. */
-int device_spec_check(const struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES]);
+/*
+ * After all keys: what is missing or contradicts itself, keys and features that this type of
+ * device does not have. Fills features_on and features_off.
+ */
+int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES]);
+
+/* The bits that are a device type's own (VIRTIO 2.2), not the queue's and the negotiation's. */
+uint64_t device_spec_own_features(uint64_t features);
 
 /* An sbdf in either spelling: "0000:00:01.0", or "0000-00-01-0" as Xenstore's paths and the nodes
  * of this program have it. -EINVAL. */

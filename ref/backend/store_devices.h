@@ -3,7 +3,7 @@
  * Devices that a toolstack describes in Xenstore, and their coming and going:
  *
  *   /local/domain/<own>/backend/virtio/<domid>/<devid>/
- *       type       blk
+ *       type       blk, rng
  *       sbdf       0000-00-01-0; or segment, bus, device and function as numbers
  *       params     what it is stored on (or path); further keys as in --device
  *       transport  pci, or missing

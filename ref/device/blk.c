@@ -33,10 +33,7 @@ static const struct blk *to_blk_const(const struct vdev *d)
 
 /* ---- features and configuration ---- */
 
-static const struct {
-    const char *name;
-    unsigned bit;
-} feature_names[] = {
+static const struct vdev_feature feature_names[] = {
     {"size-max", VIRTIO_BLK_F_SIZE_MAX},
     {"seg-max", VIRTIO_BLK_F_SEG_MAX},
     {"ro", VIRTIO_BLK_F_RO},
@@ -47,19 +44,8 @@ static const struct {
     {"mq", VIRTIO_BLK_F_MQ},
     {"discard", VIRTIO_BLK_F_DISCARD},
     {"write-zeroes", VIRTIO_BLK_F_WRITE_ZEROES},
-    {"indirect", VIRTIO_F_INDIRECT_DESC},
-    {"event-idx", VIRTIO_F_EVENT_IDX},
-    {"access-platform", VIRTIO_F_ACCESS_PLATFORM},
-    {"ring-reset", VIRTIO_F_RING_RESET},
+    {NULL, 0},
 };
-
-uint64_t blk_feature_by_name(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(feature_names); i++)
-        if (strcmp(name, feature_names[i].name) == 0)
-            return VIRTIO_F(feature_names[i].bit);
-    return UINT64_MAX;
-}
 
 static uint64_t offered_features(const struct blk *b, const struct blk_options *o)
 {
@@ -520,11 +506,12 @@ static void blk_destroy(struct vdev *d)
     free(b);
 }
 
-static const struct vdev_type blk_type = {
+const struct vdev_type blk_type = {
     .name = "blk",
     .device_id = VIRTIO_ID_BLOCK,
     .class_code = BLK_CLASS_CODE,
     .config_bytes = sizeof(struct virtio_blk_config),
+    .feature_names = feature_names,
     .features = blk_features,
     .num_queues = blk_num_queues,
     .queue_size_max = blk_queue_size_max,

@@ -22,6 +22,8 @@
 #define BLK_SERIAL_BYTES 20
 #define BLK_SECTOR_BYTES 512u
 
+extern const struct vdev_type blk_type;
+
 struct blk_options {
     const char *path;    /* file or block device; NULL selects the null store */
     uint64_t null_bytes; /* size of the null store, a multiple of 512 */
@@ -54,15 +56,6 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
 /* The image grew or shrank (a multiple of 512): take the new capacity over and tell the driver.
  * `null_bytes` is for the null store. 0 or -errno. */
 int blk_resize(struct vdev *d, uint64_t null_bytes);
-
-/*
- * The mask (1 << bit) of a feature's name in lower case, for "features=-discard" on a command
- * line: "size-max", "seg-max", "ro", "blk-size", "flush", "topology", "config-wce", "mq",
- * "discard", "write-zeroes", which belong into blk_options.features_off, and "indirect",
- * "event-idx", "access-platform", "ring-reset", which belong to vdev_config.features.
- * UINT64_MAX when unknown.
- */
-uint64_t blk_feature_by_name(const char *name);
 
 /* What the device did, for a test or a report. */
 struct blk_stats {

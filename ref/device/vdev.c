@@ -110,6 +110,29 @@ unsigned vdev_num_queues(const struct vdev *d)
 
 /* ---- features ---- */
 
+static const struct vdev_feature core_features[] = {
+    {"indirect", VIRTIO_F_INDIRECT_DESC},
+    {"event-idx", VIRTIO_F_EVENT_IDX},
+    {"access-platform", VIRTIO_F_ACCESS_PLATFORM},
+    {"ring-reset", VIRTIO_F_RING_RESET},
+    {NULL, 0},
+};
+
+static uint64_t feature_find(const struct vdev_feature *f, const char *name)
+{
+    for (; f && f->name; f++)
+        if (!strcmp(name, f->name))
+            return VIRTIO_F(f->bit);
+    return UINT64_MAX;
+}
+
+uint64_t vdev_feature_by_name(const struct vdev_type *type, const char *name)
+{
+    uint64_t own = feature_find(type->feature_names, name);
+
+    return own != UINT64_MAX ? own : feature_find(core_features, name);
+}
+
 uint64_t vdev_device_features(const struct vdev *d)
 {
     if (MUTANT(version_1_not_offered))

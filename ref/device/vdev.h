@@ -39,15 +39,24 @@ struct vdev_request {
     void *user; /* the device type's */
 };
 
+/* A feature bit by the name that people give it: "discard" is VIRTIO_BLK_F_DISCARD. */
+struct vdev_feature {
+    const char *name;
+    unsigned bit;
+};
+
 struct vdev_type {
     const char *name;
     uint32_t device_id;    /* VIRTIO section 5 */
     uint32_t class_code;   /* PCI class, 24 bits */
     unsigned config_bytes; /* size of the device-specific configuration */
+    /* Its own feature bits, up to an entry without a name; NULL: it has none. */
+    const struct vdev_feature *feature_names;
 
     /* Device-specific feature bits that this instance offers. */
     uint64_t (*features)(struct vdev *d);
     unsigned (*num_queues)(struct vdev *d);
+    /* 0: no limit but vdev_config.queue_size_max. */
     unsigned (*queue_size_max)(struct vdev *d, unsigned queue);
     /* Device-specific configuration; offset + bytes is within config_bytes. */
     void (*config_read)(struct vdev *d, unsigned offset, unsigned bytes, void *value);
@@ -149,6 +158,14 @@ void vdev_queue_reset(struct vdev *d, unsigned queue);
 void vdev_queue_notify(struct vdev *d, unsigned queue);
 
 const struct vdev_type *vdev_get_type(const struct vdev *d);
+
+/*
+ * The mask (1 << bit) of a feature's name, for "features=-discard" on a command line: the type's
+ * own and those that the core has for every device ("indirect", "event-idx", "access-platform",
+ * "ring-reset"). UINT64_MAX when this type has no such feature.
+ */
+uint64_t vdev_feature_by_name(const struct vdev_type *type, const char *name);
+
 void vdev_destroy(struct vdev *d); /* resets first; NULL is allowed */
 
 #endif
