@@ -22,7 +22,7 @@ START_TEST(all_keys)
                           error),
         0);
     ck_assert_str_eq(spec.type->name, "blk");
-    ck_assert_uint_eq(spec.sbdf.raw, SBDF(1, 2, 31, 7).raw);
+    ck_assert_uint_eq(spec.place.sbdf.raw, SBDF(1, 2, 31, 7).raw);
     ck_assert_str_eq(spec.path, "/dev/x=y");
     ck_assert(spec.read_only && spec.no_msix && spec.bars_32bit && !spec.direct);
     ck_assert_uint_eq(spec.queues, 4);
@@ -37,6 +37,56 @@ START_TEST(all_keys)
 }
 END_TEST
 
+START_TEST(mmio_as_libxl_writes_it)
+{
+    static const char *const nodes[][2] = {
+        {"irq", "33"},         {"base", "33554432"}, {"type", "virtio,device2"},
+        {"transport", "mmio"}, {"grant_usage", "1"}, {"params", "/a"}};
+
+    device_spec_init(&spec);
+    for (unsigned i = 0; i < ARRAY_LENGTH(nodes); i++)
+        ck_assert_int_eq(device_spec_set(&spec, nodes[i][0], nodes[i][1], error), 0);
+    ck_assert_int_eq(device_spec_check(&spec, error), 0);
+    ck_assert_str_eq(spec.type->name, "blk");
+    ck_assert_int_eq(spec.place.kind, PLACE_MMIO);
+    ck_assert_uint_eq(spec.place.base, 0x2000000);
+    ck_assert_uint_eq(spec.place.line, 33);
+    ck_assert_str_eq(spec.memory, "grant-map");
+    ck_assert_int_eq(device_spec_set(&spec, "memory", "auto", error), 0);
+    ck_assert_int_eq(device_spec_set(&spec, "grant_usage", "0", error), 0);
+    ck_assert_str_eq(spec.memory, "auto");
+    device_spec_fini(&spec);
+}
+END_TEST
+
+static const struct {
+    struct place a, b;
+    bool meet;
+} meetings[] = {
+    {{.sbdf = {8}}, {.sbdf = {8}}, true},
+    {{.sbdf = {8}}, {.sbdf = {9}}, false},
+    {{PLACE_MMIO, {0}, 0x2000000, 33}, {PLACE_MMIO, {0}, 0x2000000, 34}, true},
+    {{PLACE_MMIO, {0}, 0x2000000, 33}, {PLACE_MMIO, {0}, 0x2000200, 33}, true},
+    {{PLACE_MMIO, {0}, 0x2000000, 33}, {PLACE_MMIO, {0}, 0x2000200, 34}, false},
+    {{PLACE_MMIO, {0}, 0, 0}, {PLACE_PCI, {0}, 0, 0}, false},
+};
+
+START_TEST(places_meet_and_are_recorded)
+{
+    char name[PLACE_NODE_BYTES], value[PLACE_NODE_BYTES];
+    struct place again;
+
+    ck_assert_int_eq(place_meets(&meetings[_i].a, &meetings[_i].b), meetings[_i].meet);
+    place_node_format(&meetings[_i].a, name, value);
+    ck_assert_int_eq(place_node_parse(&again, name, value), 0);
+    ck_assert(place_same(&again, &meetings[_i].a));
+    ck_assert_uint_eq(again.line, meetings[_i].a.line);
+    ck_assert_int_eq(place_node_parse(&again, "mmio-", "1"), -EINVAL);
+    ck_assert_int_eq(place_node_parse(&again, "mmio-200", ""), -EINVAL);
+    ck_assert_int_eq(place_node_parse(&again, "0000-00-01", ""), -EINVAL);
+}
+END_TEST
+
 START_TEST(null_store_and_store_spelling)
 {
     device_spec_init(&spec);
@@ -48,7 +98,7 @@ START_TEST(null_store_and_store_spelling)
     ck_assert_int_eq(device_spec_check(&spec, error), 0);
     ck_assert_ptr_null(spec.path);
     ck_assert_uint_eq(spec.null_bytes, 1u << 20);
-    ck_assert_uint_eq(spec.sbdf.raw, SBDF(0, 0, 1, 0).raw);
+    ck_assert_uint_eq(spec.place.sbdf.raw, SBDF(0, 0, 1, 0).raw);
     ck_assert(spec.read_only);
     device_spec_fini(&spec);
 }
@@ -105,6 +155,17 @@ static const struct {
     {"rng,sbdf=0000:00:01.0,path=null:1M", "null"},
     {"rng,sbdf=0000:00:01.0,rate=0", "rate"},
     {"rng,sbdf=0000:00:01.0,features=-discard", "features"},
+    {"blk,sbdf=0000:00:01.0,path=a,base=0x2000000", "base"},
+    {"blk,transport=mmio,sbdf=0000:00:01.0,base=0x2000000,irq=33,path=a", "sbdf"},
+    {"blk,transport=mmio,base=0x2000000,irq=33,pin=1,path=a", "pin"},
+    {"blk,transport=mmio,irq=33,path=a", "base"},
+    {"blk,transport=mmio,base=0x2000000,path=a", "irq"},
+    {"blk,transport=mmio,base=0x2000100,irq=33,path=a", "base"},
+    {"blk,transport=mmio,base=0xfffffffffffffe01,irq=33,path=a", "base"},
+    {"blk,transport=mmio,base=0x2000000,irq=16,path=a", "irq"},
+    {"blk,transport=mmio,base=0x2000000,irq=1020,path=a", "irq"},
+    {"blk,transport=ccw,path=a", "transport"},
+    {"blk,sbdf=0000:00:01.0,path=a,grant_usage=perhaps", "grant_usage"},
     {"blk,,path=a", "empty"},
     {"blk,sbdf=0000:00:01.0,path=a,", "empty"},
 };
@@ -126,6 +187,8 @@ int main(void)
     int failed;
 
     tcase_add_test(t, all_keys);
+    tcase_add_test(t, mmio_as_libxl_writes_it);
+    tcase_add_loop_test(t, places_meet_and_are_recorded, 0, ARRAY_LENGTH(meetings));
     tcase_add_test(t, null_store_and_store_spelling);
     tcase_add_test(t, keys_of_a_type_in_any_order);
     tcase_add_loop_test(t, refusals_name_the_key, 0, ARRAY_LENGTH(refused));

@@ -75,8 +75,7 @@ static void enable_queue(struct window *w, unsigned queue)
 
     memset(w->g.mem + at, 0, 0x10000);
     w->g.rings[queue] = (struct virtq_raw){
-        .size = 16,
-        .areas = {w->g.mem + at, w->g.mem + at + 0x4000, w->g.mem + at + 0x8000}};
+        .size = 16, .areas = {w->g.mem + at, w->g.mem + at + 0x4000, w->g.mem + at + 0x8000}};
     w->g.next_desc[queue] = 0;
     SET(w, queue_sel, queue);
     ck_assert_uint_eq(GET(w, queue_ready), 0);

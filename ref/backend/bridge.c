@@ -23,8 +23,8 @@ struct bridge {
 };
 
 /* A function on a bus. */
-struct place {
-    struct place *next;
+struct occupant {
+    struct occupant *next;
     sbdf_t at;
     struct bridge *bridge;
     struct pci_function *function; /* borrowed */
@@ -37,14 +37,14 @@ struct bridges {
     struct bridge list[BRIDGES_MAX];
     unsigned count;
     unsigned line_holders[LINES];
-    struct place *places;
+    struct occupant *occupants;
     struct ioreq_server *server; /* borrowed; NULL while not connected */
     struct bridges_stats stats;
 };
 
-static struct place *find_place(struct bridges *b, sbdf_t at)
+static struct occupant *find_occupant(struct bridges *b, sbdf_t at)
 {
-    for (struct place *p = b->places; p; p = p->next)
+    for (struct occupant *p = b->occupants; p; p = p->next)
         if (p->at.raw == at.raw)
             return p;
     return NULL;
@@ -54,7 +54,7 @@ static struct place *find_place(struct bridges *b, sbdf_t at)
 
 static void count_interrupt(struct bridges *b, sbdf_t from)
 {
-    struct place *p = find_place(b, from);
+    struct occupant *p = find_occupant(b, from);
 
     if (p && p->interrupts)
         (*p->interrupts)++;
@@ -202,7 +202,7 @@ const struct ioreq_ops *bridges_ioreq_ops(void)
 
 /* ---- claims ---- */
 
-static int claim_place(struct bridges *b, struct place *p)
+static int claim_occupant(struct bridges *b, struct occupant *p)
 {
     uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
     int rc = 0;
@@ -215,7 +215,7 @@ static int claim_place(struct bridges *b, struct place *p)
     return rc;
 }
 
-static void unclaim_place(struct bridges *b, struct place *p)
+static void unclaim_occupant(struct bridges *b, struct occupant *p)
 {
     uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
 
@@ -248,8 +248,8 @@ int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_wi
                 rc = claim_window(b, w->mem_base, w->mem_bytes, same_windows);
         }
     }
-    for (struct place *p = b->places; !rc && p; p = p->next)
-        rc = claim_place(b, p);
+    for (struct occupant *p = b->occupants; !rc && p; p = p->next)
+        rc = claim_occupant(b, p);
     if (rc)
         b->server = NULL;
     return rc;
@@ -263,7 +263,7 @@ void bridges_disconnect(struct bridges *b)
 int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts)
 {
     struct bridge *br = bridge_of(b, at);
-    struct place *p;
+    struct occupant *p;
     int rc;
 
     if (!br)
@@ -271,16 +271,16 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
     p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
-    *p = (struct place){.at = at, .bridge = br, .function = f, .interrupts = interrupts};
+    *p = (struct occupant){.at = at, .bridge = br, .function = f, .interrupts = interrupts};
     rc = pci_host_attach(br->host, at, f);
     if (rc) {
         free(p);
         return rc;
     }
-    p->next = b->places;
-    b->places = p;
+    p->next = b->occupants;
+    b->occupants = p;
     if (b->server) {
-        rc = claim_place(b, p);
+        rc = claim_occupant(b, p);
         if (rc)
             bridges_detach(b, at);
     }
@@ -289,18 +289,29 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
 
 void bridges_detach(struct bridges *b, sbdf_t at)
 {
-    for (struct place **link = &b->places; *link; link = &(*link)->next) {
-        struct place *p = *link;
+    for (struct occupant **link = &b->occupants; *link; link = &(*link)->next) {
+        struct occupant *p = *link;
 
         if (p->at.raw != at.raw)
             continue;
         pci_host_detach(p->bridge->host, p->function);
         if (b->server)
-            unclaim_place(b, p);
+            unclaim_occupant(b, p);
         *link = p->next;
         free(p);
         return;
     }
+}
+
+bool bridges_have(const struct bridges *b, const struct place *window)
+{
+    if (b->count && b->config.intx_line != BRIDGE_NO_LINE &&
+        window->line - b->config.intx_line < LINES)
+        return true;
+    for (unsigned i = 0; i < b->count; i++)
+        if (place_in_bridge(window, &b->list[i].where))
+            return true;
+    return false;
 }
 
 int bridges_create(const struct bridges_config *config, struct bridges **out)
@@ -308,7 +319,7 @@ int bridges_create(const struct bridges_config *config, struct bridges **out)
     struct bridges *b;
     int rc = 0;
 
-    if (config->count == 0 || config->count > BRIDGES_MAX)
+    if (config->count > BRIDGES_MAX)
         return -EINVAL;
     b = calloc(1, sizeof(*b));
     if (!b)
@@ -354,8 +365,8 @@ void bridges_destroy(struct bridges *b)
 {
     if (!b)
         return;
-    while (b->places)
-        bridges_detach(b, b->places->at);
+    while (b->occupants)
+        bridges_detach(b, b->occupants->at);
     for (unsigned i = 0; i < b->count; i++) {
         pci_host_destroy(b->list[i].host);
         free(b->list[i].pin_holders);

@@ -19,8 +19,8 @@
 #ifndef RP_BACKEND_BRIDGE_H
 #define RP_BACKEND_BRIDGE_H
 
+#include "backend/place.h"
 #include "pci/host.h"
-#include "util/host_bridge.h"
 #include "xen/ioreq.h"
 
 enum bridge_claim { BRIDGE_CLAIM_WINDOW, BRIDGE_CLAIM_FUNCTIONS, BRIDGE_CLAIM_PCIDEV };
@@ -36,7 +36,7 @@ struct bridges_config {
      * lines, as PCI 2.2.6 recommends. BRIDGE_NO_LINE: x86, Xen's own routing by device and pin. */
     uint32_t intx_line;
     const struct host_bridge *list; /* copied */
-    unsigned count;
+    unsigned count;                 /* 0: a machine without PCI */
 };
 
 struct bridges_stats {
@@ -68,6 +68,9 @@ void bridges_disconnect(struct bridges *b);
  */
 int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts);
 void bridges_detach(struct bridges *b, sbdf_t at);
+
+/* Whether a window of registers, or its line, is something that a bridge has. */
+bool bridges_have(const struct bridges *b, const struct place *window);
 
 const struct bridges_stats *bridges_get_stats(const struct bridges *b);
 

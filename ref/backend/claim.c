@@ -13,11 +13,7 @@
 #include "util/mutant.h"
 #include "util/parse.h"
 
-#define NODE_BYTES        256
-#define NODE_FUNCTION_FMT "%04x-%02x-%02x-%x"
-#define NODE_FUNCTION_OF(s)                                                                        \
-    sbdf_segment(s), sbdf_bus(s), (unsigned)sbdf_device(s), (unsigned)sbdf_function(s)
-
+#define NODE_BYTES 256
 struct claim {
     struct store *store;
     enum bridge_claim kind;
@@ -28,7 +24,7 @@ struct claim {
     char vm[128];
 
     /* What one attempt of a transaction works with and finds. */
-    const sbdf_t *devices;
+    const struct place *devices;
     unsigned device_count;
     struct claim_heritage heritage;
     char *error;
@@ -141,8 +137,9 @@ static int parse_record_name(const char *name, struct record *r)
     return 0;
 }
 
-/* 1 when a bridge of the record shares a bus or an address with one of ours. */
-static int bridges_meet(struct claim *c, store_txn_t t, const struct record *r)
+/* 1 when a bridge of the record has an address of one of our devices, or, when one of the two
+ * claims whole windows, shares a bus or an address with one of our bridges. */
+static int bridges_meet(struct claim *c, store_txn_t t, const struct record *r, bool whole)
 {
     char path[STORE_PATH_BYTES];
     char **names = NULL;
@@ -162,7 +159,9 @@ static int bridges_meet(struct claim *c, store_txn_t t, const struct record *r)
         rc = read_or_empty(c->store, t, r->path, node, text, sizeof(text));
         if (rc || host_bridge_parse(text, &pair[0], why))
             continue;
-        for (unsigned k = 0; k < c->bridge_count && !meet; k++) {
+        for (unsigned k = 0; k < c->device_count && !meet; k++)
+            meet = place_in_bridge(&c->devices[k], &pair[0]);
+        for (unsigned k = 0; whole && k < c->bridge_count && !meet; k++) {
             pair[1] = c->bridges[k];
             meet = host_bridge_list_check(pair, 2, why) != 0;
         }
@@ -171,7 +170,18 @@ static int bridges_meet(struct claim *c, store_txn_t t, const struct record *r)
     return rc ? rc : meet;
 }
 
-/* 1 when the record has one of our functions. */
+static bool meets_ours(const struct claim *c, const struct place *theirs)
+{
+    for (unsigned i = 0; i < c->device_count; i++)
+        if (place_meets(theirs, &c->devices[i]))
+            return true;
+    for (unsigned i = 0; i < c->bridge_count; i++)
+        if (place_in_bridge(theirs, &c->bridges[i]))
+            return true;
+    return false;
+}
+
+/* 1 when a device of the record cannot be there with ours. */
 static int devices_meet(struct claim *c, store_txn_t t, const struct record *r)
 {
     char path[STORE_PATH_BYTES];
@@ -184,28 +194,28 @@ static int devices_meet(struct claim *c, store_txn_t t, const struct record *r)
         rc = store_list(c->store, t, path, &names, &count);
     if (rc)
         return rc == -ENOENT ? 0 : rc;
-    for (unsigned i = 0; i < count && !meet; i++) {
-        for (unsigned k = 0; k < c->device_count && !meet; k++) {
-            char name[32];
+    for (unsigned i = 0; i < count && !meet && !rc; i++) {
+        char node[NODE_BYTES], value[PLACE_NODE_BYTES];
+        struct place theirs;
 
-            snprintf(name, sizeof(name), NODE_FUNCTION_FMT, NODE_FUNCTION_OF(c->devices[k]));
-            meet = !strcmp(name, names[i]);
-        }
+        snprintf(node, sizeof(node), "device/%.60s", names[i]);
+        rc = read_or_empty(c->store, t, r->path, node, value, sizeof(value));
+        if (!rc && !place_node_parse(&theirs, names[i], value))
+            meet = meets_ours(c, &theirs);
     }
     free(names);
-    return meet;
+    return rc ? rc : meet;
 }
 
 static int records_meet(struct claim *c, store_txn_t t, const struct record *r)
 {
     char kind[16];
     int rc = read_or_empty(c->store, t, r->path, "claim", kind, sizeof(kind));
+    bool whole = c->kind == BRIDGE_CLAIM_WINDOW || !strcmp(kind, kind_name(BRIDGE_CLAIM_WINDOW));
 
-    if (rc)
-        return rc;
-    if (c->kind == BRIDGE_CLAIM_WINDOW || !strcmp(kind, kind_name(BRIDGE_CLAIM_WINDOW)))
-        return bridges_meet(c, t, r);
-    return devices_meet(c, t, r);
+    if (!rc)
+        rc = bridges_meet(c, t, r, whole);
+    return rc ? rc : devices_meet(c, t, r);
 }
 
 /* 1 when the record claims windows, and those of our bridges, in our order. */
@@ -295,7 +305,8 @@ static int examine(struct claim *c, store_txn_t t, bool may_inherit)
         } else if (record_alive(&r)) {
             snprintf(c->error, CLAIM_ERROR_BYTES,
                      "process %" PRIu64 " serves this %s of the domain already (%.200s)", r.pid,
-                     c->kind == BRIDGE_CLAIM_WINDOW ? "host bridge" : "function", r.path);
+                     c->kind == BRIDGE_CLAIM_WINDOW && c->bridge_count ? "host bridge" : "device",
+                     r.path);
             rc = MUTANT(claim_ignored) ? 0 : -EBUSY;
         } else if (may_inherit) {
             rc = inherit(c, t, &r);
@@ -318,10 +329,11 @@ static int write_devices(struct claim *c, store_txn_t t)
     int rc = 0;
 
     for (unsigned i = 0; i < c->device_count && !rc; i++) {
-        char node[48];
+        char name[PLACE_NODE_BYTES], value[PLACE_NODE_BYTES], node[sizeof(name) + 8];
 
-        snprintf(node, sizeof(node), "device/" NODE_FUNCTION_FMT, NODE_FUNCTION_OF(c->devices[i]));
-        rc = write_node(c, t, node, "");
+        place_node_format(&c->devices[i], name, value);
+        snprintf(node, sizeof(node), "device/%s", name);
+        rc = write_node(c, t, node, value);
     }
     return rc;
 }
@@ -433,13 +445,13 @@ int claim_set_server(struct claim *c, uint16_t id, char error[CLAIM_ERROR_BYTES]
     return rc;
 }
 
-int claim_add_device(struct claim *c, sbdf_t at, char error[CLAIM_ERROR_BYTES])
+int claim_add_device(struct claim *c, const struct place *at, char error[CLAIM_ERROR_BYTES])
 {
     int rc;
 
     *error = 0;
     c->error = error;
-    c->devices = &at;
+    c->devices = at;
     c->device_count = 1;
     rc = store_transact(c->store, add_body, c);
     explain(c, rc);
@@ -449,12 +461,12 @@ int claim_add_device(struct claim *c, sbdf_t at, char error[CLAIM_ERROR_BYTES])
     return rc;
 }
 
-void claim_drop_device(struct claim *c, sbdf_t at)
+void claim_drop_device(struct claim *c, const struct place *at)
 {
-    char path[STORE_PATH_BYTES];
+    char path[STORE_PATH_BYTES], name[PLACE_NODE_BYTES], value[PLACE_NODE_BYTES];
 
-    snprintf(path, sizeof(path), "%s/%s/device/" NODE_FUNCTION_FMT, c->base, c->name,
-             NODE_FUNCTION_OF(at));
+    place_node_format(at, name, value);
+    snprintf(path, sizeof(path), "%s/%s/device/%s", c->base, c->name, name);
     (void)store_remove(c->store, STORE_DIRECT, path);
 }
 

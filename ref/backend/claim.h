@@ -12,6 +12,7 @@
  *       claim           window, functions or pcidev
  *       bridge/<n>      host bridges, in the form of --host-bridge
  *       device/<sbdf>   functions
+ *       device/mmio-<base>  windows of virtio-mmio devices, with the line as value
  *       ioreq-server    Xen's id of its server
  *
  * <start> is the process's start time from /proc: together with the pid it names one process for
@@ -25,6 +26,7 @@
 #define RP_BACKEND_CLAIM_H
 
 #include "backend/bridge.h"
+#include "backend/place.h"
 #include "xen/store.h"
 
 #define CLAIM_ERROR_BYTES 512
@@ -37,8 +39,8 @@ struct claim_config {
     enum bridge_claim kind;
     const struct host_bridge *bridges; /* copied */
     unsigned bridge_count;
-    /* The functions known at the start. */
-    const sbdf_t *devices;
+    /* The devices known at the start. */
+    const struct place *devices;
     unsigned device_count;
 };
 
@@ -60,9 +62,9 @@ int claim_take(const struct claim_config *config, struct claim **out,
  * anything is ever without a record. */
 int claim_set_server(struct claim *c, uint16_t id, char error[CLAIM_ERROR_BYTES]);
 
-/* A function that comes, or goes, at run time. -EBUSY as above. */
-int claim_add_device(struct claim *c, sbdf_t at, char error[CLAIM_ERROR_BYTES]);
-void claim_drop_device(struct claim *c, sbdf_t at);
+/* A device that comes, or goes, at run time. -EBUSY as above. */
+int claim_add_device(struct claim *c, const struct place *at, char error[CLAIM_ERROR_BYTES]);
+void claim_drop_device(struct claim *c, const struct place *at);
 
 /* Forget the claim. `keep_record`: its server object is still there, and the record is left for
  * the next process as if this one had been killed. NULL is allowed. */

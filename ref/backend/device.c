@@ -11,11 +11,10 @@
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
 #include "util/log.h"
-#include "util/parse.h"
 #include "xen/gmem_strategy.h"
 
 #define QUEUE_SIZE_DEFAULT 256u
-#define DEVICE_LABEL_BYTES (16u + SBDF_TEXT_BYTES)
+#define DEVICE_LABEL_BYTES (16u + PLACE_TEXT_BYTES)
 
 #define TRANSPORT_FEATURES                                                                         \
     (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_ACCESS_PLATFORM) | BIT64(VIRTIO_F_INDIRECT_DESC) | \
@@ -23,12 +22,12 @@
 
 struct device {
     const struct device_type *type;
-    struct bridges *bridges; /* borrowed */
-    sbdf_t at;
+    struct machine *machine; /* borrowed */
+    struct place at;
     char label[DEVICE_LABEL_BYTES];
     struct gmem *gmem;
     struct vdev *vdev;
-    struct virtio_pci *pci;
+    struct virtio_pci *pci; /* NULL: virtio-mmio, which the window owns */
     bool attached;
     uint64_t interrupts;
 };
@@ -68,7 +67,8 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         snprintf(error, DEVICE_ERROR_BYTES, "%s: virtio-pci: %s", d->label, strerror(-rc));
         return rc;
     }
-    rc = bridges_attach(d->bridges, d->at, virtio_pci_function(d->pci), &d->interrupts);
+    rc = bridges_attach(machine_bridges(d->machine), d->at.sbdf, virtio_pci_function(d->pci),
+                        &d->interrupts);
     if (rc == 0)
         d->attached = true;
     else if (rc == -EINVAL)
@@ -81,6 +81,22 @@ static int make_pci(struct device *d, const struct device_spec *spec,
     return rc;
 }
 
+static int make_mmio(struct device *d, char error[DEVICE_ERROR_BYTES])
+{
+    int rc = -EEXIST;
+
+    if (!bridges_have(machine_bridges(d->machine), &d->at))
+        rc = windows_attach(machine_windows(d->machine), &d->at, d->vdev, &d->interrupts);
+    d->attached = rc == 0;
+    if (rc == -EEXIST)
+        snprintf(error, DEVICE_ERROR_BYTES,
+                 "%s: another device or a host bridge is there, or has irq %u", d->label,
+                 d->at.line);
+    else if (rc)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: virtio-mmio: %s", d->label, strerror(-rc));
+    return rc;
+}
+
 int device_create(const struct device_env *env, const struct device_spec *spec, struct device **out,
                   char error[DEVICE_ERROR_BYTES])
 {
@@ -88,7 +104,7 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
         gmem_strategy_find(*spec->memory ? spec->memory : env->memory);
     const struct gmem_strategy_args args = {.xen = env->xen, .domid = env->domid};
     struct device *d = calloc(1, sizeof(*d));
-    char at[SBDF_TEXT_BYTES];
+    char at[PLACE_TEXT_BYTES];
     int rc;
 
     if (!d || !strategy) {
@@ -97,9 +113,9 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
         goto out;
     }
     d->type = spec->type;
-    d->bridges = env->bridges;
-    d->at = spec->sbdf;
-    format_sbdf(spec->sbdf, at);
+    d->machine = env->machine;
+    d->at = spec->place;
+    place_format(&d->at, at);
     snprintf(d->label, sizeof(d->label), "%s %s", d->type->name, at);
 
     rc = strategy->create(&args, &d->gmem);
@@ -110,13 +126,13 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
     }
     rc = make_vdev(d, env, spec, error);
     if (!rc)
-        rc = make_pci(d, spec, error);
+        rc = d->at.kind == PLACE_PCI ? make_pci(d, spec, error) : make_mmio(d, error);
 out:
     if (rc) {
         device_destroy(d);
         return rc;
     }
-    log_info("%s: on the bus, memory %s", d->label, strategy->name);
+    log_info("%s: in place, memory %s", d->label, strategy->name);
     *out = d;
     return 0;
 }
@@ -125,17 +141,19 @@ void device_destroy(struct device *d)
 {
     if (!d)
         return;
-    if (d->attached)
-        bridges_detach(d->bridges, d->at);
+    if (d->attached && d->at.kind == PLACE_PCI)
+        bridges_detach(machine_bridges(d->machine), d->at.sbdf);
+    else if (d->attached)
+        windows_detach(machine_windows(d->machine), &d->at);
     virtio_pci_destroy(d->pci);
     vdev_destroy(d->vdev);
     gmem_destroy(d->gmem);
     free(d);
 }
 
-sbdf_t device_sbdf(const struct device *d)
+const struct place *device_place(const struct device *d)
 {
-    return d->at;
+    return &d->at;
 }
 
 const char *device_label(const struct device *d)

@@ -7,13 +7,17 @@
 
 #include "backend/device_types.h"
 #include "spec/virtio.h"
+#include "spec/virtio_mmio.h"
 #include "util/bits.h"
 #include "util/parse.h"
 #include "xen/gmem_strategy.h"
 
 enum key_kind {
     KEY_TYPE,
+    KEY_TRANSPORT,
     KEY_SBDF,
+    KEY_BASE,
+    KEY_LINE,
     KEY_PATH,
     KEY_MODE,
     KEY_BOOL,
@@ -24,6 +28,7 @@ enum key_kind {
     KEY_BAR_WIDTH,
     KEY_SERIAL,
     KEY_MEMORY,
+    KEY_GRANT_USAGE,
     KEY_FEATURES,
 };
 
@@ -48,7 +53,13 @@ struct key {
 
 static const struct key keys[] = {
     {"type", NULL, FOR_ALL, KEY_TYPE, 0, 0, 0, "what it is (first item on the command line)"},
-    {"sbdf", NULL, FOR_ALL, KEY_SBDF, 0, 0, 0, "its place: 0000:00:01.0; in Xenstore 0000-00-01-0"},
+    {"transport", NULL, FOR_ALL, KEY_TRANSPORT, 0, 0, 0, "pci (the default) or mmio"},
+    {"sbdf", NULL, FOR_ALL, KEY_SBDF, 0, 0, 0,
+     "pci: its place, 0000:00:01.0; in Xenstore 0000-00-01-0"},
+    {"base", NULL, FOR_ALL, KEY_BASE, 0, 0, 0,
+     "mmio: address of its 0x200 bytes of registers, their multiple"},
+    {"irq", NULL, FOR_ALL, KEY_LINE, 0, 0, 0,
+     "mmio: its line: Arm a GIC id from 32, x86 an ISA IRQ below 16"},
     {"path", "params", FOR_BLK | FOR_RNG, KEY_PATH, 0, 0, 0,
      "image file, block device, or null:SIZE for no disk; source of random bytes"},
     {"ro", NULL, FOR_BLK, KEY_BOOL, FIELD(read_only), 0, 0, "1: read-only"},
@@ -69,6 +80,8 @@ static const struct key keys[] = {
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
      "how addresses are reached, instead of --memory"},
+    {"grant_usage", NULL, FOR_ALL, KEY_GRANT_USAGE, 0, 0, 0,
+     "1: memory=grant-map, 0: memory=foreign-map, as libxl writes it"},
     {"vectors", NULL, FOR_ALL, KEY_U32, FIELD(vectors), 1, 2048, "MSI-X vectors"},
     {"msix", NULL, FOR_ALL, KEY_BOOL_OFF, FIELD(no_msix), 0, 0, "0: INTx only"},
     {"bars", NULL, FOR_ALL, KEY_BAR_WIDTH, 0, 0, 0, "width of the BARs: 64 or 32"},
@@ -99,21 +112,6 @@ void device_spec_fini(struct device_spec *spec)
 {
     free(spec->path);
     *spec = (struct device_spec){0};
-}
-
-int device_spec_parse_sbdf(const char *text, sbdf_t *sbdf)
-{
-    char colons[] = "ssss:bb:dd.f";
-
-    if (!parse_sbdf(text, sbdf))
-        return 0;
-    if (strlen(text) != sizeof(colons) - 1 || text[4] != '-' || text[7] != '-' || text[10] != '-')
-        return -EINVAL;
-    memcpy(colons, text, sizeof(colons));
-    colons[4] = ':';
-    colons[7] = ':';
-    colons[10] = '.';
-    return parse_sbdf(colons, sbdf) ? -EINVAL : 0;
 }
 
 static int set_path(struct device_spec *spec, const char *value)
@@ -147,6 +145,31 @@ static int set_features(struct device_spec *spec, const char *value)
     return 0;
 }
 
+static int set_transport(struct device_spec *spec, const char *value)
+{
+    if (strcmp(value, "pci") && strcmp(value, "mmio"))
+        return -EINVAL;
+    spec->place.kind = *value == 'p' ? PLACE_PCI : PLACE_MMIO;
+    return 0;
+}
+
+static int set_base(struct device_spec *spec, const char *value)
+{
+    if (parse_u64(value, 0, UINT64_MAX - VIRTIO_MMIO_BYTES + 1, &spec->place.base) ||
+        !is_aligned(spec->place.base, VIRTIO_MMIO_BYTES))
+        return -EINVAL;
+    return 0;
+}
+
+/* Numbers between: private interrupts of a vCPU. Up to: what a GIC has. */
+static int set_line(struct device_spec *spec, const char *value)
+{
+    if (parse_u32(value, 0, 1019, &spec->place.line) ||
+        (spec->place.line >= 16 && spec->place.line < 32))
+        return -EINVAL;
+    return 0;
+}
+
 static int set_value(struct device_spec *spec, const struct key *key, const char *value)
 {
     void *field = (char *)spec + key->offset;
@@ -158,10 +181,16 @@ static int set_value(struct device_spec *spec, const struct key *key, const char
     case KEY_TYPE:
         spec->type = device_type_find(value);
         return spec->type ? 0 : -EINVAL;
+    case KEY_TRANSPORT:
+        return set_transport(spec, value);
     case KEY_SBDF:
-        rc = device_spec_parse_sbdf(value, &spec->sbdf);
+        rc = place_parse_sbdf(value, &spec->place.sbdf);
         spec->has_sbdf = rc == 0;
         return rc;
+    case KEY_BASE:
+        return set_base(spec, value);
+    case KEY_LINE:
+        return set_line(spec, value);
     case KEY_PATH:
         return set_path(spec, value);
     case KEY_MODE:
@@ -203,6 +232,12 @@ static int set_value(struct device_spec *spec, const struct key *key, const char
             return -EINVAL;
         strcpy(spec->memory, value);
         return 0;
+    case KEY_GRANT_USAGE:
+        rc = parse_bool(value, &flag);
+        /* `memory` says it better, whichever comes first. */
+        if (!rc && !*spec->memory)
+            strcpy(spec->memory, flag ? "grant-map" : "foreign-map");
+        return rc;
     case KEY_FEATURES:
         return set_features(spec, value);
     }
@@ -310,6 +345,30 @@ static int take_features(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_
     return 0;
 }
 
+static bool was_set(const struct device_spec *spec, const char *name)
+{
+    return spec->keys & 1u << (find_key(name) - keys);
+}
+
+static const char *place_lacks(const struct device_spec *spec)
+{
+    static const char *const of_pci[] = {"vectors", "msix", "bars", "notify-multiplier", "pin"};
+
+    if (spec->place.kind == PLACE_PCI) {
+        if (was_set(spec, "base") || was_set(spec, "irq"))
+            return "base and irq go with transport=mmio";
+        return spec->has_sbdf ? NULL : "no sbdf";
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(of_pci); i++)
+        if (was_set(spec, of_pci[i]))
+            return "vectors, msix, bars, notify-multiplier and pin go with transport=pci";
+    if (spec->has_sbdf)
+        return "sbdf goes with transport=pci";
+    if (!was_set(spec, "base"))
+        return "no base";
+    return was_set(spec, "irq") ? NULL : "no irq";
+}
+
 int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES])
 {
     const char *what = NULL;
@@ -327,11 +386,10 @@ int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYT
                  spec->type->name);
         return -EINVAL;
     }
-    if (!spec->has_sbdf)
-        what = "no sbdf";
-    else if (spec->queue_size && !is_pow2(spec->queue_size))
+    what = place_lacks(spec);
+    if (!what && spec->queue_size && !is_pow2(spec->queue_size))
         what = "queue-size is not a power of two";
-    else
+    if (!what)
         what = spec->type->lacks(spec);
     if (!what)
         return take_features(spec, error);

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "util/types.h"
+#include "backend/place.h"
 
 #define DEVICE_SPEC_ERROR_BYTES    256
 #define DEVICE_SERIAL_BYTES_MAX    20
@@ -21,7 +21,7 @@ struct device_type;
 struct device_spec {
     const struct device_type *type; /* NULL: not said yet */
     uint32_t keys;                  /* which were set: bits of device_spec.c's table */
-    sbdf_t sbdf;
+    struct place place;
     bool has_sbdf;
     char *path;                                /* owned; NULL: none was given, or null:SIZE */
     uint64_t null_bytes;                       /* size of the null store */
@@ -66,10 +66,6 @@ int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYT
 
 /* The bits that are a device type's own (VIRTIO 2.2), not the queue's and the negotiation's. */
 uint64_t device_spec_own_features(uint64_t features);
-
-/* An sbdf in either spelling: "0000:00:01.0", or "0000-00-01-0" as Xenstore's paths and the nodes
- * of this program have it. -EINVAL. */
-int device_spec_parse_sbdf(const char *text, sbdf_t *sbdf);
 
 void device_spec_help(FILE *out);
 

@@ -91,9 +91,14 @@ const struct device_type device_types[DEVICE_TYPES] = {
 
 const struct device_type *device_type_find(const char *name)
 {
-    for (unsigned i = 0; i < DEVICE_TYPES; i++)
-        if (!strcmp(device_types[i].name, name))
+    char compatible[32];
+
+    for (unsigned i = 0; i < DEVICE_TYPES; i++) {
+        snprintf(compatible, sizeof(compatible), "virtio,device%" PRIx32,
+                 device_types[i].vdev->device_id);
+        if (!strcmp(device_types[i].name, name) || !strcmp(compatible, name))
             return &device_types[i];
+    }
     return NULL;
 }
 
@@ -103,7 +108,7 @@ const char *device_type_names(char *buf, size_t size)
 
     buf[0] = '\0';
     for (unsigned i = 0; i < DEVICE_TYPES && used < size; i++)
-        used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? ", " : "",
-                                 device_types[i].name);
+        used +=
+            (size_t)snprintf(buf + used, size - used, "%s%s", i ? ", " : "", device_types[i].name);
     return buf;
 }

@@ -27,7 +27,8 @@ struct device_type {
 
 extern const struct device_type device_types[DEVICE_TYPES];
 
-/* NULL: there is none of this name. */
+/* By name, or as device trees and libxl call it: "virtio,device" and the virtio ID in hex. NULL:
+ * there is none. */
 const struct device_type *device_type_find(const char *name);
 /* "blk, rng": for messages. Returns buf. */
 const char *device_type_names(char *buf, size_t size);

@@ -159,8 +159,8 @@ static int set_help(struct backend_options *o, const char *value, char why[WHY_B
 static const struct option options[] = {
     {"domid", "N", set_domid, "the domain to serve; required"},
     {"host-bridge", "seg=S,bus=A-B,ecam=BASE+SIZE,mem=BASE+SIZE", set_host_bridge,
-     "an ECAM host bridge as the guest's firmware describes it; at least one,\n"
-     "        may be repeated"},
+     "an ECAM host bridge as the guest's firmware describes it; may be repeated, and\n"
+     "        is needed for devices on PCI"},
     {"claim", "window|functions|pcidev", set_claim,
      "what to claim of a bridge's address space: all of it (the default), or\n"
      "        only the functions that exist, so that several backends share a bridge; pcidev\n"
@@ -184,9 +184,11 @@ static const struct option options[] = {
 
 void backend_options_help(FILE *out)
 {
-    fputs("usage: ringproof-backend --domid N --host-bridge ... [--device ...]... [option]...\n"
-          "A virtio-pci backend for a Xen domain, over ECAM and an IOREQ server.\n\n",
-          out);
+    fputs(
+        "usage: ringproof-backend --domid N [--host-bridge ...]... [--device ...]... [option]...\n"
+        "A virtio backend for a Xen domain: virtio-pci over ECAM and virtio-mmio, behind an IOREQ\n"
+        "server.\n\n",
+        out);
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++) {
         const struct option *opt = &options[i];
 
@@ -239,39 +241,42 @@ static int parse_one(struct backend_options *o, int argc, char **argv, int *at)
     return -EINVAL;
 }
 
+static int check_place(const struct backend_options *o, unsigned device)
+{
+    const struct place *p = &o->devices[device].place;
+    char at[PLACE_TEXT_BYTES];
+    bool covered = p->kind == PLACE_MMIO;
+
+    place_format(p, at);
+    for (unsigned i = 0; i < o->bridge_count; i++)
+        covered = covered || host_bridge_covers(&o->bridges[i], p->sbdf);
+    if (!covered) {
+        log_error("--device: %s is on no bus of a --host-bridge", at);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < device; i++) {
+        if (!place_meets(p, &o->devices[i].place))
+            continue;
+        log_error("--device: two devices at %s%s", at,
+                  place_same(p, &o->devices[i].place) ? "" : "'s irq");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check(const struct backend_options *o)
 {
     if (!o->has_domid) {
         log_error("--domid: required");
         return -EINVAL;
     }
-    if (!o->bridge_count) {
-        log_error("--host-bridge: at least one is required");
-        return -EINVAL;
-    }
     if (!o->device_count && !o->xenstore) {
         log_error("--device: at least one is required, or --xenstore");
         return -EINVAL;
     }
-    for (unsigned i = 0; i < o->device_count; i++) {
-        bool covered = false;
-
-        for (unsigned j = 0; j < o->bridge_count; j++)
-            covered = covered || host_bridge_covers(&o->bridges[j], o->devices[i].sbdf);
-        if (!covered) {
-            char at[SBDF_TEXT_BYTES];
-
-            format_sbdf(o->devices[i].sbdf, at);
-            log_error("--device: %s is on no bus of a --host-bridge", at);
+    for (unsigned i = 0; i < o->device_count; i++)
+        if (check_place(o, i))
             return -EINVAL;
-        }
-        for (unsigned j = 0; j < i; j++) {
-            if (o->devices[i].sbdf.raw == o->devices[j].sbdf.raw) {
-                log_error("--device: two devices at one sbdf");
-                return -EINVAL;
-            }
-        }
-    }
     return 0;
 }
 

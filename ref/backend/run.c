@@ -39,7 +39,7 @@ struct backend {
 
     struct claim *claim;
     struct claim_heritage heritage;
-    struct bridges *bridges;
+    struct machine *machine;
     struct device **devices;
     unsigned device_count;
     struct store_devices *store_devices;
@@ -68,12 +68,12 @@ static void write_stats(struct backend *b, FILE *out)
         .domid = b->o->domid,
         .adopted = b->adopted,
         .server = b->server,
-        .bridges = b->bridges,
+        .machine = b->machine,
         .devices = b->devices,
         .device_count = b->device_count,
     };
 
-    if (b->bridges)
+    if (b->machine)
         stats_write(&from, out);
 }
 
@@ -204,7 +204,7 @@ static int add_device(struct backend *b, const struct device_spec *spec,
     const struct device_env env = {
         .loop = b->loop,
         .xen = b->xen,
-        .bridges = b->bridges,
+        .machine = b->machine,
         .domid = b->o->domid,
         .memory = b->o->memory,
     };
@@ -231,24 +231,24 @@ static int store_add(void *ctx, const struct device_spec *spec,
                      char error[STORE_DEVICES_ERROR_BYTES])
 {
     struct backend *b = ctx;
-    int rc = claim_add_device(b->claim, spec->sbdf, error);
+    int rc = claim_add_device(b->claim, &spec->place, error);
 
     if (rc)
         return rc;
     rc = add_device(b, spec, error);
     if (rc)
-        claim_drop_device(b->claim, spec->sbdf);
+        claim_drop_device(b->claim, &spec->place);
     return rc;
 }
 
-static void store_remove_device(void *ctx, sbdf_t at)
+static void store_remove_device(void *ctx, const struct place *at)
 {
     struct backend *b = ctx;
 
     for (unsigned i = 0; i < b->device_count; i++) {
-        if (device_sbdf(b->devices[i]).raw != at.raw)
+        if (!place_same(device_place(b->devices[i]), at))
             continue;
-        log_info("%s: taken off the bus", device_label(b->devices[i]));
+        log_info("%s: taken away", device_label(b->devices[i]));
         device_destroy(b->devices[i]);
         b->devices[i] = b->devices[--b->device_count];
         claim_drop_device(b->claim, at);
@@ -291,12 +291,12 @@ static int take_claim(struct backend *b)
         .bridge_count = b->o->bridge_count,
     };
     char error[CLAIM_ERROR_BYTES];
-    sbdf_t places[PLACES_MAX];
+    struct place places[PLACES_MAX];
     unsigned n = 0;
     int rc;
 
     for (; n < b->o->device_count; n++)
-        places[n] = b->o->devices[n].sbdf;
+        places[n] = b->o->devices[n].place;
     if (b->o->xenstore) {
         rc = store_devices_create(b->store, b->own_domid, b->o->domid, &store_ops, b,
                                   &b->store_devices);
@@ -320,8 +320,8 @@ static int make_server(struct backend *b, unsigned vcpus)
         .domid = b->o->domid,
         .vcpus = vcpus,
         .adopt_id = b->heritage.adopt_id,
-        .ops = bridges_ioreq_ops(),
-        .ctx = b->bridges,
+        .ops = machine_ioreq_ops(),
+        .ctx = b->machine,
     };
     int rc;
 
@@ -358,9 +358,9 @@ static int go_live(struct backend *b, unsigned vcpus)
         log_error("--domid %u: %s", b->o->domid, error);
         return rc;
     }
-    rc = bridges_connect(b->bridges, b->server, b->adopted && b->heritage.same_windows);
+    rc = machine_connect(b->machine, b->server, b->adopted && b->heritage.same_windows);
     if (rc) {
-        log_error("--host-bridge: its ranges cannot be claimed: %s", strerror(-rc));
+        log_error("the ranges of bridges and devices cannot be claimed: %s", strerror(-rc));
         return rc;
     }
     rc = ioreq_server_enable(b->server);
@@ -430,7 +430,7 @@ static int start(struct backend *b)
         return rc;
 
     bridges.xen = b->xen;
-    rc = bridges_create(&bridges, &b->bridges);
+    rc = machine_create(&bridges, &b->machine);
     if (rc) {
         log_error("--host-bridge: %s", strerror(-rc));
         return rc;
@@ -465,14 +465,14 @@ static void stop(struct backend *b)
     if (b->stats)
         write_stats(b, b->stats);
     store_devices_destroy(b->store_devices);
-    if (b->bridges)
-        bridges_disconnect(b->bridges);
+    if (b->machine)
+        machine_disconnect(b->machine);
     /* While the devices are still there: what vCPUs wait for is answered by them. */
     ioreq_server_destroy(b->server);
     while (b->device_count)
         device_destroy(b->devices[--b->device_count]);
     free(b->devices);
-    bridges_destroy(b->bridges);
+    machine_destroy(b->machine);
     claim_release(b->claim, inherited);
     xen_handles_close(b->xen);
     store_close(b->store);

@@ -4,7 +4,7 @@
  *
  *   {"domid":1,"ioreq_server":0,"adopted":false,
  *    "ioreq":{"events":..,"requests":..,"reads":..,...},
- *    "interrupts":{"msi":..,"msi_failed":..,"intx":..,"intx_failed":..},
+ *    "interrupts":{"msi":..,"msi_failed":..,"intx":..,"intx_failed":..,"line":..,"line_failed":..},
  *    "unclaimed":..,
  *    "devices":[{"device":"blk 0000:00:01.0","interrupts":..,"memory":{..},"blk":{..}},...]}
  */
@@ -13,14 +13,13 @@
 
 #include <stdio.h>
 
-#include "backend/bridge.h"
 #include "backend/device.h"
 
 struct stats_source {
     uint16_t domid;
     bool adopted;
     const struct ioreq_server *server; /* NULL before there is one */
-    const struct bridges *bridges;
+    struct machine *machine;
     struct device *const *devices;
     unsigned device_count;
 };

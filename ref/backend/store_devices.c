@@ -25,7 +25,7 @@ enum xenbus_state {
 struct entry {
     struct entry *next;
     char devid[DEVID_BYTES];
-    sbdf_t at;
+    struct place at;
     bool up;
     bool seen; /* while the folder is compared with the list */
 };
@@ -125,7 +125,7 @@ static int read_split_sbdf(struct store_devices *sd, const char *devid, struct d
         if (rc)
             return rc;
     }
-    spec->sbdf = SBDF(value[0], value[1], value[2], value[3]);
+    spec->place.sbdf = SBDF(value[0], value[1], value[2], value[3]);
     spec->has_sbdf = true;
     return 0;
 }
@@ -144,28 +144,21 @@ static int read_spec(struct store_devices *sd, const char *devid, struct device_
     rc = store_list(sd->store, STORE_DIRECT, path, &names, &count);
     for (unsigned i = 0; !rc && i < count; i++) {
         char *value = NULL;
-        bool transport = !strcmp(names[i], "transport");
 
-        if (!transport && !device_spec_knows(names[i]))
+        if (!device_spec_knows(names[i]))
             continue;
         entry_path(sd, devid, names[i], path);
         rc = store_read(sd->store, STORE_DIRECT, path, &value);
         if (rc)
             break;
-        if (transport && strcmp(value, "pci")) {
-            snprintf(error, STORE_DEVICES_ERROR_BYTES,
-                     "%.200s: \"%.40s\" is not served by this program (pci is)", path, value);
-            rc = -EINVAL;
-        } else if (!transport) {
-            rc = device_spec_set(spec, names[i], value, why);
-            if (rc)
-                snprintf(error, STORE_DEVICES_ERROR_BYTES, "%.200s: %s", path, why);
-        }
+        rc = device_spec_set(spec, names[i], value, why);
+        if (rc)
+            snprintf(error, STORE_DEVICES_ERROR_BYTES, "%.200s: %s", path, why);
         free(value);
         if (rc)
             goto out;
     }
-    if (!rc && !spec->has_sbdf) {
+    if (!rc && spec->place.kind == PLACE_PCI && !spec->has_sbdf) {
         rc = read_split_sbdf(sd, devid, spec);
         rc = rc == -ENOENT ? 0 : rc;
     }
@@ -209,12 +202,12 @@ static int bring_up(struct store_devices *sd, struct entry *e,
             snprintf(error, STORE_DEVICES_ERROR_BYTES, "%s/%s: %.600s", sd->base, e->devid, why);
     }
     if (!rc) {
-        e->at = spec.sbdf;
+        e->at = spec.place;
         e->up = true;
         rc = report_state(sd, e->devid, STATE_CONNECTED, NULL);
         if (rc) {
             snprintf(error, STORE_DEVICES_ERROR_BYTES, "%.700s", store_error(sd->store));
-            sd->ops->remove(sd->ctx, e->at);
+            sd->ops->remove(sd->ctx, &e->at);
             e->up = false;
         }
     }
@@ -228,7 +221,7 @@ static void take_down(struct store_devices *sd, struct entry *e)
 {
     if (MUTANT(store_removal_ignored))
         return;
-    sd->ops->remove(sd->ctx, e->at);
+    sd->ops->remove(sd->ctx, &e->at);
     e->up = false;
     (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
 }
@@ -349,7 +342,7 @@ void store_devices_destroy(struct store_devices *sd)
     free(sd);
 }
 
-unsigned store_devices_places(struct store_devices *sd, sbdf_t *places, unsigned max)
+unsigned store_devices_places(struct store_devices *sd, struct place *places, unsigned max)
 {
     char error[STORE_DEVICES_ERROR_BYTES];
     char **names = NULL;
@@ -369,7 +362,7 @@ unsigned store_devices_places(struct store_devices *sd, sbdf_t *places, unsigned
         if (!state || !online || state == STATE_CLOSING)
             continue;
         if (!read_spec(sd, names[i], &spec, error))
-            places[n++] = spec.sbdf;
+            places[n++] = spec.place;
         device_spec_fini(&spec);
     }
     free(names);

@@ -3,10 +3,12 @@
  * Devices that a toolstack describes in Xenstore, and their coming and going:
  *
  *   /local/domain/<own>/backend/virtio/<domid>/<devid>/
- *       type       blk, rng
- *       sbdf       0000-00-01-0; or segment, bus, device and function as numbers
+ *       type       blk, rng; or virtio,device2 (the ID in hex, as device trees have it)
+ *       transport  pci or missing, or mmio
+ *       sbdf       pci: 0000-00-01-0; or segment, bus, device and function as numbers
+ *       base, irq  mmio: where its registers are, and its line
  *       params     what it is stored on (or path); further keys as in --device
- *       transport  pci, or missing
+ *       grant_usage  1: the frontend uses grants and nothing else is mapped, 0: it uses none
  *       online     1; 0 asks for removal
  *       state      the xenbus states, below
  *       error      why the device could not be made (written here)
@@ -17,8 +19,8 @@
  * toolstack removes it by `online` 0, by `state` 5 (Closing) or by removing the folder; it has
  * gone from the bus when `state` is 6. Writing 1 to `state` of a closed device makes it anew.
  *
- * There is no frontend folder: a virtio driver finds its device on the bus. The nodes that libxl
- * writes beside (frontend, frontend-id, irq, base, grant_usage) are left alone.
+ * There is no frontend folder: a virtio driver finds its device on the bus or by the device tree.
+ * The nodes that libxl writes beside (frontend, frontend-id) are left alone.
  */
 #ifndef RP_BACKEND_STORE_DEVICES_H
 #define RP_BACKEND_STORE_DEVICES_H
@@ -33,7 +35,7 @@ struct store_devices;
 struct store_devices_ops {
     /* Make the device; on an error `error` says why. */
     int (*add)(void *ctx, const struct device_spec *spec, char error[STORE_DEVICES_ERROR_BYTES]);
-    void (*remove)(void *ctx, sbdf_t at);
+    void (*remove)(void *ctx, const struct place *at);
 };
 
 int store_devices_create(struct store *store, uint16_t own_domid, uint16_t domid,
@@ -44,7 +46,7 @@ void store_devices_destroy(struct store_devices *sd);
 
 /* The places of the devices that are described now, at most `max`, before any is made. What cannot
  * be read is left out: store_devices_start will say why. Returns their number. */
-unsigned store_devices_places(struct store_devices *sd, sbdf_t *places, unsigned max);
+unsigned store_devices_places(struct store_devices *sd, struct place *places, unsigned max);
 
 /*
  * The devices that are described now, whatever the state a predecessor left. The first that

@@ -50,10 +50,10 @@ struct virtio_mmio_regs {
     le32_t reserved_98[2];
     le32_t queue_device_low, queue_device_high; /* W */
     le32_t reserved_a8;
-    le32_t shm_sel;                 /* W */
+    le32_t shm_sel;                     /* W */
     le32_t shm_len_low, shm_len_high;   /* R; all ones: no such region */
     le32_t shm_base_low, shm_base_high; /* R; all ones: no such region */
-    le32_t queue_reset;             /* RW, with VIRTIO_F_RING_RESET; of the selected queue */
+    le32_t queue_reset;                 /* RW, with VIRTIO_F_RING_RESET; of the selected queue */
     le32_t reserved_c4[14];
     le32_t config_generation; /* R */
 };

@@ -4,6 +4,9 @@
 #include "util/mutant.h"
 #include "xen/libxen.h"
 
+#define ISA_IRQS       16u
+#define GIC_LOCAL_IRQS 32u /* SGIs and PPIs */
+
 int xen_irq_msi(struct xen_handles *x, uint16_t domid, uint64_t addr, uint32_t data)
 {
     if (MUTANT(irq_msi_lost))
@@ -29,9 +32,15 @@ int xen_irq_intx(struct xen_handles *x, uint16_t domid, sbdf_t at, unsigned pin,
 
 int xen_irq_line(struct xen_handles *x, uint16_t domid, unsigned line, bool level)
 {
+    int rc;
+
+    if (line >= ISA_IRQS && line < GIC_LOCAL_IRQS)
+        return -EINVAL;
     if (MUTANT(irq_intx_stuck) && !level)
         return 0;
-    if (xendevicemodel_set_irq_level(x->dm, domid, line, level))
+    rc = line < ISA_IRQS ? xendevicemodel_set_isa_irq_level(x->dm, domid, (uint8_t)line, level)
+                         : xendevicemodel_set_irq_level(x->dm, domid, line, level);
+    if (rc)
         return errno == ENOSYS ? -EOPNOTSUPP : xen_error();
     return 0;
 }

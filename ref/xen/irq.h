@@ -19,8 +19,11 @@ int xen_irq_msi(struct xen_handles *x, uint16_t domid, uint64_t addr, uint32_t d
  * GSI or a link. The pins of the functions of a device are shared by the caller (logical or). */
 int xen_irq_intx(struct xen_handles *x, uint16_t domid, sbdf_t at, unsigned pin, bool level);
 
-/* The level of an interrupt line: on Arm an interrupt id of the GIC (an SPI is 32 or more) that
- * has been given to the domain. */
+/*
+ * The level of an interrupt line. From 32 on it is an interrupt id of Arm's GIC, an SPI that has
+ * been given to the domain; below 16 an ISA IRQ of x86, which is the GSI of that number (0 is GSI
+ * 2). No other x86 line can be set by its number: xen_irq_intx has those. -EINVAL: neither.
+ */
 int xen_irq_line(struct xen_handles *x, uint16_t domid, unsigned line, bool level);
 
 #endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this program is of a domain's machine: host bridges with functions behind them
+ * (backend/bridge.h) and windows of virtio-mmio devices (backend/windows.h), together behind one
+ * IOREQ server.
+ */
+#ifndef RP_BACKEND_MACHINE_H
+#define RP_BACKEND_MACHINE_H
+
+#include "backend/bridge.h"
+#include "backend/windows.h"
+
+struct machine;
+
+/* Errors as those of bridges_create, or -ENOMEM. */
+int machine_create(const struct bridges_config *config, struct machine **out);
+void machine_destroy(struct machine *m); /* NULL is allowed */
+
+/* Owned by the machine: devices are attached there. */
+struct bridges *machine_bridges(struct machine *m);
+struct windows *machine_windows(struct machine *m);
+
+/* The callbacks to give to ioreq_server_create, with the machine as context. */
+const struct ioreq_ops *machine_ioreq_ops(void);
+
+/* Claim what is there, and from now on what comes; see bridges_connect. */
+int machine_connect(struct machine *m, struct ioreq_server *server, bool same_windows);
+void machine_disconnect(struct machine *m);
+
+#endif
