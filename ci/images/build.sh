@@ -38,10 +38,12 @@ apt_resolve $(printf '%s\n' $boot_packages $dom0_packages $domu_packages $sysroo
 kernel=$("$here/kernel.sh" "$arch")
 xen=
 [ "$arch" = x86 ] || xen=$("$here/xen.sh" "$arch")
+fio=$("$here/fio.sh" "$arch")
 hash=$({
     cat "$work/resolved"
     basename "$kernel"
     [ -z "$xen" ] || basename "$xen"
+    basename "$fio"
     cd "$here" && cat build.sh common.sh pack.sh boot.sh ./*.packages ./*.asl dts/* dom0/* domu/*
 } | hash_of)
 folder=$cache/image-$arch-$hash
@@ -105,7 +107,8 @@ unpack "$work/domu" $domu_packages
 slim "$work/domu"
 check_closure "$work/domu"
 cp "$here"/domu/init "$work/domu/init"
-mkdir -p "$work/domu/opt/ringproof" "$work/domu/proc" "$work/domu/dev"
+mkdir -p "$work/domu/opt/ringproof" "$work/domu/proc" "$work/domu/dev" "$work/domu/usr/bin"
+cp "$fio/fio" "$work/domu/usr/bin/fio"
 "$here/pack.sh" "$work/domu" "$out/domu.cpio.gz"
 
 # shellcheck disable=SC2086
@@ -165,6 +168,7 @@ echo "$arch" >"$out/arch"
     echo "  \"inputs\": \"$hash\","
     echo "  \"xen\": \"$xen_version\","
     echo "  \"linux\": \"$(cat "$kernel/version")\","
+    echo "  \"fio\": \"$(cat "$fio/version")\","
     echo "  \"sha256\": {"
     (cd "$out" && for f in xen kernel kernel-foreign *.cpio*; do
         [ -e "$f" ] || continue
@@ -185,6 +189,7 @@ replace_link "$cache/image-$arch" "$(basename "$folder")"
 for old in "$cache/image-$arch"-*; do
     case ${old##*/} in "${folder##*/}" | "$previous") ;; *) rm -rf "$old" ;; esac
 done
-touch "$kernel" ${xen:+"$xen"}
+touch "$kernel" "$fio" ${xen:+"$xen"}
 find "$debs" -name '*.deb' -mtime +30 -delete
-find "$cache" -maxdepth 1 \( -name "kernel-$arch-*" -o -name "xen-$arch-*" \) -mtime +30 -exec rm -rf {} +
+find "$cache" -maxdepth 1 \( -name "kernel-$arch-*" -o -name "xen-$arch-*" -o -name "fio-$arch-*" \) \
+    -mtime +30 -exec rm -rf {} +

@@ -67,7 +67,7 @@ apt_sources()
         case $release in "$suite" | "$suite-updates" | "$suite-security") ;; *) continue ;; esac
         by='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
         echo "deb $by $uri $release $component"
-        [ "$arch" = x86 ] || echo "deb-src $by $uri $release $component"
+        echo "deb-src $by $uri $release $component"
     done <"$apt_dir/known"
 }
 
@@ -151,6 +151,41 @@ deb_path()
     }
     touch "$debs/$1" # was of use: see build.sh
     echo "$debs/$1"
+}
+
+# source_versions PACKAGE: those of a source package that the lists name, the newest first
+source_versions()
+{
+    apt-cache -c "$apt_dir/apt.conf" showsrc "$1" | sed -n 's/^Version: //p' | sort -u -V -r
+}
+
+# source_unpack PACKAGE VERSION...: into $work/tree, and its version into $source_version. The
+# archive lists sources that its servers don't always have: the first one that can be fetched is
+# taken. Needs $work.
+source_unpack()
+{
+    source_package=$1 source_version=
+    shift
+    mkdir -p "$work/source"
+    for v; do
+        echo "  GET  $source_package $v (source package)" >&2
+        if apt_in "$work/source" apt_get source --download-only "$source_package=$v" \
+            >"$work/get.log" 2>&1; then
+            source_version=$v
+            break
+        fi
+        echo "$name: the source package $source_package $v cannot be fetched" >&2
+        rm -f "$work"/source/*
+    done
+    [ -n "$source_version" ] || {
+        cat "$work/get.log" >&2
+        die "no source package of $source_package can be fetched"
+    }
+    # apt has checked the files against the signed index.
+    dpkg-source --no-check -x "$work/source/$source_package"_*.dsc "$work/tree" >"$work/get.log" 2>&1 || {
+        cat "$work/get.log" >&2
+        die "the source package $source_package cannot be unpacked"
+    }
 }
 
 # hash_of: of standard input, short enough for a name

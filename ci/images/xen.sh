@@ -12,9 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 [ "$arch" = arm64 ] || die "only for arm64"
 
 apt_setup
-# Newest first. The archive lists sources that its servers don't always have: the first one that
-# can be fetched is taken.
-versions=$(apt-cache -c "$apt_dir/apt.conf" showsrc xen | sed -n 's/^Version: //p' | sort -u -V -r)
+versions=$(source_versions xen)
 [ -n "$versions" ] || die "no source package of xen is known"
 
 hash=$({
@@ -29,28 +27,11 @@ if [ ! -e "$folder" ]; then
 fi
 if [ ! -e "$folder" ]; then
     make_work "xen-$arch"
-    mkdir "$work/source" "$work/out"
-    version=
-    for v in $versions; do
-        echo "  GET  xen $v (source package)" >&2
-        if apt_in "$work/source" apt_get source --download-only "xen=$v" >"$work/get.log" 2>&1; then
-            version=$v
-            break
-        fi
-        echo "$name: the source package xen $v cannot be fetched" >&2
-        rm -f "$work"/source/*
-    done
-    [ -n "$version" ] || {
-        cat "$work/get.log" >&2
-        die "no source package of xen can be fetched"
-    }
-    # apt has checked the files against the signed index.
-    dpkg-source --no-check -x "$work"/source/xen_*.dsc "$work/tree" >"$work/get.log" 2>&1 || {
-        cat "$work/get.log" >&2
-        die "the source package cannot be unpacked"
-    }
+    mkdir "$work/out"
+    # shellcheck disable=SC2086 # a list of versions
+    source_unpack xen $versions
 
-    echo "  MAKE Xen $version ($arch)" >&2
+    echo "  MAKE Xen $source_version ($arch)" >&2
     export XEN_BUILD_DATE='Thu Jan  1 00:00:00 UTC 2026' XEN_BUILD_TIME=00:00:00
     export XEN_BUILD_HOST=ringproof XEN_WHOAMI=ringproof XEN_DOMAIN=ringproof SOURCE_DATE_EPOCH=1767225600
     # The folder's name would go into the debug information, and from there into the build id.
@@ -74,7 +55,7 @@ if [ ! -e "$folder" ]; then
     xmake -j"${JOBS:-$(nproc)}" build
     cp "$work/tree/xen/xen" "$work/out/xen"
     cp "$work/tree/xen/.config" "$work/out/config"
-    echo "$version" >"$work/out/version"
+    echo "$source_version" >"$work/out/version"
     mv "$work/out" "$folder"
 fi
 echo "$folder"
