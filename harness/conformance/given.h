@@ -75,8 +75,9 @@ struct subject {
     (1ull << 21) /* one backend takes grants and frames (parameter "mixed": true)                  \
                   */
 #define NEED_CONFIG_WCE (1ull << 22)
-#define NEED_IRQ        (1ull << 23) /* the platform takes the interrupts that the device has */
-#define NEED_RNG        (1ull << 24)
+/* The platform takes interrupts that the device has: MSIs if NEED_MSIX, else MSIs or INTx. */
+#define NEED_IRQ (1ull << 23)
+#define NEED_RNG (1ull << 24)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

@@ -110,7 +110,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_MSIX, f.msix, "the device has no MSI-X"},
         {NEED_INTX, f.intx, "the device has no interrupt pin"},
         {NEED_IRQ,
-         !(needs & NEED_IRQ) || (f.msix ? platform_takes_msi(s) : platform_takes_intx(&f)),
+         !(needs & NEED_IRQ) || (f.msix && platform_takes_msi(s)) ||
+             (!(needs & NEED_MSIX) && f.intx && platform_takes_intx(&f)),
          "the platform takes no interrupts of this kind"},
         {NEED_INTX, !(needs & NEED_INTX) || platform_takes_intx(&f), "the platform takes no INTx"},
         {NEED_INDIRECT, facts_feature(&f, VIRTIO_F_INDIRECT_DESC),

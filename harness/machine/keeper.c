@@ -486,18 +486,18 @@ static void client_accept(struct keeper *k)
 
 /* ---- the whole ---- */
 
+/* The path is there only when a connection to it succeeds. */
 static int listen_on(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     int fd;
 
-    if (strlen(path) >= sizeof(a.sun_path))
+    if ((size_t)snprintf(a.sun_path, sizeof(a.sun_path), "%s.new", path) >= sizeof(a.sun_path))
         return -ENAMETOOLONG;
-    memcpy(a.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 16)) {
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 16) || rename(a.sun_path, path)) {
         int err = -errno;
 
         close(fd);

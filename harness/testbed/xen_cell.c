@@ -236,7 +236,7 @@ int xen_cell_domain_create(struct testbed_cell *c)
 {
     struct xen_cell *q = xen_of(c);
     struct words agent = {0};
-    char *out = NULL, kernel[512], ramdisk[512], memory[48], vcpus[32], extra[1024];
+    char *out = NULL, kernel[512], ramdisk[512], tree[512], memory[48], vcpus[32], extra[1024];
     size_t used;
     int ret = xen_cell_domain_end(c);
 
@@ -247,7 +247,8 @@ int xen_cell_domain_create(struct testbed_cell *c)
     used = (size_t)snprintf(extra, sizeof(extra),
                             "extra=\"console=hvc0 quiet loglevel=4 panic=-1 "
                             "xen_privcmd.unrestricted=1 %s --",
-                            c->plan.arch == ARCH_ARM ? "initcall_blacklist=gen_pci_driver_init"
+                            c->plan.arch == ARCH_ARM ? "initcall_blacklist=gen_pci_driver_init "
+                                                       "uio_pdrv_genirq.of_id=ringproof,intx"
                                                      : "pci=off");
     for (unsigned i = 0; i < agent.count && used < sizeof(extra); i++)
         used += (size_t)snprintf(extra + used, sizeof(extra) - used, " %s", agent.items[i]);
@@ -263,7 +264,9 @@ int xen_cell_domain_create(struct testbed_cell *c)
     snprintf(memory, sizeof(memory), "memory=%" PRIu64,
              MEMORY_BASE_MIB + (c->plan.scenario->memory_bytes >> 20));
     snprintf(vcpus, sizeof(vcpus), "vcpus=%u", domain_vcpus(c));
-    ret = DOM0(c, &out, q->place->create, DOMAIN, kernel, ramdisk, memory, vcpus, extra);
+    snprintf(tree, sizeof(tree), "device_tree=\"%s/domu-uio.dtb\"", q->place->guest);
+    ret = DOM0(c, &out, q->place->create, DOMAIN, kernel, ramdisk, memory, vcpus, extra,
+               c->plan.arch == ARCH_ARM ? tree : NULL); /* the agent's interrupts */
     if (!ret)
         q->domid = (uint16_t)strtoul(out, NULL, 10);
     free(out);

@@ -359,6 +359,25 @@ static int vpci_config_write(struct fe_virtio *v, unsigned offset, unsigned byte
     return vpci_write(p, &p->device, offset, bytes, value);
 }
 
+/* The shared line, with MSI-X off: a function uses one or the other (PCI 3.0 6.8.3.3). */
+static int vpci_line_get(struct fe_virtio_pci *p, uint16_t *vector, fe_irq_t *irq)
+{
+    struct fe_platform *pl = p->virtio.platform;
+    int rc = p->func.irq_pin ? pl->ops->irq_intx(pl, p->func.sbdf, p->func.irq_pin, irq) : -ENOTSUP;
+
+    if (rc)
+        return rc;
+    if (p->func.msix.cap_offset)
+        rc = fe_pci_msix_enable(&p->func, false);
+    if (rc) {
+        pl->ops->irq_free(pl, *irq);
+        return rc;
+    }
+    *vector = FE_NO_VECTOR;
+    p->intx_users++;
+    return 0;
+}
+
 static int vpci_irq_get(struct fe_virtio *v, unsigned vcpu, uint16_t *vector, fe_irq_t *irq)
 {
     struct fe_virtio_pci *p = vpci_of(v);
@@ -369,22 +388,16 @@ static int vpci_irq_get(struct fe_virtio *v, unsigned vcpu, uint16_t *vector, fe
 
     if (max > FE_VIRTIO_QUEUES_MAX + 1)
         max = FE_VIRTIO_QUEUES_MAX + 1;
-    if (!p->func.msix.cap_offset) {
-        if (p->func.irq_pin == 0)
-            return -ENOTSUP;
-        rc = pl->ops->irq_intx(pl, p->func.sbdf, p->func.irq_pin, irq);
-        if (rc)
-            return rc;
-        *vector = FE_NO_VECTOR;
-        p->intx_users++;
-        return 0;
-    }
+    if (!p->func.msix.cap_offset)
+        return vpci_line_get(p, vector, irq);
 
     for (i = 0; i < max && p->vectors[i].used; i++)
         ;
     if (i == max)
         return -ENOSPC;
     rc = pl->ops->irq_msi(pl, vcpu, &msi, irq);
+    if (rc == -EOPNOTSUPP) /* a platform without MSIs */
+        return vpci_line_get(p, vector, irq);
     if (rc)
         return rc;
     rc = fe_pci_msix_set(&p->func, i, &msi, false);

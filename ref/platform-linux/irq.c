@@ -10,9 +10,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VCPUS_MAX 64u
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t deadline_ns(uint64_t timeout_ns)
+{
+    uint64_t now = now_ns();
+
+    return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+}
 
 #if defined(__x86_64__)
+
+#define VCPUS_MAX 64u
 
 /*
  * System vectors that nobody takes in a kernel without KVM, Hyper-V and AMD's machine checks: what
@@ -131,18 +146,10 @@ void lx_irq_free(struct fe_platform *p, fe_irq_t irq)
     pthread_mutex_unlock(&lx_of(p)->lock);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
-
 int lx_irq_wait(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns)
 {
     struct lx *l = lx_of(p);
-    uint64_t now = now_ns(), end = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+    uint64_t now, end = deadline_ns(timeout_ns);
 
     if (!irq || irq > VCPUS_MAX * VECTORS)
         return -EINVAL;
@@ -168,23 +175,79 @@ int lx_irq_wait(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns)
     }
 }
 
-#else /* no MSI without an ITS, and lines need a driver */
+/* A PVH domain has no lines. */
+int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
+{
+    (void)p;
+    (void)sbdf;
+    (void)pin;
+    (void)irq;
+    return -EOPNOTSUPP;
+}
+
+#else
+
+/*
+ * Lines are UIO devices of the kernel's generic driver (uio_pdrv_genirq). It masks a line when its
+ * interrupt came and counts; a read takes the count, writing 1 unmasks. Each handle is a file of
+ * its own, with a count of its own: all that share a line see each interrupt.
+ *
+ * A wait unmasks, so a line that is (still) high comes at once; a line that is stuck costs one
+ * interrupt for each wait. What is seen is the guest's interrupt controller: Xen's default one
+ * (4.17: xen/arch/arm/vgic.c, vgic_inject_irq) forgets that a line is high when the guest has taken
+ * its interrupt, and does not learn that it was lowered before.
+ */
+#define LINES       4u
+#define HANDLES_MAX 256u
 
 struct irqs {
-    int unused;
+    int node[LINES];      /* N of /dev/uioN; -1: there is none */
+    int fds[HANDLES_MAX]; /* -1: free */
 };
+
+/* The devices are named as their nodes in the device tree are: intxa to intxd. */
+static void find_lines(struct irqs *q)
+{
+    for (unsigned i = 0; i < LINES; i++)
+        q->node[i] = -1;
+    for (int n = 0; n < (int)(2 * LINES); n++) {
+        char path[48], name[16] = "";
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/sys/class/uio/uio%d/name", n);
+        f = fopen(path, "re");
+        if (!f)
+            continue;
+        if (fgets(name, sizeof(name), f) && !strncmp(name, "intx", 4) && name[4] >= 'a' &&
+            name[4] < 'a' + (int)LINES && name[5] == '\n')
+            q->node[name[4] - 'a'] = n;
+        fclose(f);
+    }
+}
 
 int lx_irqs_init(struct lx *l)
 {
-    (void)l;
+    struct irqs *q = calloc(1, sizeof(*q));
+
+    if (!q)
+        return -ENOMEM;
+    for (unsigned i = 0; i < HANDLES_MAX; i++)
+        q->fds[i] = -1;
+    find_lines(q);
+    l->irqs = q;
     return 0;
 }
 
 void lx_irqs_fini(struct lx *l)
 {
-    (void)l;
+    for (unsigned i = 0; l->irqs && i < HANDLES_MAX; i++)
+        if (l->irqs->fds[i] >= 0)
+            close(l->irqs->fds[i]);
+    free(l->irqs);
+    l->irqs = NULL;
 }
 
+/* There is no ITS. */
 int lx_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_irq_t *irq)
 {
     (void)p;
@@ -194,27 +257,103 @@ int lx_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_irq_
     return -EOPNOTSUPP;
 }
 
+static int unmask(int fd)
+{
+    static const int32_t on = 1;
+
+    return write(fd, &on, sizeof(on)) == (ssize_t)sizeof(on) ? 0 : -errno;
+}
+
+/* An fe_irq_t is 1 + the index of its file. */
+int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
+{
+    struct lx *l = lx_of(p);
+    unsigned i = 0;
+    int32_t count;
+    char path[24];
+    int fd, node;
+
+    if (pin < 1 || pin > LINES)
+        return -EINVAL;
+    /* Four lines a machine, the usual swizzle. */
+    node = l->irqs->node[(sbdf_device(sbdf) + pin - 1) % LINES];
+    if (node < 0)
+        return -EOPNOTSUPP;
+    snprintf(path, sizeof(path), "/dev/uio%d", node);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    /* What the interrupt controller kept from before is not this handle's: it comes now. */
+    if (unmask(fd) || (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)) {
+        int err = -errno;
+
+        close(fd);
+        return err;
+    }
+    pthread_mutex_lock(&l->lock);
+    while (i < HANDLES_MAX && l->irqs->fds[i] >= 0)
+        i++;
+    if (i < HANDLES_MAX)
+        l->irqs->fds[i] = fd;
+    pthread_mutex_unlock(&l->lock);
+    if (i == HANDLES_MAX) {
+        close(fd);
+        return -ENOSPC;
+    }
+    *irq = 1 + i;
+    return 0;
+}
+
+/* -1: no such handle. */
+static int handle_fd(struct lx *l, fe_irq_t irq)
+{
+    int fd;
+
+    if (!irq || irq > HANDLES_MAX)
+        return -1;
+    pthread_mutex_lock(&l->lock);
+    fd = l->irqs->fds[irq - 1];
+    pthread_mutex_unlock(&l->lock);
+    return fd;
+}
+
 void lx_irq_free(struct fe_platform *p, fe_irq_t irq)
 {
-    (void)p;
-    (void)irq;
+    struct lx *l = lx_of(p);
+    int fd = handle_fd(l, irq);
+
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->irqs->fds[irq - 1] = -1;
+    pthread_mutex_unlock(&l->lock);
+    close(fd);
 }
 
 int lx_irq_wait(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns)
 {
-    (void)p;
-    (void)irq;
-    (void)timeout_ns;
-    return -EOPNOTSUPP;
+    uint64_t end = deadline_ns(timeout_ns);
+    int fd = handle_fd(lx_of(p), irq);
+    int32_t count;
+    int rc = fd < 0 ? -EINVAL : unmask(fd);
+
+    if (rc)
+        return rc;
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        uint64_t now = now_ns(), left = now < end ? end - now : 0;
+        struct timespec ts = {.tv_sec = (time_t)(left / 1000000000ull),
+                              .tv_nsec = (long)(left % 1000000000ull)};
+
+        if (ppoll(&ready, 1, &ts, NULL) < 0 && errno != EINTR)
+            return -errno;
+        if (ready.revents & POLLIN)
+            return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count) ? 1 : -errno;
+        if (ready.revents)
+            return -EIO;
+        if (!left)
+            return 0;
+    }
 }
 
 #endif
-
-int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
-{
-    (void)p;
-    (void)sbdf;
-    (void)pin;
-    (void)irq;
-    return -EOPNOTSUPP;
-}

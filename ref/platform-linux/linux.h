@@ -11,12 +11,14 @@
  *          They are put into a hole of the physical map (XENMEM_add_to_physmap, as the kernel does
  *          with its own) and mapped from there, so entries are written here: any page, any of our
  *          references, as often as wanted, and Xen's in-use bits are seen. gntalloc could do none
- * of it: it grants pages of its own, once each. MSI      x86: vectors that Linux has no handler
- * for. It acknowledges such an interrupt and says so in its log, where it is read. Each vCPU has a
- * few. vCPUs    an access that waits for its answer stops its vCPU. With several vCPUs the last one
- * is the agent's own and is not counted; accesses are made on the one that was named.
- *
- * Not here: INTx (a PVH domain has no lines).
+ *          of it: it grants pages of its own, once each.
+ * MSI      x86: vectors that Linux has no handler for. It acknowledges such an interrupt and says
+ *          so in its log, where it is read. Each vCPU has a few. Arm: none, there is no ITS.
+ * INTx     Arm: four lines that the domain's device tree gives to the kernel's UIO driver, by the
+ *          names intxa to intxd (ci/images/dts/domu-uio.dts). As much of a level as Xen's interrupt
+ *          controller keeps (irq.c). x86: none, a PVH domain has no lines.
+ * vCPUs    an access that waits for its answer stops its vCPU. With several vCPUs the last one is
+ *          the agent's own and is not counted; accesses are made on the one that was named.
  *
  * On Arm hardware /dev/mem maps the grant table uncached while Xen's mapping is cached; that is not
  * coherent. The emulated machines of CI have no caches.

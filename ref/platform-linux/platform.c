@@ -168,7 +168,7 @@ static int platform_open(const char *arg, struct fe_platform **out)
         rc = lx_pool_init(l, o.pool_mib << 8);
     }
     if (!rc) {
-        step = "watch for interrupts in the kernel's log";
+        step = "see to interrupts";
         rc = lx_irqs_init(l);
     }
     if (rc) {
