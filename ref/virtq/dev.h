@@ -30,8 +30,9 @@
 
 /* Identifies a chain to push; copy it out of the chain and keep it with the request. */
 struct virtq_token {
-    uint16_t id;    /* split: head index; packed: buffer id */
-    uint16_t descs; /* ring slots taken, for the packed format */
+    uint16_t id;             /* split: head index; packed: buffer id */
+    uint16_t descs;          /* ring slots taken, for the packed format */
+    uint32_t writable_bytes; /* of the chain, at most UINT32_MAX */
 };
 
 /*
@@ -46,11 +47,16 @@ struct virtq_chain {
     struct virtq_token token;
 };
 
-/* Where a device side begins or stands. For split queues the wrap fields stay false. */
+/*
+ * Where a device side begins or stands; all zero for a queue that was just enabled. In the packed
+ * format the two are offsets in the ring, and say nothing of what is between them: which chains
+ * are in flight, and how long each is, has to be recorded beside the state.
+ */
 struct virtq_dev_state {
     uint16_t avail_idx; /* next chain to take */
     uint16_t used_idx;  /* next used entry to write */
-    bool avail_wrap, used_wrap;
+    /* Packed: the ring was gone round an odd number of times, so that the wrap counter is 0. */
+    bool avail_lap_odd, used_lap_odd;
 };
 
 struct virtq_dev_config {
@@ -58,9 +64,11 @@ struct virtq_dev_config {
     unsigned size;
     bool indirect;      /* VIRTIO_F_INDIRECT_DESC negotiated */
     bool event_idx;     /* VIRTIO_F_EVENT_IDX negotiated */
+    bool in_order;      /* VIRTIO_F_IN_ORDER negotiated: see virtq_dev_push */
     unsigned chain_max; /* segments that this device accepts, 1 to VIRTQ_CHAIN_MAX */
     struct virtq_areas areas;
-    struct virtq_dev_state start; /* all zero for a queue that was just enabled */
+    /* Split: at most `size` chains between the two. Packed: nothing in flight, both the same. */
+    struct virtq_dev_state start;
 
     /*
      * Reach an indirect table of len_bytes (a multiple of 16) for reading: fill up to
@@ -75,24 +83,48 @@ struct virtq_dev_config {
     void *ctx;
 };
 
+/* Chains that one used entry stands for: one, or with IN_ORDER several (2.7.9, 2.8.8). */
+struct virtq_used_batch {
+    uint16_t id; /* of the last */
+    uint16_t chains, descs;
+    uint32_t written; /* to the last; the others were written whole */
+    bool whole;       /* the last, too */
+};
+
 /* Fields are private to ref/virtq but for those marked. */
 struct virtq_dev {
     struct virtq_dev_config cfg;
-    uint16_t mask; /* split: size - 1 */
-    uint16_t avail_next;
-    uint16_t avail_seen; /* available index at the last look: up to here no new fetch is needed */
-    uint16_t used_next;
-    uint16_t used_published;
-    uint16_t used_signalled; /* used index at the last interrupt decision */
+    union {
+        struct {
+            uint16_t mask; /* size - 1 */
+            uint16_t avail_next;
+            uint16_t avail_seen; /* available index at the last look: to here no new fetch */
+            uint16_t used_next;
+            uint16_t used_published;
+            uint16_t used_signalled; /* used index at the last interrupt decision */
+        } split;
+        struct {
+            struct virtq_packed_pos avail, used;
+            struct virtq_packed_pos published; /* `used` at the last publish */
+            uint16_t taken;                    /* chains */
+            uint16_t unpublished;              /* chains used since then */
+            uint16_t unpublished_descs;
+            uint16_t descs_out; /* ring slots that are ours until used entries are published */
+            uint16_t moved;     /* slots published since the last interrupt decision, <= size */
+            uint16_t held_at;   /* the first unpublished used entry, not yet in the ring */
+            uint64_t held_word;
+        } packed;
+    };
+    struct virtq_used_batch batch; /* of IN_ORDER, not yet in the ring when it has chains */
     bool kick_on;
     enum virtq_fault fault; /* public, read-only */
     uint16_t fault_index;   /* public, read-only: head or descriptor index that broke the rule */
 };
 
 /*
- * Returns 0, -EINVAL for a configuration that makes no sense (size, chain_max, a missing area or
- * callback), or -EOPNOTSUPP for a format that is not built in. Does not touch the areas: a
- * device must not before DRIVER_OK, and notification starts enabled, as zeroed rings say.
+ * Returns 0, or -EINVAL for a configuration that makes no sense (size, chain_max, start, a missing
+ * area or callback). Does not touch the areas: a device must not before DRIVER_OK, and notification
+ * starts enabled, as zeroed areas say.
  */
 int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config);
 
@@ -106,37 +138,39 @@ int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config);
  */
 int virtq_dev_pop(struct virtq_dev *q, struct virtq_chain *chain);
 
-/* Chains that can be popped now without waiting, at most `size`; 0 for a faulty queue. */
-unsigned virtq_dev_pending(struct virtq_dev *q);
-
 /* Chains taken and not yet pushed. */
 unsigned virtq_dev_outstanding(const struct virtq_dev *q);
 
-/* Write a used entry: `written` bytes from the start of the writable part (2.7.8). Chains may be
- * pushed in any order, each once. The driver sees nothing before publish. */
+/*
+ * Write a used entry: `written` bytes from the start of the writable part (2.7.8, 2.8.4). Chains
+ * may be pushed in any order, each once; with in_order only in the order in which they were popped
+ * (7.2), and those that were written whole may share an entry with the one behind them. The driver
+ * sees nothing before publish.
+ */
 void virtq_dev_push(struct virtq_dev *q, struct virtq_token token, uint32_t written);
 
 /* Make pushed entries visible. Returns how many. */
 unsigned virtq_dev_publish(struct virtq_dev *q);
 
-/* After publish: must the driver be notified (2.7.7.2, 2.7.10)? One decision covers everything
- * published since the previous one. Costs a full barrier. */
+/* After publish: must the driver be notified (2.7.7.2, 2.7.10, 2.8.10)? One decision covers
+ * everything published since the previous one. Costs a full barrier. */
 bool virtq_dev_interrupt_needed(struct virtq_dev *q);
 
-/* "No doorbell needed": a hint (2.7.10.1), used while the device polls. */
+/* "No doorbell needed": a hint (2.7.10.1, 2.8.10), used while the device polls. */
 void virtq_dev_kick_disable(struct virtq_dev *q);
 /* Ask for the doorbell again. True: chains became available meanwhile, pop them first. */
 bool virtq_dev_kick_enable(struct virtq_dev *q);
 
-/*
- * Where the queue stands. With nothing outstanding another device side can go on from here.
- */
+/* Where the queue stands. With nothing outstanding, and everything published, another device side
+ * can go on from here. */
 void virtq_dev_get_state(const struct virtq_dev *q, struct virtq_dev_state *state);
 
 /*
  * A start state for a device that lost its own and finds a ring in use: begin where used entries
  * end. Exact when the predecessor used chains in the order in which it took them; a predecessor
- * that reordered must record what was in flight, the ring cannot tell.
+ * that reordered must record what was in flight, the ring cannot tell. -EINVAL for a size that
+ * cannot be; -EOPNOTSUPP for a packed queue: in its ring the descriptors that a used entry skipped
+ * look like available ones.
  */
 int virtq_dev_state_recover(enum virtq_format format, unsigned size,
                             const struct virtq_areas *areas, struct virtq_dev_state *state);

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver side. Bookkeeping is private: neither the free list nor what is outstanding is read
- * back from memory that the device can see.
+ * The driver side: what both formats share, and dispatch to the format's per-buffer code.
+ * Bookkeeping is private: neither what is free nor what is outstanding is read back from memory
+ * that the device can see.
  */
 #include "virtq/drv.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
-#include "util/bits.h"
-#include "virtq/split_hot.h"
+#include "virtq/packed_drv_hot.h"
+#include "virtq/split_drv_hot.h"
 
-/* One for each ring descriptor; but for `next`, it is the head's that counts. */
-struct virtq_drv_slot {
-    void *cookie;      /* NULL: no chain begins here */
-    uint64_t in_bytes; /* writable part */
-    uint64_t seq;      /* value of `added` before it was added */
-    uint16_t descs;
-    uint16_t next; /* in the free list, or in the chain */
-};
+static bool is_packed(const struct virtq_drv *q)
+{
+    return q->cfg.format == VIRTQ_PACKED;
+}
 
 static void drv_start(struct virtq_drv *q)
 {
@@ -31,18 +26,19 @@ static void drv_start(struct virtq_drv *q)
     memset(q->cfg.areas.desc, 0, layout.desc_bytes);
     memset(q->cfg.areas.driver, 0, layout.driver_bytes);
     memset(q->cfg.areas.device, 0, layout.device_bytes);
-    memset(q->slots, 0, q->cfg.size * sizeof(*q->slots));
+    *q = (struct virtq_drv){
+        .cfg = q->cfg,
+        .slots = q->slots,
+        .free_count = (uint16_t)q->cfg.size,
+        .irq_on = true,
+    };
     for (unsigned i = 0; i < q->cfg.size; i++)
-        q->slots[i].next = (uint16_t)(i + 1);
-    q->free_head = 0;
-    q->free_count = (uint16_t)q->cfg.size;
-    q->outstanding = 0;
-    q->detach_next = 0;
-    q->added = q->published = 0;
-    q->avail_signalled = 0;
-    q->used_next = 0;
-    q->irq_on = true;
-    q->fault = VIRTQ_OK;
+        q->slots[i] = (struct virtq_drv_slot){.next = (uint16_t)((i + 1) % q->cfg.size)};
+    if (is_packed(q))
+        q->packed.avail = q->packed.published = q->packed.used =
+            (struct virtq_packed_pos){.at = 0, .wrap = true};
+    else
+        q->split.mask = (uint16_t)(q->cfg.size - 1);
 }
 
 int virtq_drv_init(struct virtq_drv *q, const struct virtq_drv_config *config)
@@ -50,20 +46,13 @@ int virtq_drv_init(struct virtq_drv *q, const struct virtq_drv_config *config)
     struct virtq_layout layout;
 
     *q = (struct virtq_drv){.cfg = *config};
-    if (config->format != VIRTQ_SPLIT)
-        return -EOPNOTSUPP;
     if (virtq_layout_init(&layout, config->format, config->size) < 0)
         return -EINVAL;
-    if (config->areas.desc == NULL || config->areas.driver == NULL || config->areas.device == NULL)
-        return -EINVAL;
-    if (!is_aligned((uintptr_t)config->areas.desc, layout.desc_align) ||
-        !is_aligned((uintptr_t)config->areas.driver, layout.driver_align) ||
-        !is_aligned((uintptr_t)config->areas.device, layout.device_align))
+    if (!virtq_layout_fits(&layout, &config->areas))
         return -EINVAL;
     q->slots = calloc(config->size, sizeof(*q->slots));
     if (q->slots == NULL)
         return -ENOMEM;
-    q->mask = (uint16_t)(config->size - 1);
     drv_start(q);
     return 0;
 }
@@ -85,101 +74,40 @@ static int pieces_sum(const struct virtq_sg *sg, unsigned count, uint64_t *bytes
     return 0;
 }
 
-static void desc_put(struct virtq_desc *d, const struct virtq_sg *sg, uint16_t flags, uint16_t next)
-{
-    *d = (struct virtq_desc){
-        .addr = le64_make(sg->addr.raw),
-        .len = le32_make(sg->len_bytes),
-        .flags = le16_make(flags),
-        .next = le16_make(next),
-    };
-}
-
-/* Write the pieces to ring descriptors off the free list. Returns how many were taken. */
-static unsigned put_direct(struct virtq_drv *q, const struct virtq_sg *out, unsigned out_count,
-                           const struct virtq_sg *in, unsigned in_count)
-{
-    struct virtq_desc *descs = split_descs(&q->cfg.areas);
-    unsigned total = out_count + in_count;
-    uint16_t i = q->free_head;
-
-    for (unsigned k = 0; k < total; k++) {
-        const struct virtq_sg *sg = k < out_count ? &out[k] : &in[k - out_count];
-        uint16_t flags = k < out_count ? 0 : VIRTQ_DESC_F_WRITE;
-        uint16_t next = q->slots[i].next;
-
-        if (k + 1 < total)
-            desc_put(&descs[i], sg, flags | VIRTQ_DESC_F_NEXT, next);
-        else
-            desc_put(&descs[i], sg, flags, 0);
-        i = next;
-    }
-    q->free_head = i;
-    return total;
-}
-
-static unsigned put_indirect(struct virtq_drv *q, const struct virtq_sg *out, unsigned out_count,
-                             const struct virtq_sg *in, unsigned in_count,
-                             const struct virtq_indirect *ind)
-{
-    struct virtq_desc *table = ind->va;
-    unsigned total = out_count + in_count;
-    struct virtq_sg all = {.addr = ind->addr,
-                           .len_bytes = total * (uint32_t)sizeof(struct virtq_desc)};
-    uint16_t head = q->free_head;
-
-    for (unsigned k = 0; k < total; k++) {
-        const struct virtq_sg *sg = k < out_count ? &out[k] : &in[k - out_count];
-        uint16_t flags = k < out_count ? 0 : VIRTQ_DESC_F_WRITE;
-
-        if (k + 1 < total)
-            desc_put(&table[k], sg, flags | VIRTQ_DESC_F_NEXT, (uint16_t)(k + 1));
-        else
-            desc_put(&table[k], sg, flags, 0);
-    }
-    desc_put(&split_descs(&q->cfg.areas)[head], &all, VIRTQ_DESC_F_INDIRECT, 0);
-    q->free_head = q->slots[head].next;
-    return 1;
-}
-
 int virtq_drv_add(struct virtq_drv *q, const struct virtq_sg *out, unsigned out_count,
                   const struct virtq_sg *in, unsigned in_count, const struct virtq_indirect *ind,
                   void *cookie, uint16_t *id)
 {
+    struct virtq_drv_chain c = {.out = out, .in = in, .out_count = out_count, .ind = ind};
     uint64_t out_bytes, in_bytes;
-    uint16_t head = q->free_head;
     struct virtq_drv_slot *s;
-    unsigned total, descs;
+    unsigned descs;
+    uint16_t own;
 
     assert(cookie != NULL);
-    /* 2.7.5.3.1: the limit holds for indirect tables as well. */
+    /* 2.7.5.3.1, 2.8.17: the limit holds for indirect tables as well. */
     if (out_count > q->cfg.size || in_count > q->cfg.size)
         return -EINVAL;
-    total = out_count + in_count;
-    if (total == 0 || total > q->cfg.size || (ind != NULL && total > ind->entries))
+    c.total = out_count + in_count;
+    if (c.total == 0 || c.total > q->cfg.size || (ind != NULL && c.total > ind->entries))
         return -EINVAL;
     if (pieces_sum(out, out_count, &out_bytes) < 0 || pieces_sum(in, in_count, &in_bytes) < 0)
         return -EINVAL;
     if (out_bytes + in_bytes > BIT64(32)) /* 2.7.5.2 */
         return -EINVAL;
-    if (q->free_count < (ind != NULL ? 1 : total))
+    if (q->free_count < (ind != NULL ? 1 : c.total))
         return -ENOSPC;
 
-    if (ind != NULL)
-        descs = put_indirect(q, out, out_count, in, in_count, ind);
-    else
-        descs = put_direct(q, out, out_count, in, in_count);
-    s = &q->slots[head];
+    descs = is_packed(q) ? packed_drv_put(q, &c, &own) : split_drv_put(q, &c, &own);
+    s = &q->slots[own];
     s->cookie = cookie;
     s->in_bytes = in_bytes;
-    s->seq = q->added;
+    s->seq = q->added++;
     s->descs = (uint16_t)descs;
-    split_store(&split_avail(&q->cfg.areas)->ring[q->added & q->mask], head);
-    q->added++;
     q->free_count = (uint16_t)(q->free_count - descs);
     q->outstanding++;
     if (id != NULL)
-        *id = head;
+        *id = own;
     return 0;
 }
 
@@ -189,80 +117,134 @@ unsigned virtq_drv_publish(struct virtq_drv *q)
 
     if (count == 0)
         return 0;
-    split_store_release(&split_avail(&q->cfg.areas)->idx, (uint16_t)q->added);
+    if (is_packed(q))
+        packed_drv_publish(q);
+    else
+        split_drv_publish(q);
     q->published = q->added;
     return count;
 }
 
 bool virtq_drv_kick_needed(struct virtq_drv *q)
 {
-    uint16_t from = q->avail_signalled, to = (uint16_t)q->published;
-
-    if (from == to)
-        return false;
-    q->avail_signalled = to;
-    split_full_barrier();
-    if (q->cfg.event_idx)
-        return virtq_need_event(split_load(split_avail_event(&q->cfg.areas, q->cfg.size)), to,
-                                from);
-    return !(split_load(&split_used(&q->cfg.areas)->flags) & VIRTQ_USED_F_NO_NOTIFY);
+    return is_packed(q) ? packed_drv_kick_needed(q) : split_drv_kick_needed(q);
 }
 
-/* Give the descriptors of the chain at `head` back to the free list. */
-static void chain_free(struct virtq_drv *q, uint16_t head)
+uint16_t virtq_drv_next_avail(const struct virtq_drv *q)
 {
-    struct virtq_drv_slot *s = &q->slots[head];
-    uint16_t last = head;
+    return is_packed(q) ? packed_pos_event(q->packed.published) : (uint16_t)q->published;
+}
 
-    for (unsigned i = 1; i < s->descs; i++)
-        last = q->slots[last].next;
-    q->slots[last].next = q->free_head;
-    q->free_head = head;
+/* The chain is the driver's again, and so are its descriptors. */
+static void chain_free(struct virtq_drv *q, uint16_t id)
+{
+    struct virtq_drv_slot *s = &q->slots[id];
+
+    if (!q->cfg.in_order) {
+        if (is_packed(q))
+            packed_drv_free(q, id);
+        else
+            split_drv_free(q, id);
+    }
     q->free_count = (uint16_t)(q->free_count + s->descs);
     q->outstanding--;
     s->cookie = NULL;
 }
 
+/* Pass the place in the ring where the chain's used entry is, or would be. */
+static void used_pass(struct virtq_drv *q, unsigned descs)
+{
+    if (is_packed(q))
+        q->packed.used = packed_pos_add(q->packed.used, descs, q->cfg.size);
+    else
+        q->split.used_next++;
+}
+
+static enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
+{
+    if (id >= q->cfg.size)
+        return VIRTQ_FAULT_USED_ID;
+    if (q->slots[id].cookie == NULL || q->slots[id].seq >= q->published)
+        return VIRTQ_FAULT_USED_STALE;
+    return VIRTQ_OK;
+}
+
+/* Look at the next used entry. 1: the batch in hand is its, or done->fault says that it is
+ * nonsense; 0 and -EPROTO as virtq_drv_reap. */
+static int batch_begin(struct virtq_drv *q, struct virtq_done *done)
+{
+    struct virtq_drv_used used = {0};
+    uint64_t chains = 1;
+    unsigned most;
+
+    most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
+    if (most == 0)
+        return 0;
+    if (!is_packed(q) && most > (uint16_t)((uint16_t)q->published - q->split.used_next))
+        goto beyond;
+    *done = (struct virtq_done){
+        .id = used.id,
+        .len_bytes = used.len_bytes,
+        .fault = used_id_check(q, used.id),
+    };
+    if (done->fault != VIRTQ_OK) {
+        /* Where the next entry is depends on the chain of this one, but for split queues. */
+        if (is_packed(q) || q->cfg.in_order)
+            q->fault = done->fault;
+        else
+            used_pass(q, 1);
+        return 1;
+    }
+    /* 2.7.9, 2.8.8: everything that was made available up to this chain was used. */
+    if (q->cfg.in_order)
+        chains = q->slots[used.id].seq - q->slots[q->oldest].seq + 1;
+    else
+        q->oldest = (uint16_t)used.id;
+    if (chains > most)
+        goto beyond;
+    q->batch_left = (uint16_t)chains;
+    q->batch_len_bytes = used.len_bytes;
+    return 1;
+
+beyond:
+    q->fault = VIRTQ_FAULT_USED_IDX;
+    return -EPROTO;
+}
+
 int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
 {
-    const struct virtq_used *used = split_used(&q->cfg.areas);
-    struct virtq_used_elem e;
-    struct virtq_drv_slot *s;
-    uint16_t idx, fresh;
+    const struct virtq_drv_slot *s;
+    uint16_t id;
 
     if (q->fault != VIRTQ_OK)
         return -EPROTO;
-    idx = split_load_acquire(&used->idx);
-    fresh = (uint16_t)(idx - q->used_next);
-    if (fresh == 0)
-        return 0;
-    if (fresh > (uint16_t)((uint16_t)q->published - q->used_next)) {
-        q->fault = VIRTQ_FAULT_USED_IDX;
-        return -EPROTO;
+    if (q->batch_left == 0) {
+        int rc = batch_begin(q, done);
+
+        if (rc <= 0 || q->batch_left == 0)
+            return rc;
     }
-    e = split_used_fetch(&used->ring[q->used_next & q->mask]);
-    q->used_next++;
-    *done = (struct virtq_done){.id = le32_get(e.id), .len_bytes = le32_get(e.len)};
-    if (done->id >= q->cfg.size) {
-        done->fault = VIRTQ_FAULT_USED_ID;
-        return 1;
-    }
-    s = &q->slots[done->id];
-    if (s->cookie == NULL || s->seq >= q->published) {
-        done->fault = VIRTQ_FAULT_USED_STALE;
-        return 1;
-    }
-    done->cookie = s->cookie;
-    if (done->len_bytes > s->in_bytes)
+    id = q->oldest;
+    s = &q->slots[id];
+    *done = (struct virtq_done){.cookie = s->cookie, .id = id, .len_bytes = q->batch_len_bytes};
+    if (--q->batch_left != 0)
+        done->len_bytes = (uint32_t)min_u64(s->in_bytes, UINT32_MAX);
+    else if (done->len_bytes > s->in_bytes)
         done->fault = VIRTQ_FAULT_USED_LEN;
-    chain_free(q, (uint16_t)done->id);
+    if (q->cfg.in_order)
+        q->oldest = (uint16_t)((id + (is_packed(q) ? 1u : s->descs)) % q->cfg.size);
+    used_pass(q, s->descs);
+    chain_free(q, id);
     return 1;
 }
 
 bool virtq_drv_used_pending(const struct virtq_drv *q)
 {
-    return q->fault != VIRTQ_OK ||
-           split_load_acquire(&split_used(&q->cfg.areas)->idx) != q->used_next;
+    struct virtq_drv_used used;
+
+    if (q->fault != VIRTQ_OK || q->batch_left != 0)
+        return true;
+    return is_packed(q) ? packed_drv_peek(q, &used) != 0 : split_drv_fresh(q) != 0;
 }
 
 unsigned virtq_drv_free_descs(const struct virtq_drv *q)
@@ -280,11 +262,10 @@ void virtq_drv_irq_disable(struct virtq_drv *q)
     if (!q->irq_on)
         return;
     q->irq_on = false;
-    /* 2.7.7.1: with EVENT_IDX flags stay 0; an event just passed comes back after 2^16. */
-    if (q->cfg.event_idx)
-        split_store(split_used_event(&q->cfg.areas, q->cfg.size), (uint16_t)(q->used_next - 1));
+    if (is_packed(q))
+        packed_drv_irq_disable(q);
     else
-        split_store(&split_avail(&q->cfg.areas)->flags, VIRTQ_AVAIL_F_NO_INTERRUPT);
+        split_drv_irq_disable(q);
 }
 
 bool virtq_drv_irq_enable(struct virtq_drv *q)
@@ -294,35 +275,28 @@ bool virtq_drv_irq_enable(struct virtq_drv *q)
 
 bool virtq_drv_irq_enable_delayed(struct virtq_drv *q, unsigned after)
 {
-    uint16_t fresh;
+    bool there;
 
     if (!q->cfg.event_idx || after == 0)
         after = 1;
     else if (after > q->outstanding)
         after = q->outstanding != 0 ? q->outstanding : 1;
     q->irq_on = true;
-    if (q->cfg.event_idx)
-        split_store(split_used_event(&q->cfg.areas, q->cfg.size),
-                    (uint16_t)(q->used_next + after - 1));
-    else
-        split_store(&split_avail(&q->cfg.areas)->flags, 0);
-    /* The device stores its index, then reads the event; here it is the other way round. */
-    split_full_barrier();
-    fresh = (uint16_t)(split_load_acquire(&split_used(&q->cfg.areas)->idx) - q->used_next);
-    return q->fault != VIRTQ_OK || fresh >= after;
+    there = is_packed(q) ? packed_drv_irq_enable(q, after) : split_drv_irq_enable(q, after);
+    return q->fault != VIRTQ_OK || there;
 }
 
 bool virtq_drv_detach(struct virtq_drv *q, void **cookie, uint16_t *id)
 {
     for (; q->detach_next < q->cfg.size; q->detach_next++) {
-        uint16_t head = q->detach_next;
+        uint16_t own = q->detach_next;
 
-        if (q->slots[head].cookie == NULL)
+        if (q->slots[own].cookie == NULL)
             continue;
-        *cookie = q->slots[head].cookie;
+        *cookie = q->slots[own].cookie;
         if (id != NULL)
-            *id = head;
-        chain_free(q, head);
+            *id = own;
+        chain_free(q, own);
         return true;
     }
     q->detach_next = 0;

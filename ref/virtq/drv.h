@@ -34,14 +34,16 @@ struct virtq_drv_config {
     enum virtq_format format;
     unsigned size;
     bool event_idx; /* VIRTIO_F_EVENT_IDX negotiated */
+    bool in_order;  /* VIRTIO_F_IN_ORDER negotiated: the device may use several with one entry */
     struct virtq_areas areas;
 };
 
 /* One used chain. */
 struct virtq_done {
     void *cookie;           /* as given to add; NULL when the fault leaves no chain to name */
-    uint32_t len_bytes;     /* as the device wrote it */
-    uint32_t id;            /* as the device wrote it */
+    uint32_t len_bytes;     /* as the device wrote it; of a chain that shares the used entry of
+                               one behind it (in_order) the whole writable part */
+    uint32_t id;            /* as the device wrote it, or as it would have */
     enum virtq_fault fault; /* VIRTQ_OK, _USED_ID, _USED_STALE or _USED_LEN */
 };
 
@@ -51,21 +53,36 @@ struct virtq_drv_slot; /* one outstanding chain, private */
 struct virtq_drv {
     struct virtq_drv_config cfg;
     struct virtq_drv_slot *slots; /* owned; `size` entries */
-    uint16_t mask;                /* split: size - 1 */
     uint16_t free_head;
-    uint16_t free_count;
+    uint16_t free_count; /* descriptors */
     uint16_t outstanding;
     uint16_t detach_next;
-    uint64_t added, published; /* chains since init; the low 16 bits are available indices */
-    uint16_t avail_signalled;  /* available index at the last doorbell decision */
-    uint16_t used_next;
+    uint64_t added, published; /* chains since init; split: the low 16 bits are available indices */
+    /* Chains of the used entry in hand that were not reaped, and the id of the first of them; with
+     * in_order `oldest` is the first of all that are outstanding. */
+    uint16_t batch_left, oldest;
+    uint32_t batch_len_bytes;
+    union {
+        struct {
+            uint16_t mask;            /* size - 1 */
+            uint16_t avail_signalled; /* available index at the last doorbell decision */
+            uint16_t used_next;
+        } split;
+        struct {
+            struct virtq_packed_pos avail, used;
+            struct virtq_packed_pos published; /* `avail` at the last publish */
+            uint16_t unpublished;              /* descriptors added since then */
+            uint16_t moved;     /* descriptors published since the last doorbell decision */
+            uint16_t held_at;   /* the first unpublished descriptor, not yet in the ring */
+            uint64_t held_word; /* all of it but the address */
+        } packed;
+    };
     bool irq_on;
-    enum virtq_fault fault; /* public: sticky, VIRTQ_FAULT_USED_IDX; reap then gives -EPROTO */
+    enum virtq_fault fault; /* public: sticky; reap then gives -EPROTO */
 };
 
 /*
- * Zeroes the areas and starts an empty queue, interrupts on. Returns 0, -EINVAL, -ENOMEM, or
- * -EOPNOTSUPP for a format that is not built in.
+ * Zeroes the areas and starts an empty queue, interrupts on. Returns 0, -EINVAL or -ENOMEM.
  */
 int virtq_drv_init(struct virtq_drv *q, const struct virtq_drv_config *config);
 /* Frees what init allocated; outstanding cookies are the caller's (virtq_drv_detach). A zeroed
@@ -86,18 +103,23 @@ int virtq_drv_add(struct virtq_drv *q, const struct virtq_sg *out, unsigned out_
                   const struct virtq_sg *in, unsigned in_count, const struct virtq_indirect *ind,
                   void *cookie, uint16_t *id);
 
-/* Make added chains available (2.7.13.3). Returns how many. */
+/* Make added chains available (2.7.13.3, 2.8.21.1). Returns how many. */
 unsigned virtq_drv_publish(struct virtq_drv *q);
 
-/* After publish: does the device want the doorbell (2.7.10)? One decision covers everything
+/* After publish: does the device want the doorbell (2.7.10, 2.8.10)? One decision covers everything
  * published since the previous one. Costs a full barrier. */
 bool virtq_drv_kick_needed(struct virtq_drv *q);
 
+/* What a doorbell with VIRTIO_F_NOTIFICATION_DATA carries (2.9): next_off, and next_wrap in bit
+ * 15, of the first chain that is not available yet. */
+uint16_t virtq_drv_next_avail(const struct virtq_drv *q);
+
 /*
- * Reap one used entry.
+ * Reap one used chain.
  *   1        `done` is filled; look at done->fault
  *   0        nothing there
- *   -EPROTO  the used index is nonsense; the queue must be reset
+ *   -EPROTO  the queue must be reset: the used index or a batch is nonsense (_USED_IDX), or an id
+ *            was, where the place of the next entry follows from it (packed, or in_order)
  */
 int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done);
 
@@ -107,20 +129,21 @@ bool virtq_drv_used_pending(const struct virtq_drv *q);
 unsigned virtq_drv_free_descs(const struct virtq_drv *q);
 unsigned virtq_drv_outstanding(const struct virtq_drv *q);
 
-/* "No interrupt needed": a hint (2.7.7.1, 2.7.10). */
+/* "No interrupt needed": a hint (2.7.7.1, 2.7.10, 2.8.10). */
 void virtq_drv_irq_disable(struct virtq_drv *q);
 /* Interrupt at the next used entry. True: entries arrived meanwhile, reap them first. */
 bool virtq_drv_irq_enable(struct virtq_drv *q);
 /*
- * Interrupt only when `after` more entries are used (1: the same as irq_enable; limited to what
- * is outstanding). Without EVENT_IDX the ring cannot say this: it is irq_enable then. True: that
- * many arrived meanwhile.
+ * Interrupt only when `after` more chains are used (1: the same as irq_enable; limited to what is
+ * outstanding). Without EVENT_IDX the ring cannot say this: it is irq_enable then. A packed ring
+ * counts descriptors: with chains of several the interrupt comes sooner. True: that many (packed:
+ * any) arrived meanwhile.
  */
 bool virtq_drv_irq_enable_delayed(struct virtq_drv *q, unsigned after);
 
 /*
- * After the device was reset or the queue was: take the outstanding chains back, in descriptor
- * order, one a call. Returns false when none is left; then the queue may be finished or, after
+ * After the device was reset or the queue was: take the outstanding chains back, in the order of
+ * their ids, one a call. Returns false when none is left; then the queue may be finished or, after
  * virtq_drv_reset, used again.
  */
 bool virtq_drv_detach(struct virtq_drv *q, void **cookie, uint16_t *id);

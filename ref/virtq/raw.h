@@ -29,6 +29,20 @@ struct virtq_raw_desc {
     uint16_t next;
 };
 
+/* A packed one. */
+struct virtq_raw_pdesc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t id;
+    uint16_t flags; /* VIRTQ_DESC_F_* and VIRTQ_PACKED_DESC_F_*, spec/virtq_packed.h */
+};
+
+/* Event suppression of a packed queue (2.8.14). */
+struct virtq_raw_event {
+    uint16_t desc;  /* offset, and the wrap counter in bit 15 */
+    uint16_t flags; /* VIRTQ_PACKED_EVENT_* */
+};
+
 struct virtq_raw_used {
     uint32_t id;
     uint32_t len;
@@ -36,7 +50,7 @@ struct virtq_raw_used {
 
 void virtq_raw_of_drv(struct virtq_raw *r, const struct virtq_drv *q);
 
-/* Descriptor area. */
+/* Descriptor area of a split queue. */
 void virtq_raw_desc_set(const struct virtq_raw *r, unsigned index, struct virtq_raw_desc d);
 struct virtq_raw_desc virtq_raw_desc_get(const struct virtq_raw *r, unsigned index);
 /* The same in an indirect table at `table`. */
@@ -63,5 +77,16 @@ void virtq_raw_used_flags_set(const struct virtq_raw *r, uint16_t flags);
 uint16_t virtq_raw_used_flags_get(const struct virtq_raw *r);
 void virtq_raw_avail_event_set(const struct virtq_raw *r, uint16_t idx);
 uint16_t virtq_raw_avail_event_get(const struct virtq_raw *r);
+
+/* Descriptor ring of a packed queue. The flags are stored last, and loaded first. */
+void virtq_raw_pdesc_set(const struct virtq_raw *r, unsigned index, struct virtq_raw_pdesc d);
+struct virtq_raw_pdesc virtq_raw_pdesc_get(const struct virtq_raw *r, unsigned index);
+/* The same in an indirect table at `table`. */
+void virtq_raw_ptable_set(void *table, unsigned index, struct virtq_raw_pdesc d);
+/* The driver's and the device's event suppression. */
+void virtq_raw_driver_event_set(const struct virtq_raw *r, struct virtq_raw_event e);
+struct virtq_raw_event virtq_raw_driver_event_get(const struct virtq_raw *r);
+void virtq_raw_device_event_set(const struct virtq_raw *r, struct virtq_raw_event e);
+struct virtq_raw_event virtq_raw_device_event_get(const struct virtq_raw *r);
 
 #endif

@@ -1,68 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Split virtqueues (VIRTIO 2.7): what runs per buffer, on either side. Private to ref/virtq.
- *
- * Everything that the peer can write is read here once, into a local. Index stores release what
- * was written before them and index loads acquire it (2.7.13.1.1, 2.7.13.3.1); a decision to
- * notify or to sleep has a full barrier between the own store and the peer's load (2.7.13.4.1).
- */
+/* Split virtqueues (VIRTIO 2.7): what runs per buffer, on either side. Private to ref/virtq. */
 #ifndef RP_VIRTQ_SPLIT_HOT_H
 #define RP_VIRTQ_SPLIT_HOT_H
 
-#include <string.h>
-
 #include "spec/virtq_split.h"
+#include "virtq/ring_hot.h"
 #include "virtq/virtq.h"
 
-/* Host integers of a descriptor, fetched. */
-struct split_desc {
-    uint64_t addr;
-    uint32_t len;
-    uint16_t flags;
-    uint16_t next;
-};
-
-static inline uint16_t split_load(const le16_t *p)
-{
-    return __atomic_load_n(&p->raw, __ATOMIC_RELAXED);
-}
-
-static inline uint16_t split_load_acquire(const le16_t *p)
-{
-    return __atomic_load_n(&p->raw, __ATOMIC_ACQUIRE);
-}
-
-static inline void split_store(le16_t *p, uint16_t v)
-{
-    __atomic_store_n(&p->raw, v, __ATOMIC_RELAXED);
-}
-
-static inline void split_store_release(le16_t *p, uint16_t v)
-{
-    __atomic_store_n(&p->raw, v, __ATOMIC_RELEASE);
-}
-
-static inline void split_full_barrier(void)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-/*
- * Copy a descriptor out of shared memory. After the empty asm the compiler no longer knows where
- * the two words came from, so it cannot go back and read them again. Indirect tables need not be
- * aligned, hence memcpy.
- */
-static inline struct split_desc split_desc_fetch(const void *p)
+static inline struct ring_desc split_desc_fetch(const void *p)
 {
     uint64_t w[2];
 
-    memcpy(w, p, sizeof(w));
-    __asm__ volatile("" : "+r"(w[0]), "+r"(w[1]));
-    return (struct split_desc){
+    ring_words_fetch(w, p);
+    return (struct ring_desc){
         .addr = w[0],
         .len = (uint32_t)w[1],
         .flags = (uint16_t)(w[1] >> 32),
-        .next = (uint16_t)(w[1] >> 48),
+        .link = (uint16_t)(w[1] >> 48),
     };
 }
 

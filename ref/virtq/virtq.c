@@ -23,6 +23,9 @@ static const char *const fault_names[VIRTQ_FAULT_COUNT] = {
     [VIRTQ_FAULT_INDIRECT_LEN] = "indirect-len",
     [VIRTQ_FAULT_INDIRECT_LONG] = "indirect-long",
     [VIRTQ_FAULT_INDIRECT_ADDR] = "indirect-addr",
+    [VIRTQ_FAULT_INDIRECT_MIXED] = "indirect-mixed",
+    [VIRTQ_FAULT_CHAIN_PARTIAL] = "chain-partial",
+    [VIRTQ_FAULT_RING_OVERRUN] = "ring-overrun",
     [VIRTQ_FAULT_USED_IDX] = "used-idx",
     [VIRTQ_FAULT_USED_ID] = "used-id",
     [VIRTQ_FAULT_USED_STALE] = "used-stale",
@@ -76,6 +79,14 @@ int virtq_layout_check(const struct virtq_layout *layout, gpa_t desc, gpa_t driv
         range_wraps(device.raw, layout->device_bytes))
         return -EINVAL;
     return 0;
+}
+
+bool virtq_layout_fits(const struct virtq_layout *layout, const struct virtq_areas *areas)
+{
+    return areas->desc != NULL && areas->driver != NULL && areas->device != NULL &&
+           is_aligned((uintptr_t)areas->desc, layout->desc_align) &&
+           is_aligned((uintptr_t)areas->driver, layout->driver_align) &&
+           is_aligned((uintptr_t)areas->device, layout->device_align);
 }
 
 uint32_t virtq_layout_place(const struct virtq_layout *layout, bool page_each, uint32_t *desc_off,

@@ -47,9 +47,12 @@ enum virtq_fault {
     VIRTQ_FAULT_INDIRECT_LEN,       /* indirect length 0 or not a multiple of 16 */
     VIRTQ_FAULT_INDIRECT_LONG,      /* indirect table larger than the device accepts */
     VIRTQ_FAULT_INDIRECT_ADDR,      /* indirect table cannot be reached */
+    VIRTQ_FAULT_INDIRECT_MIXED,     /* packed: INDIRECT behind other descriptors (2.8.19) */
+    VIRTQ_FAULT_CHAIN_PARTIAL,      /* packed: a chain goes on in descriptors not available */
+    VIRTQ_FAULT_RING_OVERRUN,       /* packed: descriptors that were not used yet came again */
 
     /* Broken by the device, seen by the driver side. */
-    VIRTQ_FAULT_USED_IDX,   /* used index runs ahead of what is outstanding */
+    VIRTQ_FAULT_USED_IDX,   /* used index or in-order batch beyond what is outstanding */
     VIRTQ_FAULT_USED_ID,    /* id >= queue size */
     VIRTQ_FAULT_USED_STALE, /* id of no outstanding chain */
     VIRTQ_FAULT_USED_LEN,   /* used length larger than the writable part */
@@ -65,6 +68,12 @@ struct virtq_seg {
     gpa_t addr;
     uint32_t len_bytes;
     bool writable; /* by the device */
+};
+
+/* A place in a packed ring: offset and ring wrap counter (2.8.1). */
+struct virtq_packed_pos {
+    uint16_t at;
+    bool wrap;
 };
 
 /* Host pointers to the three areas; borrowed from init to fini. */
@@ -94,6 +103,9 @@ int virtq_layout_init(struct virtq_layout *layout, enum virtq_format format, uns
  */
 int virtq_layout_check(const struct virtq_layout *layout, gpa_t desc, gpa_t driver, gpa_t device);
 
+/* Are all three areas there, each aligned as the format requires? */
+bool virtq_layout_fits(const struct virtq_layout *layout, const struct virtq_areas *areas);
+
 /*
  * One allocation for all three areas: the offset of each from a base that is aligned to 4096.
  * With page_each, every area begins on a page of its own, so that they can be granted apart
@@ -102,7 +114,7 @@ int virtq_layout_check(const struct virtq_layout *layout, gpa_t desc, gpa_t driv
 uint32_t virtq_layout_place(const struct virtq_layout *layout, bool page_each, uint32_t *desc_off,
                             uint32_t *driver_off, uint32_t *device_off);
 
-/* 2.7.10: does moving an index from old_idx to new_idx pass event_idx? */
+/* 2.7.10, 2.8.10: does moving an index from old_idx to new_idx pass event_idx? */
 static inline bool virtq_need_event(uint16_t event_idx, uint16_t new_idx, uint16_t old_idx)
 {
     return (uint16_t)(new_idx - event_idx - 1) < (uint16_t)(new_idx - old_idx);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Packed virtqueues, device side: per-buffer code. Private to ref/virtq. */
+#ifndef RP_VIRTQ_PACKED_DEV_HOT_H
+#define RP_VIRTQ_PACKED_DEV_HOT_H
+
+#include "virtq/dev_hot.h"
+#include "virtq/packed_hot.h"
+
+/* Cold half, in packed_dev.c: resolve and walk an indirect table. 0, -EPROTO or -errno. */
+int packed_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct ring_desc *d);
+
+static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
+{
+    const struct pvirtq_desc *ring = packed_ring(&q->cfg.areas);
+    struct virtq_packed_pos pos = q->packed.avail;
+    unsigned size = q->cfg.size, room = size - q->packed.descs_out, walked = 0;
+    struct ring_desc d;
+
+    if (q->fault != VIRTQ_OK)
+        return -EPROTO;
+    d = packed_desc_fetch(&ring[pos.at]);
+    if (!packed_is_avail(d.flags, pos.wrap))
+        return 0;
+    virtq_chain_clear(c);
+    for (;;) {
+        enum virtq_fault fault;
+
+        /* A slot stays ours until the driver has seen it used. */
+        if (walked++ == room)
+            return virtq_dev_fault(q, VIRTQ_FAULT_RING_OVERRUN, pos.at);
+        if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+            int rc = walked > 1 ? virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_MIXED, pos.at)
+                                : packed_dev_indirect(q, c, &d);
+
+            if (rc < 0)
+                return rc;
+            pos = packed_pos_add(pos, 1, size);
+            break;
+        }
+        fault = virtq_chain_append(q, c, &d);
+        if (fault != VIRTQ_OK)
+            return virtq_dev_fault(q, fault, pos.at);
+        pos = packed_pos_add(pos, 1, size);
+        if (!(d.flags & VIRTQ_DESC_F_NEXT))
+            break;
+        if (walked == size)
+            return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_LOOP, pos.at);
+        d = packed_desc_fetch(&ring[pos.at]);
+        /* The first was made available last (2.8.17): all of the chain has to be there. */
+        if (!packed_is_avail(d.flags, pos.wrap))
+            return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_PARTIAL, pos.at);
+    }
+    c->token = virtq_chain_token(c, d.link, walked);
+    q->packed.avail = pos;
+    q->packed.taken++;
+    q->packed.descs_out = (uint16_t)(q->packed.descs_out + walked);
+    return 1;
+}
+
+/* Write the used entry of a batch of chains, of one mostly. */
+static inline void packed_dev_use(struct virtq_dev *q, const struct virtq_used_batch *b)
+{
+    uint16_t flags = packed_flags_used(q->packed.used.wrap);
+    uint64_t word;
+
+    assert(q->packed.taken >= b->chains);
+    /* 2.8.3, 2.8.4: without WRITE the length means nothing. */
+    if (b->written)
+        flags |= VIRTQ_DESC_F_WRITE;
+    word = packed_word(b->written, b->id, flags);
+    if (q->packed.unpublished == 0) {
+        q->packed.held_at = q->packed.used.at;
+        q->packed.held_word = word;
+    } else {
+        packed_word_store(&packed_ring(&q->cfg.areas)[q->packed.used.at], word);
+    }
+    q->packed.used = packed_pos_add(q->packed.used, b->descs, q->cfg.size);
+    q->packed.taken = (uint16_t)(q->packed.taken - b->chains);
+    q->packed.unpublished = (uint16_t)(q->packed.unpublished + b->chains);
+    q->packed.unpublished_descs = (uint16_t)(q->packed.unpublished_descs + b->descs);
+}
+
+static inline unsigned packed_dev_publish(struct virtq_dev *q)
+{
+    unsigned count = q->packed.unpublished;
+    unsigned descs = q->packed.unpublished_descs;
+
+    if (count == 0)
+        return 0;
+    packed_word_release(&packed_ring(&q->cfg.areas)[q->packed.held_at], q->packed.held_word);
+    q->packed.published = q->packed.used;
+    q->packed.descs_out = (uint16_t)(q->packed.descs_out - descs);
+    q->packed.moved = (uint16_t)min_u64(q->packed.moved + descs, q->cfg.size);
+    q->packed.unpublished = q->packed.unpublished_descs = 0;
+    return count;
+}
+
+static inline bool packed_dev_interrupt_needed(struct virtq_dev *q)
+{
+    unsigned moved = q->packed.moved;
+
+    if (moved == 0)
+        return false;
+    q->packed.moved = 0;
+    ring_full_barrier();
+    return packed_event_wanted(packed_driver_event(&q->cfg.areas), q->cfg.event_idx, q->cfg.size,
+                               q->packed.published, moved);
+}
+
+static inline void packed_dev_kick_disable(struct virtq_dev *q)
+{
+    packed_event_store(packed_device_event(&q->cfg.areas), 0, VIRTQ_PACKED_EVENT_DISABLE);
+}
+
+static inline bool packed_dev_kick_enable(struct virtq_dev *q)
+{
+    const struct pvirtq_desc *next = &packed_ring(&q->cfg.areas)[q->packed.avail.at];
+
+    if (q->cfg.event_idx)
+        packed_event_store(packed_device_event(&q->cfg.areas), packed_pos_event(q->packed.avail),
+                           VIRTQ_PACKED_EVENT_DESC);
+    else
+        packed_event_store(packed_device_event(&q->cfg.areas), 0, VIRTQ_PACKED_EVENT_ENABLE);
+    /* The driver stores its flags, then reads the event; here it is the other way round. */
+    ring_full_barrier();
+    return packed_is_avail(packed_desc_fetch(next).flags, q->packed.avail.wrap);
+}
+
+#endif
