@@ -89,7 +89,8 @@ ALL_PRODUCTS += $(BIN)/rp-domu-create
 # ---- what runs in a guest image of another architecture ----
 ## make guest-arm64      programs for the arm64 image of the testbed qemu (needs: make image-arm64)
 .PHONY: guest-programs guest-arm64
-guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so
+guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so \
+                $(BIN)/ringproof $(BIN)/rp-domu-create
 guest-arm64:
 	+@sysroot=$$(ci/images/build.sh --path arm64)/sysroot && \
 	$(MAKE) --no-print-directory VARIANT=release OUT=$(dir $(OUT))arm64 \
