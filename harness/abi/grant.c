@@ -10,6 +10,7 @@
 #include "abi/abi.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -101,6 +102,60 @@ CHECK(grant_map_twice_counts, .judges = HYPERVISOR, .proves = "abi.grant-map-twi
     expect_eq(t, MUST, abi_in_use(a, g.ref), 3, "in-use bits with one mapping left");
     expect_eq(t, MUST, two[6], 0x77, "byte through the mapping that is left");
     ABI_OK(t, abi_unmap(t, h, two, 1) == 0, "unmapping");
+    expect_eq(t, MUST, abi_in_use(a, g.ref), 0, "in-use bits without mappings");
+}
+
+/* More than a pin counter takes. */
+#define MAPS_MAX 130u
+
+struct maps {
+    xengnttab_handle *h;
+    unsigned count;
+    uint8_t *va[MAPS_MAX];
+};
+
+static void maps_end(void *arg)
+{
+    struct maps *m = arg;
+
+    while (m->count)
+        (void)xengnttab_unmap(m->h, m->va[--m->count], 1);
+    free(m);
+}
+
+/* map_grant_ref: "risk of counter overflow"; a PV dom0 takes two pins for each mapping */
+CHECK(
+    grant_maps_are_counted_to_a_limit, .judges = HYPERVISOR,
+    .proves = "abi.grant-maps-are-counted-to-a-limit",
+    .title = "One reference can be mapped 64 or 128 times at once, and all of them come off again")
+{
+    struct abi *a = abi_begin(t);
+    struct abi_grant g = abi_grant(a, 1, 0, false, 0x3c);
+    struct maps *m = calloc(1, sizeof(*m));
+    unsigned taken = 0;
+    int err = 0;
+
+    if (!m)
+        error_out(t, "out of memory");
+    m->h = abi_gnttab(t);
+    check_defer(t, maps_end, m);
+    while (m->count < MAPS_MAX) {
+        errno = 0;
+        m->va[m->count] = xengnttab_map_grant_ref(m->h, a->domid, g.ref, RW);
+        if (!m->va[m->count]) {
+            err = errno;
+            break;
+        }
+        m->count++;
+    }
+    taken = m->count;
+    note(t, "mappings", "%u", taken);
+    expect(t, MUST, taken == 64 || taken == 128, "the reference was mapped %u times", taken);
+    expect_eq(t, MUST, err, EINVAL, "errno of the one too many");
+    if (taken)
+        expect_eq(t, MUST, m->va[taken - 1][17], 0x3c, "byte through the last mapping");
+    while (m->count)
+        ABI_OK(t, xengnttab_unmap(m->h, m->va[--m->count], 1) == 0, "unmapping");
     expect_eq(t, MUST, abi_in_use(a, g.ref), 0, "in-use bits without mappings");
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* VIRTIO 5.4: the entropy device. Whether bytes are random cannot be proved; that they are not can. */
+/* VIRTIO 5.4: the entropy device. Whether bytes are random cannot be proved; that they are not can.
+ */
 #define CHECK_FAMILY "entropy"
 
 #include <stdlib.h>

@@ -49,6 +49,12 @@ CHECK(directions_share_a_page, .judges = DEVICE, .proves = "xen.grant.address.3"
     shapes_shared_page(t);
 }
 
+CHECK(many_pieces_share_a_page, .judges = DEVICE, .proves = "xen.grant.limit.1", .needs = GRANT_BLK,
+      .title = "100 pieces of one request in one granted page")
+{
+    shapes_small_pieces(t);
+}
+
 CHECK(indirect_tables_are_granted, .judges = DEVICE, .proves = "xen.grant.address.4",
       .needs = GRANT_BLK | NEED_INDIRECT, .title = "Indirect tables anywhere in granted pages")
 {

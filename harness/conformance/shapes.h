@@ -11,6 +11,8 @@ void shapes_offsets(struct check_ctx *t);
 void shapes_pages(struct check_ctx *t);
 /* Two writable and two readable pieces of one request in one page each. */
 void shapes_shared_page(struct check_ctx *t);
+/* One page in 100 pieces of one request. */
+void shapes_small_pieces(struct check_ctx *t);
 /* Indirect tables at many places, over a page boundary too. */
 void shapes_indirect(struct check_ctx *t);
 

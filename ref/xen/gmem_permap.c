@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gmem/gref.h"
 #include "util/mutant.h"
@@ -60,6 +61,35 @@ int permap_pages_reserve(struct permap_pages *pages, uint32_t more, enum permap_
         pages->gfns = grown;
     pages->max = max;
     return 0;
+}
+
+static bool same_pages(const struct permap_pages *pages, enum permap_kind kind, uint32_t a,
+                       uint32_t b, uint32_t n)
+{
+    return kind == PERMAP_GRANT
+               ? !memcmp(pages->refs + a, pages->refs + b, n * sizeof(*pages->refs))
+               : !memcmp(pages->gfns + a, pages->gfns + b, n * sizeof(*pages->gfns));
+}
+
+/*
+ * The pages from `first` on were just gathered. When an earlier range of the lease has the same
+ * ones they are mapped once, for both: Xen counts the mappings of a reference in 8 bits, and a
+ * driver that shares pages between small buffers would reach that limit with one long chain.
+ * Returns where they are in the group.
+ */
+static uint32_t pages_share(struct permap_pages *pages, enum permap_kind kind, uint32_t first)
+{
+    uint32_t n = pages->count - first;
+
+    if (MUTANT(permap_pages_not_shared))
+        return first;
+    for (uint32_t at = 0; at + n <= first; at++) {
+        if (!same_pages(pages, kind, at, first, n))
+            continue;
+        pages->count = first;
+        return at;
+    }
+    return first;
 }
 
 static enum permap_kind range_kind(const struct gmem_range *ranges, unsigned i)
@@ -157,14 +187,15 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
         enum permap_kind kind = range_kind(ranges, i);
         bool writable = range_writable(&ranges[i]);
         struct permap_pages *pages = &m->pages[kind][writable];
-        uint64_t start = (uint64_t)pages->count * XEN_PAGE_BYTES;
-        uint32_t offset = 0;
+        uint32_t first = pages->count, offset = 0;
+        uint64_t start;
 
         if (!(m->kinds & 1u << kind))
             return -EINVAL;
         rc = kind_ops[kind]->gather(pages, &ranges[i], &offset);
         if (rc)
             return rc;
+        start = (uint64_t)pages_share(pages, kind, first) * XEN_PAGE_BYTES;
         if (MUTANT(gmem_later_offset_lost) && writable && start && ranges[i].len_bytes > 1)
             offset = 0;
         lease->iov[i].iov_base = (void *)(uintptr_t)(start + offset);

@@ -10,7 +10,7 @@ _Static_assert(offsetof(grant_entry_v1_t, flags) == 0 && offsetof(grant_entry_v1
                "flags and domid are one word");
 
 /* Each of Xen's pin counters has 8 bits, and its top bit set refuses the next one. */
-#define PIN_MAX 128
+#define PIN_MAX 128u
 
 /* As many times as Xen retries when the guest changes an entry meanwhile. */
 #define RETRIES 4
@@ -32,6 +32,15 @@ int sim_gnt_table(const struct sim_dom_ref *d, grant_entry_v1_t **table)
 static bool pinned(const struct sim_active *act)
 {
     return act->pin_ro || act->pin_rw;
+}
+
+/* How many mappings of one kind fit. On x86 dom0 is a PV domain, whose gntdev maps each reference
+ * twice: for the kernel and for the process (drivers/xen/gntdev.c, use_ptemod). */
+static uint32_t pin_limit(const struct sim_dom *owner, uint16_t by)
+{
+    if (MUTANT(sim_grant_pins_without_end))
+        return UINT16_MAX;
+    return owner->arch == SIM_ARCH_X86 && by == 0 ? PIN_MAX / 2 : PIN_MAX;
 }
 
 static bool dying(const struct sim_dom *d)
@@ -121,7 +130,8 @@ static int pin_one(const struct sim_dom_ref *rd, struct sim_dom *ld, grant_entry
     if (ref >= d->gnt_frames * SIM_GREFS_PER_FRAME || ref >= SIM_GREFS_MAX)
         return GNTST_bad_gntref;
     act = &d->active[ref];
-    if (pinned(act) && (act->domid != by || (readonly ? act->pin_ro : act->pin_rw) >= PIN_MAX))
+    if (pinned(act) &&
+        (act->domid != by || (readonly ? act->pin_ro : act->pin_rw) >= pin_limit(d, by)))
         return GNTST_general_error;
     if (dying(d))
         return pinned(act) && use == SIM_GNT_COPY ? GNTST_bad_domain : GNTST_bad_page;
