@@ -123,6 +123,65 @@ scenario read-only "path: $work/read-only.img"
 # Even root, who could write it, is refused.
 ringproof_run 2 'read-only.img' "$work/read-only.yaml"
 
+# ---- results from elsewhere ----
+# ringproof_results WANTED PATTERN COMMAND ARGUMENT...
+ringproof_results()
+{
+    wanted=$1 pattern=$2
+    shift 2
+    TMPDIR=$tmp "$bin/ringproof" "$@" >"$work/out" 2>&1
+    judge $? "$wanted" "$pattern"
+}
+for k in 1 2; do
+    TMPDIR=$tmp "$bin/ringproof" run --quiet --results "$work/shard$k" --shard $k/2 \
+        --filter 'abi.evtchn_bind_*' abi >"$work/out" 2>&1
+done
+shard1=$(echo "$work"/shard1/*/result.json) shard2=$(echo "$work"/shard2/*/result.json)
+
+name="shards that are merged"
+ringproof_results 0 '^9 passed, 0 failed, 0 skipped' merge -o "$work/both" "$shard1" "$shard2"
+name="a result that would be overwritten"
+ringproof_results 3 'both/result.json is there already' merge -o "$work/both" "$shard1" "$shard2"
+name="a shard that is missing"
+ringproof_results 2 'missing: shard 2/2 of ' merge -o "$work/half" "$shard1"
+name="a shard that may be missing"
+ringproof_results 0 ' 1 skipped' merge --partial -o "$work/part" "$shard1"
+name="the same shard twice"
+ringproof_results 3 "is there twice: in $shard1 and in $(dirname "$shard1")\$" \
+    merge -o "$work/twice" "$shard1" "$(dirname "$shard1")"
+name="no result to merge"
+ringproof_results 3 'no result is named' merge
+name="a result that is no file"
+ringproof_results 3 '/dev/null: is no regular file' merge /dev/null
+name="a folder without a result"
+ringproof_results 3 'result.json: No such file' merge "$work"
+name="a result cut short"
+head -c 1000 "$shard1" >"$work/cut.json"
+ringproof_results 3 'cut.json:[0-9]+:[0-9]+: ' merge "$work/cut.json"
+name="a result whose cells were changed"
+sed '0,/"outcome": "PASS"/s//"outcome": "FAIL"/' "$shard1" >"$work/forged.json"
+ringproof_results 3 'forged.json: cells\[0\].outcome: is PASS' merge "$work/forged.json"
+name="a result to compare that is of another format"
+sed 's/"format": [0-9]*/"format": 99/' "$shard1" >"$work/format.json"
+ringproof_results 3 'format.json: format: this program reads format' \
+    compare "$work/format.json" "$shard2"
+name="one testbed to compare"
+ringproof_results 1 '^0 rows: ' compare "$shard1" "$shard2"
+# Two testbeds: the second is a copy under another name, and differs in one note.
+sed 's/"testbed": "sim"/"testbed": "qemu"/;s/"name": "sim"/"name": "qemu"/' "$shard1" >"$work/qemu.json"
+name="two testbeds that observed the same"
+ringproof_results 0 '^compared: x86 [1-9]' compare "$shard1" "$work/qemu.json"
+name="too few rows to compare"
+ringproof_results 1 'at least 40 wanted' compare --at-least 40 "$shard1" "$work/qemu.json"
+name="a number of rows that is none"
+ringproof_results 3 "'many' is not valid" compare --at-least many "$shard1" "$work/qemu.json"
+name="two testbeds that differ"
+sed 's/EINVAL/EPERM/' "$work/qemu.json" >"$work/differs.json"
+ringproof_results 1 '^DIFFERENT .*x86: sim EINVAL, qemu EPERM$' compare "$shard1" "$work/differs.json"
+name="a merge of testbeds that differ"
+ringproof_results 1 '^FAIL merge.equivalence ' merge --partial -o "$work/different" "$shard1" "$shard2" \
+    "$work/differs.json"
+
 # ---- deaths ----
 cat >"$work/dying-agent" <<'SH'
 #!/bin/sh

@@ -62,5 +62,7 @@ int report_write_files(const struct report *r, const char *dir, char *why, size_
         ret = write_one(r, dir, "result.tap", report_write_tap, why, why_size);
     if (!ret)
         ret = write_one(r, dir, "result.xml", report_write_junit, why, why_size);
+    if (!ret && r->equivalence)
+        ret = write_one(r, dir, "equivalence.md", report_write_equivalence_markdown, why, why_size);
     return ret;
 }

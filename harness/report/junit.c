@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* JUnit XML, as CI systems read it: a test suite for each cell. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "check/wire.h"
 #include "report/report.h"
@@ -41,12 +42,12 @@ static void write_verdict(FILE *f, const char *element, const char *type, const 
     fprintf(f, "</%s>\n", element);
 }
 
-static void write_case(FILE *f, const struct report_cell *c, const struct report_check *k)
+static void write_case(FILE *f, const char *label, const struct report_check *k)
 {
     const char *message = k->reason[0] || !k->failure_count ? k->reason : k->failures[0].text;
 
     fputs("    <testcase", f);
-    write_attribute(f, "classname", c->id);
+    write_attribute(f, "classname", label);
     write_attribute(f, "name", k->name);
     write_time(f, k->duration_ns);
     fputs(">\n", f);
@@ -86,8 +87,9 @@ static bool cell_has_case(const struct report_cell *c)
     return c->reason[0] || !c->check_count;
 }
 
-static void write_cell(FILE *f, const struct report_cell *c)
+static void write_cell(FILE *f, const struct report *r, const struct report_cell *c)
 {
+    char *label = report_cell_label(r, c);
     struct report_totals t = {0};
     unsigned cases = c->check_count + cell_has_case(c);
     unsigned failures = 0, errors = 0, skipped = 0;
@@ -101,7 +103,7 @@ static void write_cell(FILE *f, const struct report_cell *c)
     skipped = t.checks[SKIP] + t.checks[KNOWN];
 
     fputs("  <testsuite", f);
-    write_attribute(f, "name", c->id);
+    write_attribute(f, "name", label);
     fprintf(f, " tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\"", cases, failures,
             errors, skipped);
     write_time(f, c->duration_ns);
@@ -119,7 +121,7 @@ static void write_cell(FILE *f, const struct report_cell *c)
         fputs("    </properties>\n", f);
     }
     for (unsigned i = 0; i < c->check_count; i++)
-        write_case(f, c, &c->checks[i]);
+        write_case(f, label, &c->checks[i]);
     if (cell_has_case(c)) {
         const struct report_check own = {.name = (char[]){"cell"},
                                          .title = (char[]){""},
@@ -127,17 +129,18 @@ static void write_cell(FILE *f, const struct report_cell *c)
                                          .reason = c->reason,
                                          .duration_ns = c->duration_ns,
                                          .log = c->log};
-        write_case(f, c, &own);
+        write_case(f, label, &own);
     }
     fputs("  </testsuite>\n", f);
+    free(label);
 }
 
 void report_write_junit(const struct report *r, FILE *f)
 {
     fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"ringproof\"", f);
-    write_time(f, r->duration_ns);
+    write_time(f, r->run.duration_ns);
     fputs(">\n", f);
     for (unsigned i = 0; i < r->cell_count; i++)
-        write_cell(f, r->cells[i]);
+        write_cell(f, r, r->cells[i]);
     fputs("</testsuites>\n", f);
 }

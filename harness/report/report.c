@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/report.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void *need(void *p)
+#include "report/internal.h"
+
+void *report_need(void *p)
 {
     if (!p) {
         fputs("ringproof: out of memory\n", stderr);
@@ -13,14 +16,41 @@ static void *need(void *p)
     return p;
 }
 
-static char *copy(const char *text)
+char *report_copy(const char *text)
 {
-    return need(strdup(text ? text : ""));
+    return report_need(strdup(text ? text : ""));
+}
+
+void report_print(char **text, const char *fmt, ...)
+{
+    char *fresh = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (vasprintf(&fresh, fmt, ap) < 0)
+        fresh = NULL;
+    va_end(ap);
+    free(*text);
+    *text = report_need(fresh);
+}
+
+void report_append(char **text, const char *fmt, ...)
+{
+    char *more = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (vasprintf(&more, fmt, ap) < 0)
+        more = NULL;
+    va_end(ap);
+    report_need(more);
+    report_print(text, "%s%s", *text ? *text : "", more);
+    free(more);
 }
 
 void report_set(char **text, const char *value)
 {
-    char *fresh = copy(value);
+    char *fresh = report_copy(value);
 
     free(*text);
     *text = fresh;
@@ -28,8 +58,8 @@ void report_set(char **text, const char *value)
 
 void report_pairs_add(struct report_pairs *p, const char *name, const char *value)
 {
-    p->items = need(reallocarray(p->items, p->count + 1, sizeof(*p->items)));
-    p->items[p->count++] = (struct report_pair){copy(name), copy(value)};
+    p->items = report_need(reallocarray(p->items, p->count + 1, sizeof(*p->items)));
+    p->items[p->count++] = (struct report_pair){report_copy(name), report_copy(value)};
 }
 
 void report_pairs_fini(struct report_pairs *p)
@@ -42,15 +72,43 @@ void report_pairs_fini(struct report_pairs *p)
     *p = (struct report_pairs){0};
 }
 
+void report_run_init(struct report_run *run)
+{
+    *run = (struct report_run){
+        .id = report_copy(""),
+        .started = report_copy(""),
+        .command = report_copy(""),
+        .selection = report_copy(""),
+        .testbed = report_copy(""),
+        .testbed_note = report_copy(""),
+        .shard_index = 1,
+        .shard_count = 1,
+    };
+}
+
+void report_run_fini(struct report_run *run)
+{
+    report_pairs_fini(&run->versions);
+    free(run->id);
+    free(run->started);
+    free(run->command);
+    free(run->selection);
+    free(run->testbed);
+    free(run->testbed_note);
+    *run = (struct report_run){0};
+}
+
+void report_part_fini(struct report_part *p)
+{
+    free(p->source);
+    report_run_fini(&p->run);
+}
+
 struct report *report_create(void)
 {
-    struct report *r = need(calloc(1, sizeof(*r)));
+    struct report *r = report_need(calloc(1, sizeof(*r)));
 
-    r->id = copy("");
-    r->started = copy("");
-    r->command = copy("");
-    r->testbed = copy("");
-    r->testbed_note = copy("");
+    report_run_init(&r->run);
     return r;
 }
 
@@ -61,27 +119,27 @@ void report_destroy(struct report *r)
     for (unsigned i = 0; i < r->cell_count; i++)
         report_cell_destroy(r->cells[i]);
     free(r->cells);
-    report_pairs_fini(&r->versions);
-    free(r->id);
-    free(r->started);
-    free(r->command);
-    free(r->testbed);
-    free(r->testbed_note);
+    for (unsigned i = 0; i < r->part_count; i++)
+        report_part_fini(&r->parts[i]);
+    free(r->parts);
+    report_equivalence_destroy(r->equivalence);
+    report_run_fini(&r->run);
     free(r);
 }
 
 struct report_cell *report_cell_create(const char *id, const char *scenario, const char *title,
                                        const char *file, const char *testbed)
 {
-    struct report_cell *c = need(calloc(1, sizeof(*c)));
+    struct report_cell *c = report_need(calloc(1, sizeof(*c)));
 
-    c->id = copy(id);
-    c->scenario = copy(scenario);
-    c->title = copy(title);
-    c->file = copy(file);
-    c->testbed = copy(testbed);
-    c->reason = copy("");
-    c->log = copy("");
+    c->id = report_copy(id);
+    c->scenario = report_copy(scenario);
+    c->title = report_copy(title);
+    c->file = report_copy(file);
+    c->testbed = report_copy(testbed);
+    c->part = REPORT_OWN;
+    c->reason = report_copy("");
+    c->log = report_copy("");
     return c;
 }
 
@@ -118,22 +176,22 @@ void report_cell_destroy(struct report_cell *c)
 
 void report_add_cell(struct report *r, struct report_cell *c)
 {
-    r->cells = need(reallocarray(r->cells, r->cell_count + 1, sizeof(struct report_cell *)));
+    r->cells = report_need(reallocarray(r->cells, r->cell_count + 1, sizeof(struct report_cell *)));
     r->cells[r->cell_count++] = c;
 }
 
 struct report_check *report_cell_add_check(struct report_cell *c, const char *name,
                                            enum outcome outcome)
 {
-    c->checks = need(reallocarray(c->checks, c->check_count + 1, sizeof(*c->checks)));
+    c->checks = report_need(reallocarray(c->checks, c->check_count + 1, sizeof(*c->checks)));
     struct report_check *k = &c->checks[c->check_count++];
     *k = (struct report_check){
-        .name = copy(name),
-        .title = copy(""),
-        .proves = copy(""),
+        .name = report_copy(name),
+        .title = report_copy(""),
+        .proves = report_copy(""),
         .outcome = outcome,
-        .reason = copy(""),
-        .log = copy(""),
+        .reason = report_copy(""),
+        .log = report_copy(""),
     };
     return k;
 }
@@ -141,9 +199,10 @@ struct report_check *report_cell_add_check(struct report_cell *c, const char *na
 void report_check_add_failure(struct report_check *k, enum check_level level, const char *file,
                               int line, const char *text)
 {
-    k->failures = need(reallocarray(k->failures, k->failure_count + 1, sizeof(*k->failures)));
+    k->failures =
+        report_need(reallocarray(k->failures, k->failure_count + 1, sizeof(*k->failures)));
     k->failures[k->failure_count++] = (struct report_failure){
-        .level = level, .file = copy(file), .line = line, .text = copy(text)};
+        .level = level, .file = report_copy(file), .line = line, .text = report_copy(text)};
 }
 
 void report_check_take(struct report_check *k, const struct check_result *r)
@@ -177,6 +236,15 @@ void report_cell_worsen(struct report_cell *c, enum outcome o, const char *reaso
         return;
     c->outcome = o;
     report_set(&c->reason, reason);
+}
+
+char *report_cell_label(const struct report *r, const struct report_cell *c)
+{
+    char *label = report_copy(c->id);
+
+    if (c->part != REPORT_OWN && strcmp(r->run.testbed, c->testbed) != 0)
+        report_append(&label, " on %s", c->testbed);
+    return label;
 }
 
 /* ---- judging ---- */
@@ -235,7 +303,8 @@ enum report_status report_status(const struct report *r)
     struct report_totals t;
 
     report_totals(r, &t);
-    if (r->interrupted || t.checks[ERROR] || t.cells[ERROR] || r->cell_count < r->cells_planned)
+    if (r->run.interrupted || t.checks[ERROR] || t.cells[ERROR] ||
+        r->cell_count < r->run.cells_planned)
         return REPORT_HARNESS_ERROR;
     if (t.checks[FAIL] || t.checks[CRASH] || t.cells[FAIL] || t.cells[CRASH])
         return REPORT_SUBJECT_FAILED;
@@ -246,7 +315,10 @@ enum report_status report_status(const struct report *r)
 
 static int pair_compare(const void *a, const void *b)
 {
-    return strcmp(((const struct report_pair *)a)->name, ((const struct report_pair *)b)->name);
+    const struct report_pair *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : strcmp(x->value, y->value);
 }
 
 /* Calls fn for each requirement id of a check. */
@@ -254,7 +326,7 @@ static void each_requirement(const struct report_check *k,
                              void (*fn)(void *ctx, const char *id, const struct report_check *k),
                              void *ctx)
 {
-    char *ids = copy(k->proves), *save = NULL;
+    char *ids = report_copy(k->proves), *save = NULL;
 
     for (char *id = strtok_r(ids, " ", &save); id; id = strtok_r(NULL, " ", &save))
         fn(ctx, id, k);

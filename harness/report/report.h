@@ -8,6 +8,11 @@
  * nothing passed and nothing failed is a SKIP, and one without any result is an ERROR: there is
  * no silent green. A requirement whose checks were skipped in every cell is a *hole*.
  *
+ * Results of several runs become one by a merge: shards of one run, or the same scenarios on
+ * several testbeds. Every run of which cells were taken stays a *part* of the result, with its
+ * versions and its seed; each cell names its part. What follows from the cells (totals, holes,
+ * status, the equivalence of testbeds) is computed from them, and never taken from a file.
+ *
  * Text in the model comes from subjects, logs and guests. It may hold anything; every writer
  * cleans and escapes for its own format.
  */
@@ -22,7 +27,7 @@
 
 #include "check/check.h"
 
-#define REPORT_FORMAT 1 /* results/schema/result.schema.json */
+#define REPORT_FORMAT 2 /* results/schema/result.schema.json */
 
 /* Name and value: an axis, a note of a check, a metric of a cell, a version. */
 struct report_pair {
@@ -62,6 +67,7 @@ struct report_cell {
     char *title;
     char *file; /* of the scenario, as given */
     char *testbed;
+    int part; /* index into the report's parts; REPORT_OWN: of the run itself */
     struct report_pairs axes;
     enum outcome outcome; /* report_cell_settle */
     char *reason;         /* of the cell's own SKIP, CRASH or ERROR */
@@ -72,16 +78,35 @@ struct report_cell {
     char *log;
 };
 
-struct report {
-    char *id;      /* "20261120T101500Z-4711" */
-    char *started; /* ISO 8601, UTC */
-    char *command; /* how the run was called */
+#define REPORT_OWN       (-1)
+#define REPORT_PARTS_MAX 256u
+
+/* One call of the runner: what was asked for, where, and with what. */
+struct report_run {
+    char *id;        /* "20261120T101500Z-4711" */
+    char *started;   /* ISO 8601, UTC */
+    char *command;   /* how it was called */
+    char *selection; /* what of the scenarios was asked for; the same in all shards of a run */
     char *testbed, *testbed_note;
     struct report_pairs versions;
     uint64_t seed;
-    uint64_t duration_ns;
+    uint64_t duration_ns; /* of a merge: of all parts together */
     bool interrupted;
+    unsigned shard_index, shard_count; /* of shard_count parts the shard_index-th; 1/1: all */
     unsigned cells_planned;
+};
+
+/* A run whose cells were merged into this report. */
+struct report_part {
+    char *source; /* the file, as it was named */
+    struct report_run run;
+};
+
+struct report {
+    struct report_run run;
+    struct report_part *parts; /* none: it was no merge */
+    unsigned part_count;
+    struct report_equivalence *equivalence; /* NULL: testbeds were not compared */
     struct report_cell **cells;
     unsigned cell_count;
 };
@@ -141,6 +166,91 @@ enum report_status report_status(const struct report *r);
 void report_holes(const struct report *r, struct report_pairs *holes);
 void report_pairs_fini(struct report_pairs *p);
 
+/* ---- merging ---- */
+
+/* Moves the cells of `from` into `into`, and what it says of its run (or its own parts, when it is
+ * a merge itself) as parts. `source` names it in messages. What `from` found as a merge is dropped:
+ * it has to be computed anew. `from` is empty afterwards. */
+void report_merge(struct report *into, struct report *from, const char *source);
+
+struct report_merge_options {
+    bool partial;      /* shards that are missing are said, and are no error */
+    bool compare;      /* compare testbeds even when only one was merged (and so fail) */
+    unsigned at_least; /* rows that have to be compared on each architecture */
+};
+
+/* 0, or -EEXIST with both sources in `why` when a cell is there twice for one testbed. */
+int report_merge_unique(const struct report *r, char *why, size_t why_size);
+
+/*
+ * The end of a merge. Adds a cell of the merge's own when there is something to judge: are all
+ * shards there, and did the testbeds observe the same? 0, or with a sentence: what
+ * report_merge_unique and report_compare say, -E2BIG for more than REPORT_PARTS_MAX parts; the
+ * report can then only be destroyed.
+ */
+int report_merge_finish(struct report *r, const struct report_merge_options *o, char *why,
+                        size_t why_size);
+
+/* What differs between the parts, each with its values and who has them: versions, the seed.
+ * Owned by the caller (report_pairs_fini). */
+void report_differences(const struct report *r, struct report_pairs *out);
+
+/* ---- equivalence of testbeds ---- */
+
+/*
+ * What checks observed on several testbeds, side by side. A column is one testbed with one
+ * architecture; a row is what a check came to, or one of its notes. Rows are judged for each
+ * architecture on which at least two testbeds have the cell.
+ */
+enum report_verdict {
+    VERDICT_EQUAL,        /* the same on all of them */
+    VERDICT_ARCHITECTURE, /* testbeds agree on each, architectures differ: the reason says how */
+    VERDICT_SKIPPED,      /* one testbed skipped the check, another did not; the reason says why */
+    VERDICT_DIFFERENT,    /* testbeds differ */
+};
+enum { REPORT_VERDICTS = VERDICT_DIFFERENT + 1 };
+
+struct report_row {
+    char *cell; /* scenario and axes, without the architecture */
+    char *check;
+    char *observed; /* "outcome", or the name of a note */
+    enum report_verdict verdict;
+    char **values; /* one a column, NULL: none */
+    char *reason;  /* "" none */
+};
+
+struct report_architecture {
+    char *name;
+    unsigned compared; /* rows for which two testbeds have a value */
+};
+
+struct report_column {
+    char *testbed;
+    unsigned architecture; /* index */
+};
+
+struct report_equivalence {
+    char *checks;      /* pattern of those that were compared */
+    unsigned at_least; /* rows on each architecture; fewer are a failure */
+    struct report_architecture *architectures;
+    unsigned architecture_count;
+    struct report_column *columns;
+    unsigned column_count;
+    struct report_row *rows;
+    unsigned row_count;
+    unsigned verdicts[REPORT_VERDICTS]; /* rows of each */
+};
+
+/* Compares all cells of the report; sets r->equivalence, which has to be NULL before. 0, or with
+ * a sentence -E2BIG (too many testbeds and architectures for a table), -EEXIST (two cells differ
+ * in nothing but the order of their axes). */
+int report_compare(struct report *r, const char *checks, unsigned at_least, char *why,
+                   size_t why_size);
+void report_equivalence_destroy(struct report_equivalence *e); /* NULL is allowed */
+/* Nothing differs, something was compared, and enough of it on each architecture. */
+bool report_equivalence_holds(const struct report_equivalence *e);
+const char *report_verdict_name(enum report_verdict v);
+
 /* ---- forms ---- */
 
 /* A cell travels from its worker process as this object, and lies in result.json as the same. */
@@ -148,20 +258,35 @@ json_t *report_cell_to_json(const struct report_cell *c);
 /* 0, or -EPROTO with a reason. */
 int report_cell_from_json(const json_t *o, struct report_cell **out, char *why, size_t why_size);
 json_t *report_to_json(const struct report *r);
+/*
+ * A whole result, from a file that may hold anything: a run's folder or its result.json. Everything
+ * is checked: types and ranges, that no member is missing or unknown, that texts are clean, that
+ * what follows from the cells is what they say. 0, or -errno with the file, the place in it and
+ * what is wrong: -EINVAL for its contents, -EFBIG for one past REPORT_FILE_MAX bytes.
+ */
+int report_load(const char *path, struct report **out, char *why, size_t why_size);
+#define REPORT_FILE_MAX (256u << 20)
 
 void report_write_tap(const struct report *r, FILE *f);
 void report_write_junit(const struct report *r, FILE *f);
+/* A cell's id, and its testbed where the report has several: "abi[arch=x86] on qemu". malloc'd. */
+char *report_cell_label(const struct report *r, const struct report_cell *c);
+/* As a Markdown table. */
+void report_write_equivalence_markdown(const struct report *r, FILE *f);
 
-/* result.json, result.tap, result.xml (JUnit) in a folder that exists; each appears whole or not
- * at all. 0 or -errno with a message. */
+/* result.json, result.tap, result.xml (JUnit), and equivalence.md when testbeds were compared, in a
+ * folder that exists; each appears whole or not at all. 0 or -errno with a message. */
 int report_write_files(const struct report *r, const char *dir, char *why, size_t why_size);
 
 struct report_style {
     bool colour;
     /* How a reader runs one cell or check again: program and options, "build/release/bin/ringproof
-     * run". NULL: not shown. */
+     * run". NULL: not shown. Testbed and seed are added. */
     const char *rerun;
 };
+/* The equivalence for people: the rows that are not equal, or all, and the line that counts. */
+void report_write_equivalence(const struct report_equivalence *e, const struct report_style *style,
+                              bool all, FILE *f);
 /* The table for people, failures, holes, and the last line with the totals. */
 void report_write_summary(const struct report *r, const struct report_style *style, FILE *f);
 

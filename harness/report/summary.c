@@ -23,21 +23,33 @@ static unsigned bad(const struct report_totals *t)
     return t->checks[FAIL] + t->checks[CRASH] + t->checks[ERROR];
 }
 
-/* One line a scenario, in the order in which their first cells stand in the report. */
+/* What one line of the table sums up. */
+static bool same_line(const struct report_cell *a, const struct report_cell *b)
+{
+    return !strcmp(a->scenario, b->scenario) && !strcmp(a->testbed, b->testbed);
+}
+
+/* One line for each scenario and testbed, in the order in which their first cells stand in the
+ * report; the testbed only where there are several. */
 static void write_table(const struct report *r, const struct report_style *s, FILE *f)
 {
-    size_t width = strlen("scenario");
+    size_t width = strlen("scenario"), testbed = r->part_count ? strlen("testbed") : 0;
 
-    for (unsigned i = 0; i < r->cell_count; i++)
-        if (strlen(r->cells[i]->scenario) > width)
-            width = strlen(r->cells[i]->scenario);
-    fprintf(f, "\n%s%-*s  cells   pass   fail   warn   skip     time%s\n", paint(s, PAINT_BOLD),
-            (int)width, "scenario", paint(s, PAINT_NONE));
     for (unsigned i = 0; i < r->cell_count; i++) {
-        const char *name = r->cells[i]->scenario;
+        const struct report_cell *c = r->cells[i];
+        if (strlen(c->scenario) > width)
+            width = strlen(c->scenario);
+        if (r->part_count && strlen(c->testbed) > testbed)
+            testbed = strlen(c->testbed);
+    }
+    fprintf(f, "\n%s%-*s  %-*s%scells   pass   fail   warn   skip     time%s\n",
+            paint(s, PAINT_BOLD), (int)width, "scenario", (int)testbed, testbed ? "testbed" : "",
+            testbed ? "  " : "", paint(s, PAINT_NONE));
+    for (unsigned i = 0; i < r->cell_count; i++) {
+        const struct report_cell *first = r->cells[i];
         bool seen = false;
         for (unsigned j = 0; j < i && !seen; j++)
-            seen = !strcmp(r->cells[j]->scenario, name);
+            seen = same_line(r->cells[j], first);
         if (seen)
             continue;
 
@@ -45,15 +57,16 @@ static void write_table(const struct report *r, const struct report_style *s, FI
         uint64_t ns = 0;
         unsigned cells = 0;
         for (unsigned j = i; j < r->cell_count; j++) {
-            if (strcmp(r->cells[j]->scenario, name))
+            if (!same_line(r->cells[j], first))
                 continue;
             report_totals_add(&t, r->cells[j]);
             ns += r->cells[j]->duration_ns;
             cells++;
         }
         enum paint p = bad(&t) ? PAINT_BAD : t.checks[PASS] ? PAINT_GOOD : PAINT_MILD;
-        fprintf(f, "%s%-*s%s  %5u  %5u  %s%5u%s  %5u  %5u  %6.1fs\n", paint(s, p), (int)width, name,
-                paint(s, PAINT_NONE), cells, t.checks[PASS],
+        fprintf(f, "%s%-*s%s  %-*s%s%5u  %5u  %s%5u%s  %5u  %5u  %6.1fs\n", paint(s, p), (int)width,
+                first->scenario, paint(s, PAINT_NONE), (int)testbed, testbed ? first->testbed : "",
+                testbed ? "  " : "", cells, t.checks[PASS],
                 paint(s, bad(&t) ? PAINT_BAD : PAINT_NONE), bad(&t), paint(s, PAINT_NONE),
                 t.checks[WARN] + t.checks[KNOWN], t.checks[SKIP], (double)ns / 1e9);
     }
@@ -79,12 +92,18 @@ static void write_line(FILE *f, const char *label, const char *text)
     putc('\n', f);
 }
 
-static void write_rerun(FILE *f, const struct report_style *s, const char *cell, const char *check)
+static void write_rerun(FILE *f, const struct report_style *s, const struct report *r,
+                        const struct report_cell *c, const char *check)
 {
-    if (!s->rerun)
+    const struct report_run *run = c->part == REPORT_OWN ? &r->run : &r->parts[c->part].run;
+
+    /* What a merge found is not found again by a run. */
+    if (!s->rerun || (r->part_count && c->part == REPORT_OWN))
         return;
-    fprintf(f, "  alone     %s '", s->rerun);
-    text_write_plain(f, cell, 0);
+    fprintf(f, "  alone     %s --testbed ", s->rerun);
+    text_write_plain(f, run->testbed, 0);
+    fprintf(f, " --seed %" PRIu64 " '", run->seed);
+    text_write_plain(f, c->id, 0);
     if (check) {
         fputs("' --filter '", f);
         text_write_plain(f, check, 0);
@@ -105,10 +124,13 @@ static void write_log(FILE *f, const char *log)
     free(clean);
 }
 
-static void write_check(FILE *f, const struct report_style *s, const struct report_cell *c,
-                        const struct report_check *k)
+static void write_check(FILE *f, const struct report_style *s, const struct report *r,
+                        const struct report_cell *c, const struct report_check *k)
 {
-    write_head(f, s, k->outcome, k->name, c->id);
+    char *label = report_cell_label(r, c);
+
+    write_head(f, s, k->outcome, k->name, label);
+    free(label);
     write_line(f, "proves", k->proves);
     for (unsigned i = 0; i < k->failure_count; i++) {
         const struct report_failure *x = &k->failures[i];
@@ -123,7 +145,7 @@ static void write_check(FILE *f, const struct report_style *s, const struct repo
     }
     write_line(f, "reason", k->reason);
     if (k->outcome != WARN)
-        write_rerun(f, s, c->id, k->name);
+        write_rerun(f, s, r, c, k->name);
     write_log(f, k->log);
 }
 
@@ -135,9 +157,11 @@ static void write_failures(const struct report *r, const struct report_style *s,
     for (unsigned i = 0; i < r->cell_count; i++) {
         const struct report_cell *c = r->cells[i];
         if (!warnings && c->reason[0] && c->outcome >= FAIL) {
-            write_head(f, s, c->outcome, "the cell", c->id);
+            char *label = report_cell_label(r, c);
+            write_head(f, s, c->outcome, "the cell", label);
+            free(label);
             write_line(f, "reason", c->reason);
-            write_rerun(f, s, c->id, NULL);
+            write_rerun(f, s, r, c, NULL);
             write_log(f, c->log);
             shown++;
         }
@@ -149,7 +173,7 @@ static void write_failures(const struct report *r, const struct report_style *s,
                 left++;
                 continue;
             }
-            write_check(f, s, c, k);
+            write_check(f, s, r, c, k);
             shown++;
         }
     }
@@ -168,8 +192,10 @@ static void write_metrics(const struct report *r, FILE *f)
         if (!head)
             fputs("\nmeasured\n", f);
         head = true;
+        char *label = report_cell_label(r, c);
         fputs("  ", f);
-        text_write_plain(f, c->id, 0);
+        text_write_plain(f, label, 0);
+        free(label);
         putc(':', f);
         for (unsigned j = 0; j < c->metrics.count; j++) {
             fputs(j ? ", " : " ", f);
@@ -181,6 +207,39 @@ static void write_metrics(const struct report *r, FILE *f)
     }
 }
 
+/* Where the cells of a merge come from, and in what those places are not the same. */
+static void write_parts(const struct report *r, FILE *f)
+{
+    struct report_pairs differ;
+
+    if (!r->part_count)
+        return;
+    fputs("\nparts\n", f);
+    for (unsigned i = 0; i < r->part_count; i++) {
+        const struct report_run *run = &r->parts[i].run;
+        unsigned cells = 0;
+        for (unsigned k = 0; k < r->cell_count; k++)
+            cells += r->cells[k]->part == (int)i;
+        fputs("  ", f);
+        text_write_plain(f, run->testbed, 0);
+        fprintf(f, " %u/%u, %u of %u cells%s, ", run->shard_index, run->shard_count, cells,
+                run->cells_planned, run->interrupted ? " (interrupted)" : "");
+        text_write_plain(f, run->started, 0);
+        fputs(": ", f);
+        text_write_plain(f, r->parts[i].source, 0);
+        putc('\n', f);
+    }
+    report_differences(r, &differ);
+    for (unsigned i = 0; i < differ.count; i++) {
+        fputs(i ? "  " : "\nparts differ in\n  ", f);
+        text_write_plain(f, differ.items[i].name, 0);
+        fputs(": ", f);
+        text_write_plain(f, differ.items[i].value, 0);
+        putc('\n', f);
+    }
+    report_pairs_fini(&differ);
+}
+
 void report_write_summary(const struct report *r, const struct report_style *s, FILE *f)
 {
     struct report_totals t;
@@ -188,7 +247,10 @@ void report_write_summary(const struct report *r, const struct report_style *s, 
 
     if (r->cell_count)
         write_table(r, s, f);
+    write_parts(r, f);
     write_metrics(r, f);
+    if (r->equivalence)
+        report_write_equivalence(r->equivalence, s, true, f);
     write_failures(r, s, f, false);
     write_failures(r, s, f, true);
 
@@ -206,12 +268,12 @@ void report_write_summary(const struct report *r, const struct report_style *s, 
 
     report_totals(r, &t);
     fputc('\n', f);
-    text_write_plain(f, r->testbed_note, 0);
+    text_write_plain(f, r->run.testbed_note, 0);
     fputc('\n', f);
-    if (r->interrupted || r->cell_count < r->cells_planned)
+    if (r->run.interrupted || r->cell_count < r->run.cells_planned)
         fprintf(f, "%s%s: %u of %u cells ran%s\n", paint(s, PAINT_BAD),
-                r->interrupted ? "interrupted" : "incomplete", r->cell_count, r->cells_planned,
-                paint(s, PAINT_NONE));
+                r->run.interrupted ? "interrupted" : "incomplete", r->cell_count,
+                r->run.cells_planned, paint(s, PAINT_NONE));
     if (t.checks[WARN] || t.checks[KNOWN])
         fprintf(f, "%u broke a SHOULD, %u known\n", t.checks[WARN], t.checks[KNOWN]);
     fprintf(f, "%s%u passed, %u failed, %u skipped%s\n",

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* TAP version 14: a subtest for each cell, a YAML block under each check that says more. */
+#include <stdlib.h>
+
 #include "check/wire.h"
 #include "report/report.h"
 #include "report/text.h"
@@ -59,10 +61,13 @@ static void write_details(FILE *f, const struct report_check *k)
     fputs("      ...\n", f);
 }
 
-static void write_cell(FILE *f, const struct report_cell *c, unsigned number)
+static void write_cell(FILE *f, const struct report *r, const struct report_cell *c,
+                       unsigned number)
 {
+    char *label = report_cell_label(r, c);
+
     fputs("# Subtest: ", f);
-    text_write_tap(f, c->id);
+    text_write_tap(f, label);
     putc('\n', f);
     if (!c->check_count) {
         fputs("    1..0 # SKIP ", f);
@@ -80,7 +85,7 @@ static void write_cell(FILE *f, const struct report_cell *c, unsigned number)
         write_details(f, k);
     }
     fprintf(f, "%s %u - ", is_ok(c->outcome) ? "ok" : "not ok", number);
-    text_write_tap(f, c->id);
+    text_write_tap(f, label);
     write_directive(f, c->outcome, c->reason);
     putc('\n', f);
     if (c->reason[0] && c->outcome != SKIP) {
@@ -88,20 +93,21 @@ static void write_cell(FILE *f, const struct report_cell *c, unsigned number)
         text_write_quoted(f, c->reason);
         fputs("\n  ...\n", f);
     }
+    free(label);
 }
 
 void report_write_tap(const struct report *r, FILE *f)
 {
     fputs("TAP version 14\n", f);
-    if (r->cells_planned)
-        fprintf(f, "1..%u\n", r->cells_planned);
+    if (r->run.cells_planned)
+        fprintf(f, "1..%u\n", r->run.cells_planned);
     else
         fputs("1..0 # SKIP nothing was selected\n", f);
     fputs("# ", f);
-    text_write_tap(f, r->testbed_note);
+    text_write_tap(f, r->run.testbed_note);
     putc('\n', f);
     for (unsigned i = 0; i < r->cell_count; i++)
-        write_cell(f, r->cells[i], i + 1);
-    if (r->interrupted)
+        write_cell(f, r, r->cells[i], i + 1);
+    if (r->run.interrupted)
         fputs("Bail out! interrupted\n", f);
 }

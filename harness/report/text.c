@@ -128,6 +128,19 @@ void text_write_quoted(FILE *f, const char *text)
     free(clean);
 }
 
+void text_write_markdown(FILE *f, const char *text)
+{
+    char *clean = text_clean(text);
+
+    /* CommonMark: a backslash takes any ASCII punctuation's meaning away. */
+    for (const char *c = clean; c && *c; c++) {
+        if (strchr("\\`*_{}[]<>()#+!|~&:", *c))
+            putc('\\', f);
+        putc(*c == '\n' || *c == '\t' ? ' ' : *c, f);
+    }
+    free(clean);
+}
+
 void text_write_plain(FILE *f, const char *text, unsigned columns)
 {
     char *clean = text_clean(text);

@@ -20,6 +20,8 @@ void text_write_xml(FILE *f, const char *text);
 void text_write_tap(FILE *f, const char *text);
 /* A double-quoted YAML (and JSON) scalar on one line. */
 void text_write_quoted(FILE *f, const char *text);
+/* In a cell of a Markdown table: one line, nothing of it is markup. */
+void text_write_markdown(FILE *f, const char *text);
 /* On a terminal: one line, no control character. At most `columns` characters (0: no limit). */
 void text_write_plain(FILE *f, const char *text, unsigned columns);
 

@@ -405,7 +405,7 @@ int command_mutants(int argc, char **argv)
         goto out;
 
     status = REPORT_HARNESS_ERROR;
-    report = run_report_create(&u.options, &u.install, argc, argv);
+    report = run_report_create("mutants", &u.options, &u.install, argc, argv);
     results = run_results_dir(&u.options, report);
     if (!results)
         goto out;
@@ -419,12 +419,12 @@ int command_mutants(int argc, char **argv)
     struct report_cell *cell =
         report_cell_create("mutants", "mutants", "Every check fails against its broken backend", "",
                            u.options.testbed);
-    report->interrupted = ret == -EINTR;
-    cell->duration_ns = report->duration_ns = monotonic_ns() - start;
+    report->run.interrupted = ret == -EINTR;
+    cell->duration_ns = report->run.duration_ns = monotonic_ns() - start;
     judge(&u, cell);
     print_table(cell);
     report_add_cell(report, cell);
-    report->cells_planned = 1;
+    report->run.cells_planned = 1;
     status = report_status(report);
     if (report_write_files(report, results, why, sizeof(why))) {
         fprintf(stderr, "ringproof mutants: %s\n", why);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,20 +8,30 @@
 #include <unistd.h>
 
 #include "runner/runner.h"
+#include "util/bits.h"
 
 #ifndef RP_VERSION
 #define RP_VERSION "unknown"
 #endif
+
+/* Behind what is there, with a blank between. Without memory the text stays as it is. */
+static void append_word(char **text, const char *word)
+{
+    char *longer;
+
+    if (asprintf(&longer, "%s%s%s", *text, (*text)[0] ? " " : "", word) < 0)
+        return;
+    free(*text);
+    *text = longer;
+}
 
 static void add_version(void *ctx, const char *name, const char *value)
 {
     report_pairs_add(ctx, name, value);
 }
 
-struct report *run_report_create(const struct run_options *o, const struct install *in, int argc,
-                                 char **argv)
+struct report *command_report_create(const char *command, int argc, char **argv)
 {
-    const struct testbed_ops *testbed = testbed_find(o->testbed);
     struct report *r = report_create();
     time_t now = time(NULL);
     char text[64], stamp[64];
@@ -30,26 +39,49 @@ struct report *run_report_create(const struct run_options *o, const struct insta
 
     gmtime_r(&now, &tm);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    report_set(&r->started, text);
+    report_set(&r->run.started, text);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
     snprintf(text, sizeof(text), "%.32s-%d", stamp, (int)getpid());
-    report_set(&r->id, text);
-    report_set(&r->testbed, testbed->name);
-    report_set(&r->testbed_note, testbed->note);
-    r->seed = o->seed;
+    report_set(&r->run.id, text);
 
-    char *command = strdup("ringproof");
-    for (int i = 0; command && i < argc; i++) {
-        char *longer;
-        if (asprintf(&longer, "%s %s", command, argv[i]) < 0)
-            longer = NULL;
-        free(command);
-        command = longer;
+    report_set(&r->run.command, "ringproof");
+    append_word(&r->run.command, command);
+    for (int i = 0; i < argc; i++)
+        append_word(&r->run.command, argv[i]);
+    report_pairs_add(&r->run.versions, "ringproof", RP_VERSION);
+    return r;
+}
+
+/* What decides which cells there are, as options: the shards of one run have the same. */
+static void describe_selection(const struct run_options *o, char **text)
+{
+    const struct {
+        const char *name, *value;
+    } options[] = {{"--set", o->set}, {"--filter", o->filter}, {"--scenarios", o->scenarios_dir}};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(options); i++) {
+        if (!options[i].value)
+            continue;
+        append_word(text, options[i].name);
+        append_word(text, options[i].value);
     }
-    report_set(&r->command, command);
-    free(command);
-    report_pairs_add(&r->versions, "ringproof", RP_VERSION);
-    testbed->versions(&in->testbed, add_version, &r->versions);
+    for (unsigned i = 0; i < o->name_count; i++)
+        append_word(text, o->names[i]);
+}
+
+struct report *run_report_create(const char *command, const struct run_options *o,
+                                 const struct install *in, int argc, char **argv)
+{
+    const struct testbed_ops *testbed = testbed_find(o->testbed);
+    struct report *r = command_report_create(command, argc, argv);
+
+    describe_selection(o, &r->run.selection);
+    report_set(&r->run.testbed, testbed->name);
+    report_set(&r->run.testbed_note, testbed->note);
+    r->run.seed = o->seed;
+    r->run.shard_index = o->shard_index;
+    r->run.shard_count = o->shard_count;
+    testbed->versions(&in->testbed, add_version, &r->run.versions);
     return r;
 }
 
@@ -75,7 +107,9 @@ char *run_results_dir(const struct run_options *o, const struct report *r)
 {
     char *dir;
 
-    if (asprintf(&dir, "%s/%s", o->results_dir ? o->results_dir : "results/runs", r->id) < 0) {
+    if ((o->output ? asprintf(&dir, "%s", o->output)
+                   : asprintf(&dir, "%s/%s", o->results_dir ? o->results_dir : "results/runs",
+                              r->run.id)) < 0) {
         fputs("ringproof: out of memory\n", stderr);
         return NULL;
     }
@@ -111,7 +145,7 @@ static void show(const struct report *r, const struct run_options *o, const stru
     shown[0] = 0;
     if (o->variant_dir)
         snprintf(shown, sizeof(shown), " --variant-dir %s", o->variant_dir);
-    snprintf(rerun, sizeof(rerun), "%s run --seed %" PRIu64 "%s%s%s", self, r->seed, shown,
+    snprintf(rerun, sizeof(rerun), "%s run%s%s%s", self, shown,
              o->backend_bin ? " --backend-bin " : "", o->backend_bin ? o->backend_bin : "");
     printf("\nresults in %s\n", dir);
     report_write_summary(r, &style, stdout);
@@ -138,7 +172,7 @@ int command_run(int argc, char **argv)
         goto out;
 
     status = REPORT_HARNESS_ERROR;
-    report = run_report_create(&o, &in, argc, argv);
+    report = run_report_create("run", &o, &in, argc, argv);
     dir = run_results_dir(&o, report);
     if (!dir)
         goto out;
@@ -152,12 +186,12 @@ int command_run(int argc, char **argv)
         .options = &o, .install = &in, .jobs = plan.jobs, .job_count = plan.job_count};
     uint64_t start = monotonic_ns();
     ret = schedule_run(&schedule);
-    report->duration_ns = monotonic_ns() - start;
+    report->run.duration_ns = monotonic_ns() - start;
     if (testbed->world_close)
         testbed->world_close(in.testbed.world);
     in.testbed.world = NULL;
-    report->cells_planned = plan.job_count;
-    report->interrupted = ret == -EINTR;
+    report->run.cells_planned = plan.job_count;
+    report->run.interrupted = ret == -EINTR;
     collect(report, &plan);
     if (report_write_files(report, dir, why, sizeof(why))) {
         fprintf(stderr, "ringproof: %s\n", why);

@@ -22,7 +22,9 @@ static const struct command {
     {"new-check", "FAMILY NAME", "a commented template for a check", command_new_check},
     {"mutants", "[OPTION]... [MUTANT]...", "run checks against deliberately broken backends",
      command_mutants},
-    {"compare", "[--all] RESULT RESULT...", "the same cells on several testbeds, side by side",
+    {"merge", "[OPTION]... RESULT...", "results of shards and of several testbeds become one",
+     command_merge},
+    {"compare", "[OPTION]... RESULT...", "the same cells on several testbeds, side by side",
      command_compare},
 };
 
@@ -34,7 +36,11 @@ static void usage(FILE *f)
     for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
         fprintf(f, "  %-9s %-26s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fputs("\noptions of run, list and mutants:\n", f);
-    options_help(f);
+    options_help("run", f);
+    fputs("\noptions of merge:\n", f);
+    options_help("merge", f);
+    fputs("\noptions of compare:\n", f);
+    options_help("compare", f);
     fputs("\nexit status: 0 passed, 1 a subject failed, 2 harness error or interrupted, 3 bad "
           "usage\n",
           f);

@@ -9,49 +9,94 @@
 #include "scenario/units.h"
 #include "util/bits.h"
 
-enum option_kind { OPT_TEXT, OPT_FLAG, OPT_JOBS, OPT_TIME, OPT_SEED, OPT_SHARD, OPT_SLOWNESS };
+enum option_kind {
+    OPT_TEXT,
+    OPT_FLAG,
+    OPT_JOBS,
+    OPT_TIME,
+    OPT_SEED,
+    OPT_SHARD,
+    OPT_SLOWNESS,
+    OPT_AT_LEAST
+};
+
+/* Which commands have an option. */
+enum { RUN = 1, MERGE = 2, COMPARE = 4 };
+
+static const struct {
+    const char *name, *arguments;
+    unsigned bit;
+} command_table[] = {
+    {"run", "[SCENARIO]...", RUN},     {"list", "[SCENARIO]...", RUN},
+    {"mutants", "[MUTANT]...", RUN},   {"merge", "RESULT...", MERGE},
+    {"compare", "RESULT...", COMPARE},
+};
 
 static const struct option_desc {
     const char *name, *argument, *help;
     enum option_kind kind;
     size_t offset;
+    unsigned commands;
 } option_table[] = {
-#define TEXT(name, arg, field, help)                                                               \
+#define TEXT_OF(commands, name, arg, field, help)                                                  \
     {                                                                                              \
-        name, arg, help, OPT_TEXT, offsetof(struct run_options, field)                             \
+        name, arg, help, OPT_TEXT, offsetof(struct run_options, field), commands                   \
     }
-#define FLAG(name, field, help)                                                                    \
+#define FLAG_OF(commands, name, field, help)                                                       \
     {                                                                                              \
-        name, NULL, help, OPT_FLAG, offsetof(struct run_options, field)                            \
+        name, NULL, help, OPT_FLAG, offsetof(struct run_options, field), commands                  \
     }
+#define TEXT(...) TEXT_OF(RUN, __VA_ARGS__)
+#define FLAG(...) FLAG_OF(RUN, __VA_ARGS__)
     TEXT("--set", "NAME", set, "only scenarios of this set: main, quick, sanitized"),
-    TEXT("--filter", "PATTERN", filter, "only checks that match, such as 'blk.*'"),
+    TEXT_OF(RUN | COMPARE, "--filter", "PATTERN", filter,
+            "only checks that match, such as 'blk.*'"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
-    {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, 0},
-    {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME,
-     0},
-    {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, 0},
-    {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, 0},
+    {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, 0, RUN},
+    {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME, 0,
+     RUN},
+    {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, 0, RUN},
+    {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, 0, RUN},
     {"--slowness", "N", "limits on time N times as long (default: what the testbed is known for)",
-     OPT_SLOWNESS, 0},
+     OPT_SLOWNESS, 0, RUN},
     TEXT("--scenarios", "DIR", scenarios_dir, "where scenario files are"),
-    TEXT("--results", "DIR", results_dir, "where the run's folder is made (default results/runs)"),
+    TEXT_OF(RUN | MERGE, "--results", "DIR", results_dir,
+            "where the run's folder is made (default results/runs)"),
     TEXT("--variant-dir", "DIR", variant_dir, "backend and agent of this build, e.g. build/san"),
     TEXT("--backend-bin", "FILE", backend_bin, "the backend to judge"),
     TEXT("--agent-bin", "FILE", agent_bin, "the agent that runs the checks"),
     FLAG("--keep", keep, "leave the cells' folders with logs and images behind"),
     FLAG("--verbose", verbose, "the backend logs everything"),
     FLAG("--quiet", quiet, "no progress"),
+    TEXT_OF(MERGE, "-o", "DIR", output, "the result's own folder, instead of a new one"),
+    FLAG_OF(MERGE, "--partial", partial, "shards that are missing are said, and are no error"),
+    FLAG_OF(COMPARE, "--all", all, "rows that are equal, too"),
+    {"--at-least", "N", "rows that have to be compared on each architecture", OPT_AT_LEAST, 0,
+     MERGE | COMPARE},
 #undef TEXT
 #undef FLAG
+#undef TEXT_OF
+#undef FLAG_OF
 };
 
-void options_help(FILE *f)
+static size_t command_index(const char *command)
 {
+    size_t i = 0;
+
+    while (strcmp(command_table[i].name, command) != 0)
+        i++;
+    return i;
+}
+
+void options_help(const char *command, FILE *f)
+{
+    unsigned bit = command_table[command_index(command)].bit;
     char left[64];
 
     for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++) {
         const struct option_desc *d = &option_table[i];
+        if (!(d->commands & bit))
+            continue;
         snprintf(left, sizeof(left), "%s %s", d->name, d->argument ? d->argument : "");
         fprintf(f, "  %-22s %s\n", left, d->help);
     }
@@ -101,13 +146,19 @@ static int set_option(const struct option_desc *d, const char *value, struct run
             return -EINVAL;
         o->slowness = (unsigned)number;
         return 0;
+    case OPT_AT_LEAST:
+        o->has_at_least = true;
+        ret = units_parse_count(value, &o->at_least);
+        return ret || o->at_least < 1 || o->at_least > 1000000 ? -EINVAL : 0;
     }
     return -EINVAL;
 }
 
 int options_parse(const char *command, int argc, char **argv, struct run_options *o)
 {
-    *o = (struct run_options){.testbed = "sim"};
+    const size_t which = command_index(command);
+
+    *o = (struct run_options){.testbed = "sim", .shard_index = 1, .shard_count = 1};
     o->names = calloc((size_t)argc + 1, sizeof(*o->names));
     if (!o->names)
         return -ENOMEM;
@@ -115,8 +166,8 @@ int options_parse(const char *command, int argc, char **argv, struct run_options
         const char *word = argv[i], *value = NULL;
         const struct option_desc *d = NULL;
         if (!strcmp(word, "--help")) {
-            printf("usage: ringproof %s [OPTION]... [SCENARIO]...\n", command);
-            options_help(stdout);
+            printf("usage: ringproof %s [OPTION]... %s\n", command, command_table[which].arguments);
+            options_help(command, stdout);
             return 1;
         }
         if (word[0] != '-') {
@@ -125,7 +176,8 @@ int options_parse(const char *command, int argc, char **argv, struct run_options
         }
         for (size_t k = 0; k < ARRAY_LENGTH(option_table) && !d; k++) {
             size_t n = strlen(option_table[k].name);
-            if (strncmp(word, option_table[k].name, n) || (word[n] && word[n] != '='))
+            if (strncmp(word, option_table[k].name, n) || (word[n] && word[n] != '=') ||
+                !(option_table[k].commands & command_table[which].bit))
                 continue;
             d = &option_table[k];
             value = word[n] == '=' ? word + n + 1 : NULL;

@@ -145,7 +145,7 @@ int plan_make(const struct run_options *o, const struct install *in, struct plan
             scenario_cell_get(s, k, &cell);
             if (!is_selected(o, &cell, used))
                 continue;
-            if (o->shard_count && seen++ % o->shard_count != o->shard_index - 1)
+            if (seen++ % o->shard_count != o->shard_index - 1)
                 continue;
             p->jobs = need(reallocarray(p->jobs, p->job_count + 1, sizeof(*p->jobs)));
             p->jobs[p->job_count] = (struct job){.plan = cell};

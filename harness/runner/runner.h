@@ -34,19 +34,24 @@ struct run_options {
     const char *variant_dir;   /* NULL: beside this program */
     const char *backend_bin, *agent_bin;
     unsigned jobs;                     /* 0: as many as there are CPUs */
-    unsigned shard_index, shard_count; /* 1..count; count 0: all */
+    unsigned shard_index, shard_count; /* 1..count; 1/1: all */
     unsigned slowness;                 /* factor on limits; 0: the testbed's */
     uint64_t timeout_ns;               /* of a cell; 0: the scenario's */
     uint64_t seed;
     bool has_seed, keep, verbose, quiet;
+    /* of merge and compare */
+    const char *output; /* folder of the result, NULL: a new one in results_dir */
+    uint64_t at_least;
+    bool has_at_least, partial, all;
 };
 
 /*
- * Parses what follows the command's word. 0; -EINVAL after an explanation on stderr; 1 when help
- * was asked for and printed.
+ * Parses what follows the command's word: its options and names. 0; -EINVAL after an explanation
+ * on stderr; 1 when help was asked for and printed.
  */
 int options_parse(const char *command, int argc, char **argv, struct run_options *o);
-void options_help(FILE *f);
+/* The options of a command that has any, each on a line. */
+void options_help(const char *command, FILE *f);
 
 /* ---- install ---- */
 struct install {
@@ -138,11 +143,21 @@ int command_explain(int argc, char **argv);
 int command_new_check(int argc, char **argv);
 int command_mutants(int argc, char **argv);
 int command_compare(int argc, char **argv);
+int command_merge(int argc, char **argv);
 
-/* A run's report with everything but its cells; results_open makes its folder. */
-struct report *run_report_create(const struct run_options *o, const struct install *in, int argc,
-                                 char **argv);
-/* malloc'd path of the new folder, or NULL after an explanation on stderr. */
+/* A report with what is known at its beginning: id, time, command line, our version. */
+struct report *command_report_create(const char *command, int argc, char **argv);
+/* The same with what was asked for and where it runs. */
+struct report *run_report_create(const char *command, const struct run_options *o,
+                                 const struct install *in, int argc, char **argv);
+/* malloc'd path of the new folder, or of the one that o->output names; NULL after an explanation
+ * on stderr. */
 char *run_results_dir(const struct run_options *o, const struct report *r);
+/* An explanation on stderr whose text may come from a file of anybody's. */
+void command_complain(const char *command, const char *why);
+/* The result files that are named, merged into one report, which the caller destroys. NULL after
+ * an explanation on stderr. */
+struct report *merge_results(const char *command, const struct run_options *o, int argc,
+                             char **argv);
 
 #endif

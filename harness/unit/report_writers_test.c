@@ -33,10 +33,10 @@ static struct report *hostile_report(void)
     struct report *r = report_create();
     struct report_cell *c = report_cell_create(hostile, "scenario", hostile, hostile, "sim");
 
-    report_set(&r->id, "id");
-    report_set(&r->command, hostile);
-    report_set(&r->testbed_note, hostile);
-    report_pairs_add(&r->versions, hostile, hostile);
+    report_set(&r->run.id, "id");
+    report_set(&r->run.command, hostile);
+    report_set(&r->run.testbed_note, hostile);
+    report_pairs_add(&r->run.versions, hostile, hostile);
     report_pairs_add(&c->axes, hostile, hostile);
     report_pairs_add(&c->metrics, hostile, hostile);
     for (int o = PASS; o <= ERROR; o++) {
@@ -50,7 +50,7 @@ static struct report *hostile_report(void)
     report_cell_worsen(c, ERROR, hostile);
     report_cell_settle(c);
     report_add_cell(r, c);
-    r->cells_planned = 1;
+    r->run.cells_planned = 1;
     return r;
 }
 
@@ -111,7 +111,10 @@ START_TEST(json_round_trip)
     {
         json_t *cut = json_deep_copy(again);
         struct report_cell *none;
-        json_object_set_new(cut, key, json_null());
+        if (!strcmp(key, "part"))
+            json_object_del(cut, key); /* null means something there */
+        else
+            json_object_set_new(cut, key, json_null());
         ck_assert_msg(report_cell_from_json(cut, &none, why, sizeof(why)) != 0, "%s", key);
         ck_assert_ptr_null(none);
         json_decref(cut);
@@ -254,8 +257,8 @@ START_TEST(run_status)
         report_cell_settle(c);
         report_add_cell(r, c);
     }
-    r->cells_planned = status_rows[_i].planned;
-    r->interrupted = status_rows[_i].interrupted;
+    r->run.cells_planned = status_rows[_i].planned;
+    r->run.interrupted = status_rows[_i].interrupted;
     ck_assert_int_eq(report_status(r), status_rows[_i].want);
     report_destroy(r);
 }
