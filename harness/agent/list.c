@@ -37,6 +37,7 @@ static const struct {
     {NEED_CONFIG_WCE, "config-wce"},
     {NEED_IRQ, "irq"},
     {NEED_RNG, "rng"},
+    {NEED_SERVICE, "service"},
 };
 
 bool list_in_role(const struct check *c, bool dom0)

@@ -2,9 +2,11 @@
 /* Buffers and rings by guest-physical address, which the backend maps as foreign memory. */
 #define CHECK_FAMILY "foreign"
 
+#include "conformance/service.h"
 #include "conformance/shapes.h"
 #include "util/bits.h"
 
+#define FOREIGN     (NEED_DEVICE | NEED_SERVICE | NEED_FOREIGN)
 #define FOREIGN_BLK (NEED_DEVICE | NEED_BLK | NEED_FOREIGN)
 
 /* Far above any guest's memory, below bit 63 and within every architecture's frame numbers. */
@@ -35,47 +37,47 @@ CHECK(indirect_tables_anywhere, .judges = DEVICE, .proves = "xen.foreign.address
     shapes_indirect(t);
 }
 
-CHECK(frame_without_memory, .judges = DEVICE, .proves = "xen.foreign.fault.1", .needs = FOREIGN_BLK,
+CHECK(frame_without_memory, .judges = DEVICE, .proves = "xen.foreign.fault.1", .needs = FOREIGN,
       .title = "A frame where no memory is: an error, and the device lives")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (unsigned part = 0; part < BAD_TABLE; part++)
-        expect_bad_address_handled(k, (enum bad_part)part, gpa_make(GPA_NOWHERE),
+        expect_bad_address_handled(s, (enum bad_part)part, gpa_make(GPA_NOWHERE),
                                    "a frame without memory");
 }
 
 CHECK(table_without_memory, .judges = DEVICE, .proves = "xen.foreign.fault.1",
-      .needs = FOREIGN_BLK | NEED_INDIRECT, .title = "The same for an indirect table")
+      .needs = FOREIGN | NEED_INDIRECT, .title = "The same for an indirect table")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
 
-    expect_bad_address_handled(k, BAD_TABLE, gpa_make(GPA_NOWHERE),
+    expect_bad_address_handled(s, BAD_TABLE, gpa_make(GPA_NOWHERE),
                                "an indirect table without memory");
 }
 
-CHECK(frame_in_the_bar_window, .judges = DEVICE, .proves = "xen.foreign.fault.2",
-      .needs = FOREIGN_BLK, .title = "The address of a device's registers is no memory")
+CHECK(frame_in_the_bar_window, .judges = DEVICE, .proves = "xen.foreign.fault.2", .needs = FOREIGN,
+      .title = "The address of a device's registers is no memory")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    const struct fe_pci_func *f = &k->d->pci->func;
+    struct service *s = given_service(t, 0, 0);
+    const struct fe_pci_func *f = &s->d->pci->func;
 
-    expect_bad_address_handled(k, BAD_DATA, gpa_make(f->bars[k->d->pci->common.bar].addr),
+    expect_bad_address_handled(s, BAD_MIDDLE, gpa_make(f->bars[s->d->pci->common.bar].addr),
                                "a buffer in a BAR");
 }
 
 CHECK(address_beyond_all_frames, .judges = DEVICE, .proves = "xen.foreign.fault.3",
-      .needs = FOREIGN_BLK, .title = "Addresses that no frame number reaches")
+      .needs = FOREIGN, .title = "Addresses that no frame number reaches")
 {
     static const uint64_t bad[] = {0x000ffffffffff000ull, 0x0100000000000000ull,
                                    0x7ffffffffffff000ull};
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++)
-        expect_bad_address_handled(k, BAD_DATA, gpa_make(bad[i]), "an impossible frame");
+        expect_bad_address_handled(s, BAD_MIDDLE, gpa_make(bad[i]), "an impossible frame");
 }
 
-CHECK(ring_without_memory, .judges = DEVICE, .proves = "xen.foreign.fault.4", .needs = FOREIGN_BLK,
+CHECK(ring_without_memory, .judges = DEVICE, .proves = "xen.foreign.fault.4", .needs = FOREIGN,
       .title = "Ring areas where no memory is")
 {
     expect_bad_ring_handled(t, gpa_make(GPA_NOWHERE), "a ring without memory");

@@ -76,8 +76,9 @@ struct subject {
                   */
 #define NEED_CONFIG_WCE (1ull << 22)
 /* The platform takes interrupts that the device has: MSIs if NEED_MSIX, else MSIs or INTx. */
-#define NEED_IRQ (1ull << 23)
-#define NEED_RNG (1ull << 24)
+#define NEED_IRQ     (1ull << 23)
+#define NEED_RNG     (1ull << 24)
+#define NEED_SERVICE (1ull << 25) /* conformance/service.h knows a request of the device */
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

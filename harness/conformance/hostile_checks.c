@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conformance/blkdev.h"
+#include "conformance/service.h"
+#include "spec/virtio.h"
 #include "util/bits.h"
 
 struct provoked {
@@ -18,44 +19,40 @@ struct provoked {
 };
 
 /* Ring the doorbell and watch for any reaction for a while; no reaction is one too. */
-static struct provoked provoke(struct blk *k)
+static struct provoked provoke(struct service *s)
 {
     uint64_t deadline = given_now_ns() + MS(300);
     struct provoked seen = {0};
 
-    ring_kick(k->q);
+    ring_kick(s->q);
     while (given_now_ns() < deadline && !seen.used && !seen.needs_reset) {
-        seen.used = ring_used(k->q, &seen.entry, MS(1));
-        seen.needs_reset = device_status(k->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
+        seen.used = ring_used(s->q, &seen.entry, MS(1));
+        seen.needs_reset = device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
     }
-    note(k->d->t, "reaction", "%s", seen.needs_reset ? "needs reset" : seen.used ? "used" : "none");
+    note(s->d->t, "reaction", "%s", seen.needs_reset ? "needs reset" : seen.used ? "used" : "none");
     return seen;
 }
 
 /* The common end: an error is reported in some way, nothing is harmed, a reset repairs. */
-static void expect_survives(struct blk *k, struct provoked seen, const char *what)
+static void expect_survives(struct service *s, struct provoked seen, const char *what)
 {
-    struct check_ctx *t = k->d->t;
+    struct check_ctx *t = s->d->t;
 
     expect(t, SHOULD, seen.needs_reset || seen.used,
            "after %s the device neither used the chain nor set DEVICE_NEEDS_RESET", what);
-    expect_recovers(k, what);
+    expect_service_recovers(s, what);
 }
 
-/* A read whose three descriptors are well-formed, at 0, 1, 2; not offered yet. */
-static struct buffer *good_chain(struct blk *k)
+/* A request in three well-formed descriptors at 0, 1, 2; not offered yet. */
+static struct request *good_chain(struct service *s)
 {
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct piece p[3];
+    struct request *r = given_request(s);
+    struct piece p[REQUEST_PIECES_MAX];
 
-    if (k->q->size < 4)
-        skip_check(k->d->t, "the queue has only %u entries", k->q->size);
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    p[0] = piece_of(k->header, false);
-    p[1] = piece_of(b, true);
-    p[2] = piece_of(k->status, true);
-    ring_chain(k->q, 0, p, 3);
-    return b;
+    if (s->q->size < 4)
+        skip_check(s->d->t, "the queue has only %u entries", s->q->size);
+    ring_chain(s->q, 0, p, request_pieces(r, p, 3));
+    return r;
 }
 
 static void desc_change(struct ring *q, unsigned i, uint16_t flags_set, uint16_t flags_clear,
@@ -70,304 +67,307 @@ static void desc_change(struct ring *q, unsigned i, uint16_t flags_set, uint16_t
 }
 
 CHECK(chain_that_loops, .judges = DEVICE, .proves = "xen.hostile.chain.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "A chain without an end")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A chain without an end")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    good_chain(k);
-    desc_change(k->q, 2, VIRTQ_DESC_F_NEXT, 0, 1);
-    ring_offer(k->q, 0);
-    expect_survives(k, provoke(k), "a chain that loops");
+    good_chain(s);
+    desc_change(s->q, 2, VIRTQ_DESC_F_NEXT, 0, 1);
+    ring_offer(s->q, 0);
+    expect_survives(s, provoke(s), "a chain that loops");
 }
 
 CHECK(chain_to_itself, .judges = DEVICE, .proves = "xen.hostile.chain.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "A descriptor whose next is itself")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A descriptor whose next is itself")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    good_chain(k);
-    desc_change(k->q, 0, VIRTQ_DESC_F_NEXT, 0, 0);
-    ring_offer(k->q, 0);
-    expect_survives(k, provoke(k), "a descriptor that leads to itself");
+    good_chain(s);
+    desc_change(s->q, 0, VIRTQ_DESC_F_NEXT, 0, 0);
+    ring_offer(s->q, 0);
+    expect_survives(s, provoke(s), "a descriptor that leads to itself");
 }
 
 CHECK(head_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "A head index at or past the queue's size")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A head index at or past the queue's size")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    const unsigned size = k->q->size;
+    struct service *s = given_service(t, 0, 0);
+    const unsigned size = s->q->size;
     const uint16_t bad[] = {(uint16_t)size, (uint16_t)(size + 1), 0x8000, 0xffff};
 
     for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct provoked seen;
 
-        good_chain(k);
-        ring_offer(k->q, bad[i]);
-        seen = provoke(k);
+        good_chain(s);
+        ring_offer(s->q, bad[i]);
+        seen = provoke(s);
         expect(t, MUST, !seen.used || seen.entry.id < size, "id %u was used", seen.entry.id);
-        expect_survives(k, seen, "a head index out of range");
+        expect_survives(s, seen, "a head index out of range");
     }
 }
 
 CHECK(next_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.2",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "A next index at or past the queue's size")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A next index at or past the queue's size")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    const unsigned size = k->q->size;
+    struct service *s = given_service(t, 0, 0);
+    const unsigned size = s->q->size;
     const uint16_t bad[] = {(uint16_t)size, 0x8000, 0xffff};
 
     for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
-        good_chain(k);
-        desc_change(k->q, 0, VIRTQ_DESC_F_NEXT, 0, bad[i]);
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "a next index out of range");
+        good_chain(s);
+        desc_change(s->q, 0, VIRTQ_DESC_F_NEXT, 0, bad[i]);
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "a next index out of range");
     }
 }
 
 CHECK(available_index_jumps, .judges = DEVICE, .proves = "xen.hostile.index.3",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "An available index ahead by more than the size")
+      .needs = NEED_DEVICE | NEED_SERVICE,
+      .title = "An available index ahead by more than the size")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    const uint16_t jumps[] = {(uint16_t)(k->q->size + 1), 0x7fff, 0xffff};
+    struct service *s = given_service(t, 0, 0);
+    const uint16_t jumps[] = {(uint16_t)(s->q->size + 1), 0x7fff, 0xffff};
 
     for (unsigned i = 0; i < ARRAY_LENGTH(jumps); i++) {
         struct provoked seen;
 
-        good_chain(k);
-        virtq_raw_avail_idx_set(&k->q->raw, jumps[i]);
-        seen = provoke(k);
+        good_chain(s);
+        virtq_raw_avail_idx_set(&s->q->raw, jumps[i]);
+        seen = provoke(s);
         for (unsigned used = 1; seen.used; used++) {
-            expect(t, MUST, used <= k->q->size, "a queue of %u had %u buffers used", k->q->size,
+            expect(t, MUST, used <= s->q->size, "a queue of %u had %u buffers used", s->q->size,
                    used);
-            if (used > k->q->size || !ring_used(k->q, &seen.entry, LIMIT_QUIET_NS))
+            if (used > s->q->size || !ring_used(s->q, &seen.entry, LIMIT_QUIET_NS))
                 break;
         }
-        expect_survives(k, seen, "a jump of the available index");
+        expect_survives(s, seen, "a jump of the available index");
     }
 }
 
 CHECK(empty_descriptor, .judges = DEVICE, .proves = "xen.hostile.length.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Descriptors of length 0")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Descriptors of length 0")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (unsigned i = 0; i < 3; i++) {
         struct virtq_raw_desc d;
 
-        good_chain(k);
-        d = virtq_raw_desc_get(&k->q->raw, i);
+        good_chain(s);
+        d = virtq_raw_desc_get(&s->q->raw, i);
         d.len = 0;
-        virtq_raw_desc_set(&k->q->raw, i, d);
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "an empty descriptor");
+        virtq_raw_desc_set(&s->q->raw, i, d);
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "an empty descriptor");
     }
 }
 
 CHECK(length_wraps, .judges = DEVICE, .proves = "xen.hostile.length.2",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Address plus length passes the end of memory")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Address plus length passes the end of memory")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     const uint32_t lens[] = {0xffffffff, 0x80000000};
 
     for (unsigned i = 0; i < ARRAY_LENGTH(lens); i++) {
         struct virtq_raw_desc d;
-        struct buffer *b = good_chain(k);
+        struct request *r = good_chain(s);
 
-        d = virtq_raw_desc_get(&k->q->raw, 1);
+        d = virtq_raw_desc_get(&s->q->raw, 1);
         d.len = lens[i];
-        virtq_raw_desc_set(&k->q->raw, 1, d);
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "a descriptor longer than memory");
-        expect_canaries(t, b, "data");
+        virtq_raw_desc_set(&s->q->raw, 1, d);
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "a descriptor longer than memory");
+        for (unsigned part = 0; part < r->parts; part++)
+            expect_canaries(t, r->part[part].b, "a request");
     }
 }
 
 CHECK(address_wraps, .judges = DEVICE, .proves = "xen.hostile.length.3",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Addresses at the end of the address space")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Addresses at the end of the address space")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     const uint64_t bad[] = {UINT64_MAX, UINT64_MAX - 255, 0x7fffffffffffffffull, 0};
 
     for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct virtq_raw_desc d;
 
-        if (bad[i] == 0 && k->d->mem.addressing == FE_ADDRESSING_FOREIGN)
+        if (bad[i] == 0 && s->d->mem.addressing == FE_ADDRESSING_FOREIGN)
             continue; /* page 0 may be memory */
-        good_chain(k);
-        d = virtq_raw_desc_get(&k->q->raw, 1);
+        good_chain(s);
+        d = virtq_raw_desc_get(&s->q->raw, 1);
         d.addr = bad[i];
-        virtq_raw_desc_set(&k->q->raw, 1, d);
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "an address that cannot be");
+        virtq_raw_desc_set(&s->q->raw, 1, d);
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "an address that cannot be");
     }
 }
 
 CHECK(readable_after_writable, .judges = DEVICE, .proves = "xen.hostile.order.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Device-readable descriptors behind writable ones")
+      .needs = NEED_DEVICE | NEED_SERVICE,
+      .title = "Device-readable descriptors behind writable ones")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    good_chain(k);
-    desc_change(k->q, 2, 0, VIRTQ_DESC_F_WRITE, -1);
-    ring_offer(k->q, 0);
-    expect_survives(k, provoke(k), "a readable descriptor behind a writable one");
+    good_chain(s);
+    desc_change(s->q, 0, VIRTQ_DESC_F_WRITE, 0, -1);
+    desc_change(s->q, 2, 0, VIRTQ_DESC_F_WRITE, -1);
+    ring_offer(s->q, 0);
+    expect_survives(s, provoke(s), "a readable descriptor behind a writable one");
 }
 
 CHECK(no_room_for_a_status, .judges = DEVICE, .proves = "xen.hostile.order.2",
       .needs = NEED_DEVICE | NEED_BLK, .title = "A request without a writable byte")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    good_chain(k);
-    desc_change(k->q, 0, 0, VIRTQ_DESC_F_NEXT, -1);
-    ring_offer(k->q, 0);
-    expect_survives(k, provoke(k), "a request without room for its status");
+    good_chain(s);
+    desc_change(s->q, 0, 0, VIRTQ_DESC_F_NEXT, -1);
+    ring_offer(s->q, 0);
+    expect_survives(s, provoke(s), "a request without room for its status");
 }
 
 CHECK(short_header, .judges = DEVICE, .proves = "xen.hostile.order.2",
       .needs = NEED_DEVICE | NEED_BLK, .title = "A header of fewer than 16 bytes")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (uint32_t len = 1; len < 16; len += 7) {
         struct virtq_raw_desc d;
 
-        good_chain(k);
-        d = virtq_raw_desc_get(&k->q->raw, 0);
+        good_chain(s);
+        d = virtq_raw_desc_get(&s->q->raw, 0);
         d.len = len;
-        virtq_raw_desc_set(&k->q->raw, 0, d);
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "a short header");
+        virtq_raw_desc_set(&s->q->raw, 0, d);
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "a short header");
     }
 }
 
 CHECK(indirect_not_negotiated, .judges = DEVICE, .proves = "xen.hostile.indirect.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "INDIRECT without the feature")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "INDIRECT without the feature")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    struct buffer *table = given_buffer(k->d, 64, 0, FE_DMA_TO_DEVICE);
-    struct buffer *b = good_chain(k);
-    struct piece p[3] = {piece_of(k->header, false), piece_of(b, true), piece_of(k->status, true)};
-
+    struct service *s = given_service(t, 0, 0);
+    struct buffer *table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
+    struct request *r = given_request(s);
+    struct piece p[REQUEST_PIECES_MAX];
     struct provoked seen;
 
-    ring_offer(k->q, ring_chain_indirect(k->q, 0, table, p, 3));
-    seen = provoke(k);
-    expect(t, SHOULD, !seen.used || k->status->va[0] != VIRTIO_BLK_S_OK,
+    ring_offer(s->q, ring_chain_indirect(s->q, 0, table, p, request_pieces(r, p, 3)));
+    seen = provoke(s);
+    expect(t, SHOULD, !seen.used || !request_is_answered(r, seen.entry.len),
            "the table was followed although the feature was not accepted");
-    expect_survives(k, seen, "an indirect descriptor without the feature");
+    expect_survives(s, seen, "an indirect descriptor without the feature");
 }
 
 CHECK(indirect_inside_indirect, .judges = DEVICE, .proves = "xen.hostile.indirect.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT, .title = "A table inside a table")
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT, .title = "A table inside a table")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
-    struct buffer *table = given_buffer(k->d, 64, 0, FE_DMA_TO_DEVICE);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct buffer *table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
 
-    good_chain(k);
+    good_chain(s);
     virtq_raw_table_set(table->va, 0,
                         (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
-    virtq_raw_desc_set(&k->q->raw, 0,
+    virtq_raw_desc_set(&s->q->raw, 0,
                        (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
-    ring_offer(k->q, 0);
-    expect_survives(k, provoke(k), "an indirect table inside another");
+    ring_offer(s->q, 0);
+    expect_survives(s, provoke(s), "an indirect table inside another");
 }
 
 CHECK(indirect_table_loops, .judges = DEVICE, .proves = "xen.hostile.indirect.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
       .title = "A loop, or a next past the end, inside a table")
 {
     static const uint16_t nexts[] = {0, 1, 3, 0xffff};
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
 
     for (unsigned i = 0; i < ARRAY_LENGTH(nexts); i++) {
-        struct buffer *table, *b;
+        struct piece p[REQUEST_PIECES_MAX];
+        struct buffer *table;
+        unsigned n;
 
         if (i)
-            blk_restart(k, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
-        table = given_buffer(k->d, 48, 0, FE_DMA_TO_DEVICE);
-        b = good_chain(k);
-        virtq_raw_table_set(table->va, 0,
-                            (struct virtq_raw_desc){k->header->addr.raw, 16, VIRTQ_DESC_F_NEXT, 1});
-        virtq_raw_table_set(table->va, 1,
-                            (struct virtq_raw_desc){b->addr.raw, SECTOR,
-                                                    VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2});
-        virtq_raw_table_set(table->va, 2,
-                            (struct virtq_raw_desc){k->status->addr.raw, 1,
-                                                    VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
-                                                    nexts[i]});
-        virtq_raw_desc_set(&k->q->raw, 0,
-                           (struct virtq_raw_desc){table->addr.raw, 48, VIRTQ_DESC_F_INDIRECT, 0});
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "an indirect table that does not end");
+            service_restart(s, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+        table = given_buffer(s->d, REQUEST_PIECES_MAX * (uint32_t)sizeof(struct virtq_desc), 0,
+                             FE_DMA_TO_DEVICE);
+        n = request_pieces(given_request(s), p, 3);
+        ring_chain_indirect(s->q, 0, table, p, n);
+        /* The last one has a successor that cannot be. */
+        virtq_raw_table_set(
+            table->va, n - 1,
+            (struct virtq_raw_desc){
+                p[n - 1].addr.raw, p[n - 1].len,
+                (uint16_t)(VIRTQ_DESC_F_NEXT | (p[n - 1].writable ? VIRTQ_DESC_F_WRITE : 0)),
+                nexts[i]});
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "an indirect table that does not end");
     }
 }
 
 CHECK(indirect_length_is_wrong, .judges = DEVICE, .proves = "xen.hostile.indirect.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
       .title = "Tables of 0, 15, 17 and of 2^32 - 16 bytes")
 {
     static const uint32_t lens[] = {0, 15, 17, 0xfffffff0};
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
 
     for (unsigned i = 0; i < ARRAY_LENGTH(lens); i++) {
         struct buffer *table;
 
         if (i)
-            blk_restart(k, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
-        table = given_buffer(k->d, 64, 0, FE_DMA_TO_DEVICE);
-        good_chain(k);
+            service_restart(s, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+        table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
+        good_chain(s);
         virtq_raw_desc_set(
-            &k->q->raw, 0,
+            &s->q->raw, 0,
             (struct virtq_raw_desc){table->addr.raw, lens[i], VIRTQ_DESC_F_INDIRECT, 0});
-        ring_offer(k->q, 0);
-        expect_survives(k, provoke(k), "an indirect table of a wrong length");
+        ring_offer(s->q, 0);
+        expect_survives(s, provoke(s), "an indirect table of a wrong length");
     }
 }
 
 CHECK(error_state_is_announced, .judges = DEVICE,
       .proves = "basic.device-status-field.device.2 basic.device-status-field.device.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "DEVICE_NEEDS_RESET comes with a configuration change interrupt")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    struct fe_platform *p = k->d->subject->platform;
+    struct service *s = given_service(t, 0, 0);
+    struct fe_platform *p = s->d->subject->platform;
     uint16_t vector;
     fe_irq_t irq;
     bool broken;
 
-    must(t, k->d->v->ops->irq_get(k->d->v, 0, &vector, &irq), "getting a vector");
-    must(t, k->d->v->ops->config_vector(k->d->v, vector), "setting the configuration vector");
-    good_chain(k);
-    ring_offer(k->q, 0xffff);
-    ring_kick(k->q);
-    broken = device_status_wait(k->d, VIRTIO_STATUS_DEVICE_NEEDS_RESET,
+    must(t, s->d->v->ops->irq_get(s->d->v, 0, &vector, &irq), "getting a vector");
+    must(t, s->d->v->ops->config_vector(s->d->v, vector), "setting the configuration vector");
+    good_chain(s);
+    ring_offer(s->q, 0xffff);
+    ring_kick(s->q);
+    broken = device_status_wait(s->d, VIRTIO_STATUS_DEVICE_NEEDS_RESET,
                                 VIRTIO_STATUS_DEVICE_NEEDS_RESET, MS(1000));
     expect(t, SHOULD, broken, "a head index of 0xffff did not set DEVICE_NEEDS_RESET");
     if (broken) {
         expect(t, MUST, p->ops->irq_wait(p, irq, LIMIT_REPLY_NS) == 1,
                "no configuration change interrupt came with DEVICE_NEEDS_RESET");
-        expect(t, MUST, device_status(k->d) & VIRTIO_STATUS_DRIVER_OK,
-               "DRIVER_OK was lost, status 0x%x", device_status(k->d));
+        expect(t, MUST, device_status(s->d) & VIRTIO_STATUS_DRIVER_OK,
+               "DRIVER_OK was lost, status 0x%x", device_status(s->d));
     }
-    k->d->v->ops->irq_put(k->d->v, vector, irq);
-    expect_recovers(k, "a head index out of range");
+    s->d->v->ops->irq_put(s->d->v, vector, irq);
+    expect_service_recovers(s, "a head index out of range");
 }
 
 CHECK(broken_queue_stays_stopped, .judges = DEVICE, .proves = "xen.hostile.stop.1",
-      .needs = NEED_DEVICE | NEED_BLK,
+      .needs = NEED_DEVICE | NEED_SERVICE,
       .title = "With DEVICE_NEEDS_RESET nothing more is used until the reset")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     struct provoked seen;
 
-    good_chain(k);
-    ring_offer(k->q, 0xffff);
-    seen = provoke(k);
+    good_chain(s);
+    ring_offer(s->q, 0xffff);
+    seen = provoke(s);
     if (!seen.needs_reset)
         skip_check(t, "the device did not ask for a reset");
-    ring_offer(k->q, 0);
-    ring_kick(k->q);
-    expect_unused(k->q, SHOULD, "a buffer was used although the device needs a reset");
-    expect_recovers(k, "a head index out of range");
+    ring_offer(s->q, 0);
+    ring_kick(s->q);
+    expect_unused(s->q, SHOULD, "a buffer was used although the device needs a reset");
+    expect_service_recovers(s, "a head index out of range");
 }

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conformance/service.h"
 #include "conformance/shapes.h"
 #include "frontend/blk.h"
 #include "gmem/gref.h"
 #include "util/bits.h"
 
+#define LIFE     (NEED_DEVICE | NEED_SERVICE)
 #define LIFE_BLK (NEED_DEVICE | NEED_BLK)
 
 /* Reads in flight: offered and kicked, not waited for. Returns how many. */
@@ -68,18 +70,18 @@ CHECK(reset_with_requests_in_flight, .judges = DEVICE,
     expect_recovers(k, "resets with requests in flight");
 }
 
-CHECK(many_resets, .judges = DEVICE, .proves = "basic.device-reset.device.1", .needs = LIFE_BLK,
+CHECK(many_resets, .judges = DEVICE, .proves = "basic.device-reset.device.1", .needs = LIFE,
       .timeout_ms = 30000, .title = "A hundred resets in all states, then a read")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (unsigned i = 0; i < 100; i++) {
         if (i % 3 == 0)
-            device_negotiate(k->d, 0);
-        device_reset(k->d);
-        expect_eq(t, MUST, device_status(k->d), 0, "the status after a reset");
+            device_negotiate(s->d, 0);
+        device_reset(s->d);
+        expect_eq(t, MUST, device_status(s->d), 0, "the status after a reset");
     }
-    expect_recovers(k, "a hundred resets");
+    expect_service_recovers(s, "a hundred resets");
 }
 
 CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.reload.1",
@@ -148,24 +150,24 @@ CHECK(nothing_is_held_after_reset, .judges = DEVICE, .proves = "xen.lifecycle.au
 }
 
 CHECK(nothing_is_held_after_errors, .judges = DEVICE, .proves = "xen.lifecycle.audit.2",
-      .needs = LIFE_BLK | NEED_TESTBED,
+      .needs = LIFE | NEED_TESTBED,
       .title = "After requests with addresses that cannot be reached, too")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     /* Nowhere for both addressings: no reference, and no frame, is that high. */
-    gpa_t bad = gpa_make(k->d->mem.addressing == FE_ADDRESSING_GRANTS
+    gpa_t bad = gpa_make(s->d->mem.addressing == FE_ADDRESSING_GRANTS
                              ? GREF_ADDR_BIT | 0x00fffff0ull << XEN_PAGE_SHIFT_BITS
                              : 0x0000003ffffff000ull);
     uint64_t grants, frames;
 
-    device_reset(k->d);
+    device_reset(s->d);
     grants = given_ask_number(t, "backend.audit", NULL, "grants_mapped");
     frames = given_ask_number(t, "backend.audit", NULL, "foreign_frames");
     for (unsigned part = 0; part < BAD_TABLE; part++) {
-        blk_restart(k, 0, 0);
-        expect_bad_address_handled(k, (enum bad_part)part, bad, "an address that is nowhere");
+        service_restart(s, 0, 0);
+        expect_bad_address_handled(s, (enum bad_part)part, bad, "an address that is nowhere");
     }
-    device_reset(k->d);
+    device_reset(s->d);
     expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "grants_mapped"), grants,
               "grants that the backend maps after errors and a reset");
     expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, "foreign_frames"), frames,
@@ -245,7 +247,7 @@ CHECK(backend_is_killed, .judges = DEVICE, .proves = "xen.lifecycle.restart.2",
 }
 
 CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.restart.4",
-      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 90000,
+      .needs = LIFE | NEED_TESTBED, .timeout_ms = 90000,
       .title = "More often than a domain can have IOREQ servers: none is left behind")
 {
     struct device *d = given_device(t);
@@ -287,16 +289,16 @@ CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle
 }
 
 CHECK(second_backend_is_refused, .judges = DEVICE, .proves = "xen.lifecycle.claim.1",
-      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .needs = LIFE | NEED_TESTBED, .timeout_ms = 60000,
       .title = "Another backend for the same device ends, and the first one goes on")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     expect_eq(t, MUST, given_ask_number(t, "backend.second", NULL, "serves"), 0,
               "whether a second backend serves the device");
     expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
               "whether the first backend still runs");
-    expect_recovers(k, "the attempt of a second backend");
+    expect_service_recovers(s, "the attempt of a second backend");
 }
 
 /* ---- devices in the store ---- */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conformance/given.h"
+#include "conformance/service.h"
 #include "spec/virtio.h"
 #include "spec/virtio_blk.h"
 #include "util/bits.h"
@@ -86,7 +86,7 @@ static bool platform_takes_intx(const struct facts *f)
     (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
-     NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG)
+     NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -103,6 +103,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_DEVICE, s->has_sbdf, "no device is bound"},
         {NEED_BLK, f.device_id == VIRTIO_ID_BLOCK, "the device is no block device"},
         {NEED_RNG, f.device_id == VIRTIO_ID_ENTROPY, "the device is no entropy device"},
+        {NEED_SERVICE, service_of_device(f.device_id),
+         "no request is known that this type of device completes by itself"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},
         {NEED_GRANTS, s->addressing == FE_ADDRESSING_GRANTS, "the frontend uses no grants"},
@@ -118,7 +120,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "VIRTIO_F_INDIRECT_DESC is not offered"},
         {NEED_EVENT_IDX, facts_feature(&f, VIRTIO_F_EVENT_IDX),
          "VIRTIO_F_EVENT_IDX is not offered"},
-        {NEED_MQ, facts_feature(&f, VIRTIO_BLK_F_MQ) && f.queues > 1,
+        {NEED_MQ,
+         f.queues > 1 && (f.device_id != VIRTIO_ID_BLOCK || facts_feature(&f, VIRTIO_BLK_F_MQ)),
          "the device has a single queue"},
         {NEED_FLUSH, facts_feature(&f, VIRTIO_BLK_F_FLUSH), "VIRTIO_BLK_F_FLUSH is not offered"},
         {NEED_DISCARD, facts_feature(&f, VIRTIO_BLK_F_DISCARD),

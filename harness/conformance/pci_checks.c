@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conformance/blkdev.h"
 #include "conformance/ring.h"
+#include "conformance/service.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
+#include "spec/virtio_blk.h"
 #include "spec/virtio_pci.h"
 #include "util/bits.h"
 
@@ -193,23 +194,12 @@ CHECK(notification_area_holds_all_queues, .judges = DEVICE,
 }
 
 CHECK(doorbell_at_notify_offset_works, .judges = DEVICE,
-      .proves = "pci.notification-capability.device.5", .needs = NEED_DEVICE | NEED_BLK,
+      .proves = "pci.notification-capability.device.5", .needs = NEED_DEVICE | NEED_SERVICE,
       .title = "A write of the queue's number at its place starts the queue")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct piece p[3];
-    uint16_t head;
+    struct service *s = given_service(t, 0, 0);
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    p[0] = piece_of(k->header, false);
-    p[1] = piece_of(b, true);
-    p[2] = piece_of(k->status, true);
-    head = ring_chain(k->q, 0, p, 3);
-    ring_offer(k->q, head);
-    ring_kick(k->q);
-    expect_used(k->q, head);
-    expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+    expect_served(s, s->q, false);
 }
 
 /* ---- common configuration ---- */
@@ -298,8 +288,9 @@ CHECK(queue_size_is_a_power_of_two, .judges = DEVICE, .proves = COMMON_DISCOVERY
 CHECK(queue_registers_are_per_queue, .judges = DEVICE, .proves = "xen.pci.queue-select.1",
       .needs = NEED_DEVICE | NEED_MQ, .title = "queue_select switches all queue registers")
 {
-    struct device *d = given_negotiated(t, VIRTIO_F(VIRTIO_BLK_F_MQ));
+    struct device *d = given_device(t);
 
+    device_negotiate(d, d->v->device_id == VIRTIO_ID_BLOCK ? VIRTIO_F(VIRTIO_BLK_F_MQ) : 0);
     for (unsigned q = 0; q < 2; q++) {
         common_set(d, FE_VPCI_FIELD(queue_select), q);
         common_set(d, FE_VPCI_FIELD(queue_size), q ? 8 : 16);
@@ -517,64 +508,59 @@ CHECK(vectors_are_unmapped_by_reset, .judges = DEVICE,
               "queue_msix_vector after a reset");
 }
 
-/* One read, so that a queue has something to say. */
-static void one_read(struct blk *k)
+/* So that a queue has something to say. */
+static void one_request(struct service *s)
 {
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct piece p = piece_of(b, true);
-
-    expect_eq(k->d->t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
-              "the status of a read");
-    buffer_release(b);
+    expect_served(s, s->q, false);
 }
 
 CHECK(queue_vector_is_delivered, .judges = DEVICE,
       .proves = "pci.msi-x-vector-configuration.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "A used buffer sends the queue's vector")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    one_read(k);
-    expect_notified(k->q, MUST, "a read was used");
+    one_request(s);
+    expect_notified(s->q, MUST, "a read was used");
 }
 
 CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "A masked vector stays pending and is sent when it is unmasked")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     unsigned control;
     uint64_t value;
 
-    if (k->q->vector == FE_NO_VECTOR)
+    if (s->q->vector == FE_NO_VECTOR)
         error_out(t, "the queue has no vector");
-    must(t, fe_pci_msix_mask(&k->d->pci->func, k->q->vector, true), "masking a vector");
-    one_read(k);
-    expect_quiet(k->q, MUST, "its vector is masked");
-    must(t, fe_pci_msix_mask(&k->d->pci->func, k->q->vector, false), "unmasking a vector");
-    expect_notified(k->q, MUST, "the pending vector was unmasked");
+    must(t, fe_pci_msix_mask(&s->d->pci->func, s->q->vector, true), "masking a vector");
+    one_request(s);
+    expect_quiet(s->q, MUST, "its vector is masked");
+    must(t, fe_pci_msix_mask(&s->d->pci->func, s->q->vector, false), "unmasking a vector");
+    expect_notified(s->q, MUST, "the pending vector was unmasked");
 
-    control = k->d->pci->func.msix.cap_offset + PCI_MSIX_CONTROL;
-    value = config_get(k->d, control, 2);
-    config_set(k->d, control, 2, value | PCI_MSIX_CONTROL_MASK_ALL);
-    one_read(k);
-    expect_quiet(k->q, MUST, "all vectors of the function are masked");
-    config_set(k->d, control, 2, value);
-    expect_notified(k->q, MUST, "the function with a pending vector was unmasked");
+    control = s->d->pci->func.msix.cap_offset + PCI_MSIX_CONTROL;
+    value = config_get(s->d, control, 2);
+    config_set(s->d, control, 2, value | PCI_MSIX_CONTROL_MASK_ALL);
+    one_request(s);
+    expect_quiet(s->q, MUST, "all vectors of the function are masked");
+    config_set(s->d, control, 2, value);
+    expect_notified(s->q, MUST, "the function with a pending vector was unmasked");
 }
 
 CHECK(queue_without_vector_is_silent, .judges = DEVICE,
       .proves = "pci.used-buffer-notifications.device.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "NO_VECTOR: no interrupt for the queue")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
-    common_set(k->d, FE_VPCI_FIELD(queue_msix_vector), VIRTIO_MSI_NO_VECTOR);
-    one_read(k);
-    expect_quiet(k->q, MUST, "the queue has NO_VECTOR");
+    common_set(s->d, FE_VPCI_FIELD(queue_select), s->q->index);
+    common_set(s->d, FE_VPCI_FIELD(queue_msix_vector), VIRTIO_MSI_NO_VECTOR);
+    one_request(s);
+    expect_quiet(s->q, MUST, "the queue has NO_VECTOR");
 }
 
 /* ---- reset of a queue ---- */
@@ -584,85 +570,84 @@ CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
       "9 " COMMON_DISCOVERY "10 " COMMON_DISCOVERY "11 " COMMON_DISCOVERY
       "13 basic.virtqueue-reset.device.1 "
       "basic.virtqueue-reset.device.2 basic.virtqueue-re-enable.device.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_RING_RESET,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_RING_RESET,
       .title = "queue_reset stops one queue, which can be set up anew")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
+    unsigned index = s->q->index;
+    struct piece p[REQUEST_PIECES_MAX];
+    struct request *r;
     uint64_t deadline;
-    struct piece p[3];
 
-    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
-    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_reset)), 0,
+    common_set(s->d, FE_VPCI_FIELD(queue_select), index);
+    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_reset)), 0,
               "queue_reset of a queue that was enabled");
-    one_read(k);
-    common_set(k->d, FE_VPCI_FIELD(queue_select), 0);
-    common_set(k->d, FE_VPCI_FIELD(queue_reset), 1);
+    one_request(s);
+    common_set(s->d, FE_VPCI_FIELD(queue_select), index);
+    common_set(s->d, FE_VPCI_FIELD(queue_reset), 1);
     deadline = given_now_ns() + LIMIT_REPLY_NS;
-    while (common_get(k->d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
+    while (common_get(s->d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
         given_pause();
-    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_reset)), 0,
+    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_reset)), 0,
               "queue_reset when the reset should be complete");
-    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_enable)), 0,
+    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_enable)), 0,
               "queue_enable after the queue's reset");
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    p[0] = piece_of(k->header, false);
-    p[1] = piece_of(b, true);
-    p[2] = piece_of(k->status, true);
-    ring_offer(k->q, ring_chain(k->q, 0, p, 3));
-    ring_kick(k->q);
-    expect_unused(k->q, MUST, "a buffer was used after the queue's reset");
-    expect(t, MUST, !(device_status(k->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),
+    r = given_request(s);
+    ring_offer(s->q, ring_chain(s->q, 0, p, request_pieces(r, p, 1)));
+    ring_kick(s->q);
+    expect_unused(s->q, MUST, "a buffer was used after the queue's reset");
+    expect(t, MUST, !(device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),
            "a doorbell of a queue that was reset broke the device");
 
-    k->q = given_queue(k->d, 0, 0);
-    expect_eq(t, MUST, common_get(k->d, FE_VPCI_FIELD(queue_enable)), 1,
+    s->q = given_queue(s->d, index, 0);
+    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_enable)), 1,
               "queue_enable of the queue that was enabled again");
-    one_read(k);
+    one_request(s);
 }
 
 /* ---- ISR and the interrupt line ---- */
 
 CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "The configuration bit is set before the notification, with MSI-X, too")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    struct fe_platform *p = k->d->subject->platform;
+    struct service *s = given_service(t, 0, 0);
+    struct fe_platform *p = s->d->subject->platform;
     uint8_t isr = 0;
     uint16_t vector;
     fe_irq_t irq;
     bool came;
 
-    (void)k->d->v->ops->isr_read(k->d->v, &isr);
-    must(t, k->d->v->ops->irq_get(k->d->v, 0, &vector, &irq), "getting a vector");
-    must(t, k->d->v->ops->config_vector(k->d->v, vector), "setting the configuration vector");
+    (void)s->d->v->ops->isr_read(s->d->v, &isr);
+    must(t, s->d->v->ops->irq_get(s->d->v, 0, &vector, &irq), "getting a vector");
+    must(t, s->d->v->ops->config_vector(s->d->v, vector), "setting the configuration vector");
     /* DEVICE_NEEDS_RESET is the one change that a driver can bring about. */
-    ring_offer(k->q, 0xffff);
-    ring_kick(k->q);
+    ring_offer(s->q, 0xffff);
+    ring_kick(s->q);
     came = p->ops->irq_wait(p, irq, MS(1000)) == 1;
     if (came)
-        must(t, k->d->v->ops->isr_read(k->d->v, &isr), "reading the ISR status");
-    k->d->v->ops->irq_put(k->d->v, vector, irq);
+        must(t, s->d->v->ops->isr_read(s->d->v, &isr), "reading the ISR status");
+    s->d->v->ops->irq_put(s->d->v, vector, irq);
     if (!came)
         skip_check(t, "the device announces no fault");
     expect_eq(t, MUST, isr & VIRTIO_PCI_ISR_CONFIG, VIRTIO_PCI_ISR_CONFIG,
               "the configuration interrupt bit after the notification");
 }
 
-/* A block device on the shared line, MSI-X off. */
-static struct blk *given_blk_intx(struct check_ctx *t)
+/* A device on the shared line, MSI-X off. */
+static struct service *given_service_intx(struct check_ctx *t)
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
+    unsigned index = s->q->index;
 
-    device_negotiate(k->d, 0);
-    if (k->d->pci->func.msix.cap_offset)
-        must(t, fe_pci_msix_enable(&k->d->pci->func, false), "disabling MSI-X");
-    k->q = given_queue_intx(k->d, 0, 0);
-    device_driver_ok(k->d);
-    return k;
+    device_negotiate(s->d, 0);
+    if (s->d->pci->func.msix.cap_offset)
+        must(t, fe_pci_msix_enable(&s->d->pci->func, false), "disabling MSI-X");
+    s->q = given_queue_intx(s->d, index, 0);
+    device_driver_ok(s->d);
+    return s;
 }
 
 static uint8_t isr_get(struct device *d)
@@ -675,62 +660,62 @@ static uint8_t isr_get(struct device *d)
 
 CHECK(isr_reads_and_clears, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.5",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
       .title = "The queue bit is set with a used buffer and cleared by reading")
 {
-    struct blk *k = given_blk_intx(t);
+    struct service *s = given_service_intx(t);
     uint64_t deadline;
     uint8_t isr = 0;
 
-    (void)isr_get(k->d);
-    one_read(k);
+    (void)isr_get(s->d);
+    one_request(s);
     deadline = given_now_ns() + LIMIT_REPLY_NS;
     while (!isr && given_now_ns() < deadline) {
-        isr = isr_get(k->d);
+        isr = isr_get(s->d);
         if (!isr)
             given_pause();
     }
     expect_eq(t, MUST, isr & VIRTIO_PCI_ISR_QUEUE, VIRTIO_PCI_ISR_QUEUE,
               "the queue interrupt bit after a read");
-    expect_eq(t, MUST, isr_get(k->d), 0, "the ISR status read again");
+    expect_eq(t, MUST, isr_get(s->d), 0, "the ISR status read again");
 }
 
 CHECK(line_is_asserted_until_acknowledged, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
       .title = "INTx and the PCI status follow the ISR status")
 {
-    struct blk *k = given_blk_intx(t);
-    struct fe_platform *p = k->d->subject->platform;
+    struct service *s = given_service_intx(t);
+    struct fe_platform *p = s->d->subject->platform;
     int level;
 
-    (void)isr_get(k->d);
-    one_read(k);
-    level = p->ops->irq_wait(p, k->q->irq, LIMIT_REPLY_NS);
+    (void)isr_get(s->d);
+    one_request(s);
+    level = p->ops->irq_wait(p, s->q->irq, LIMIT_REPLY_NS);
     expect(t, MUST, level == 1, "the interrupt line is not asserted after a read");
-    expect_eq(t, MUST, config_get(k->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT,
+    expect_eq(t, MUST, config_get(s->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT,
               PCI_STATUS_INTERRUPT, "the interrupt bit of the PCI status");
-    (void)isr_get(k->d);
-    expect_eq(t, MUST, config_get(k->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
+    (void)isr_get(s->d);
+    expect_eq(t, MUST, config_get(s->d, PCI_REG_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
               "the interrupt bit of the PCI status after the ISR was read");
-    level = p->ops->irq_wait(p, k->q->irq, LIMIT_QUIET_NS);
+    level = p->ops->irq_wait(p, s->q->irq, LIMIT_QUIET_NS);
     expect(t, MUST, level == 0, "the line is still asserted after the ISR was read");
 }
 
 CHECK(intx_disable_is_obeyed, .judges = DEVICE, .proves = "xen.ecam.intx.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INTX,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
       .title = "With the interrupt disable bit the line stays low")
 {
-    struct blk *k = given_blk_intx(t);
-    struct fe_platform *p = k->d->subject->platform;
+    struct service *s = given_service_intx(t);
+    struct fe_platform *p = s->d->subject->platform;
 
-    (void)isr_get(k->d);
-    must(t, fe_pci_command(&k->d->pci->func, PCI_COMMAND_INTX_DISABLE, 0), "disabling INTx");
-    one_read(k);
-    expect(t, MUST, p->ops->irq_wait(p, k->q->irq, LIMIT_QUIET_NS) == 0,
+    (void)isr_get(s->d);
+    must(t, fe_pci_command(&s->d->pci->func, PCI_COMMAND_INTX_DISABLE, 0), "disabling INTx");
+    one_request(s);
+    expect(t, MUST, p->ops->irq_wait(p, s->q->irq, LIMIT_QUIET_NS) == 0,
            "the line is asserted although INTx is disabled");
-    must(t, fe_pci_command(&k->d->pci->func, 0, PCI_COMMAND_INTX_DISABLE), "enabling INTx");
-    expect(t, MUST, p->ops->irq_wait(p, k->q->irq, LIMIT_REPLY_NS) == 1,
+    must(t, fe_pci_command(&s->d->pci->func, 0, PCI_COMMAND_INTX_DISABLE), "enabling INTx");
+    expect(t, MUST, p->ops->irq_wait(p, s->q->irq, LIMIT_REPLY_NS) == 1,
            "the pending interrupt is not asserted after INTx was enabled");
-    (void)isr_get(k->d);
+    (void)isr_get(s->d);
 }

@@ -16,14 +16,4 @@ void shapes_small_pieces(struct check_ctx *t);
 /* Indirect tables at many places, over a page boundary too. */
 void shapes_indirect(struct check_ctx *t);
 
-/*
- * One read whose header, data, status or indirect table is at `bad`. The request may fail in
- * any defined way; then the device has to recover.
- */
-enum bad_part { BAD_HEADER, BAD_DATA, BAD_STATUS, BAD_TABLE, BAD_PARTS };
-void expect_bad_address_handled(struct blk *k, enum bad_part part, gpa_t bad, const char *what);
-
-/* A device whose queue is at `bad` must survive and recover. */
-void expect_bad_ring_handled(struct check_ctx *t, gpa_t bad, const char *what);
-
 #endif

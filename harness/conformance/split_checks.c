@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "conformance/blkdev.h"
+#include "conformance/service.h"
 #include "util/bits.h"
 
-#define DATA_BYTES     8192u
-#define PIECES_MAX     510u
-#define WRAP_BATCH_MAX 128u
+#define DATA_BYTES 8192u
+#define PIECES_MAX 510u
+#define BATCH_MAX  85u
 
 /* Cut `bytes` into n pieces of different sizes, none of them a multiple of a sector. */
 static void cut(const struct buffer *b, unsigned n, bool writable, struct piece *p)
@@ -123,63 +124,63 @@ CHECK(header_in_pieces, .judges = DEVICE, .proves = "split.message-framing.devic
 }
 
 CHECK(descriptors_in_any_order, .judges = DEVICE, .proves = "split.message-framing.device.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Chains that jump through the table")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Chains that jump through the table")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    struct ring *q = k->q;
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct service *s = given_service(t, 0, 0);
+    struct request *r = given_request(s);
+    struct ring *q = s->q;
 
     if (q->size < 8)
         skip_check(t, "the queue has only %u entries", q->size);
     for (unsigned round = 0; round < 64; round++) {
         /* An odd factor permutes a table whose size is a power of two. */
-        uint16_t i0 = (uint16_t)((round * 5 + 3) % q->size);
-        uint16_t i1 = (uint16_t)((i0 + q->size / 2 + 1) % q->size);
-        uint16_t i2 = (uint16_t)((i0 + q->size - 1) % q->size);
+        uint16_t at[3] = {(uint16_t)((round * 5 + 3) % q->size)};
+        struct piece p[REQUEST_PIECES_MAX];
+        unsigned n;
 
-        blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-        virtq_raw_desc_set(
-            &q->raw, i0,
-            (struct virtq_raw_desc){k->header->addr.raw, k->header->bytes, VIRTQ_DESC_F_NEXT, i1});
-        virtq_raw_desc_set(&q->raw, i1,
-                           (struct virtq_raw_desc){b->addr.raw, b->bytes,
-                                                   VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, i2});
-        virtq_raw_desc_set(&q->raw, i2,
-                           (struct virtq_raw_desc){k->status->addr.raw, 1, VIRTQ_DESC_F_WRITE, i0});
-        ring_offer(q, i0);
+        at[1] = (uint16_t)((at[0] + q->size / 2 + 1) % q->size);
+        at[2] = (uint16_t)((at[0] + q->size - 1) % q->size);
+        request_refresh(r);
+        n = request_pieces(r, p, 3);
+        if (n != 3)
+            error_out(t, "a request of %u pieces", n);
+        for (unsigned i = 0; i < n; i++)
+            virtq_raw_desc_set(
+                &q->raw, at[i],
+                (struct virtq_raw_desc){p[i].addr.raw, p[i].len,
+                                        (uint16_t)((p[i].writable ? VIRTQ_DESC_F_WRITE : 0) |
+                                                   (i + 1 < n ? VIRTQ_DESC_F_NEXT : 0)),
+                                        at[(i + 1) % n]});
+        ring_offer(q, at[0]);
         ring_kick(q);
-        expect_used(q, i0);
-        expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+        expect_answered(r, expect_used(q, at[0]));
     }
-    buffer_release(b);
+    request_release(r);
 }
 
 CHECK(small_queues_work, .judges = DEVICE, .proves = "xen.split.size.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Every smaller size that the driver may choose")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Every smaller size that the driver may choose")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    unsigned max = k->q->size;
+    struct service *s = given_service(t, 0, 0);
+    unsigned max = s->q->size;
 
     for (unsigned size = 4; size <= max; size *= 2) {
-        struct buffer *b;
+        struct request *r;
 
-        blk_restart(k, 0, size);
-        b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+        service_restart(s, 0, size);
+        r = given_request(s);
         /* The heads go round, so that an entry read from or written to a wrong place shows. */
         for (unsigned i = 0; i < 3 * size && i < 100; i++) {
-            struct piece p[3] = {{.len = 0}, piece_of(b, true)};
+            struct piece p[REQUEST_PIECES_MAX];
             uint16_t head;
 
-            blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-            p[0] = piece_of(k->header, false);
-            p[2] = piece_of(k->status, true);
-            head = ring_chain(k->q, i, p, 3);
-            ring_offer(k->q, head);
-            ring_kick(k->q);
-            expect_used(k->q, head);
-            expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+            request_refresh(r);
+            head = ring_chain(s->q, i, p, request_pieces(r, p, 3));
+            ring_offer(s->q, head);
+            ring_kick(s->q);
+            expect_answered(r, expect_used(s->q, head));
         }
-        buffer_release(b);
+        request_release(r);
     }
 }
 
@@ -220,107 +221,79 @@ CHECK(used_length_of_a_write, .judges = DEVICE, .proves = "split.the-virtqueue-u
     buffer_release(b);
 }
 
-/* n reads at once, each with descriptors of its own. Returns how many fit. */
-static unsigned offer_reads(struct blk *k, struct ring *q, struct buffer *data,
-                            struct buffer *statuses, unsigned max)
+/* Up to `max` requests of at most three pieces, each with descriptors of its own from 3 * i on. */
+static unsigned given_requests(struct service *s, struct request **r, unsigned max, bool small)
 {
-    unsigned n = q->size / 3 < max ? q->size / 3 : max;
+    unsigned n = s->q->size / 3 < max ? s->q->size / 3 : max;
 
-    for (unsigned i = 0; i < n; i++) {
-        struct piece p[3] = {
-            piece_of(k->header, false),
-            piece_part(data, i * SECTOR, SECTOR, true),
-            piece_part(statuses, i, 1, true),
-        };
-
-        statuses->va[i] = 0xee;
-        ring_offer(q, ring_chain(q, 3 * i, p, 3));
-    }
+    if (n == 0)
+        skip_check(s->d->t, "the queue has only %u entries", s->q->size);
+    for (unsigned i = 0; i < n; i++)
+        r[i] = small ? given_small_request(s) : given_request(s);
     return n;
 }
 
-CHECK(batch_is_used_exactly_once, .judges = DEVICE, .proves = "xen.split.batch.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "Many buffers behind one doorbell, each used once")
+/* Offer them all behind one doorbell; each has to be used once and be answered. `done` requests
+ * were there before. */
+static void serve_batch(struct service *s, struct request **r, unsigned n, unsigned done)
 {
-    struct blk *k = given_blk(t, 0, 0);
-    unsigned n = k->q->size / 3 < 64 ? k->q->size / 3 : 64;
-    struct buffer *data = given_buffer(k->d, n * SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct buffer *statuses = given_buffer(k->d, n, 0x10, FE_DMA_FROM_DEVICE);
-    bool seen[64] = {false};
+    struct check_ctx *t = s->d->t;
+    bool seen[BATCH_MAX] = {false};
     struct virtq_raw_used u;
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    offer_reads(k, k->q, data, statuses, n);
-    ring_kick(k->q);
     for (unsigned i = 0; i < n; i++) {
-        bool came = ring_used(k->q, &u, LIMIT_REPLY_NS);
+        struct piece p[REQUEST_PIECES_MAX];
 
-        expect(t, MUST, came, "%u of %u buffers were used", i, n);
-        if (!came)
-            stop_check(t);
-        expect(t, MUST, u.id % 3 == 0 && u.id / 3 < n && !seen[u.id / 3],
-               "used id %u: no head, or used before", u.id);
-        if (u.id / 3 < n)
-            seen[u.id / 3] = true;
+        request_refresh(r[i]);
+        ring_offer(s->q, ring_chain(s->q, 3 * i, p, request_pieces(r[i], p, 1)));
     }
-    expect_unused(k->q, MUST, "more was used than was made available");
-    expect(t, MUST, buffer_is(statuses, VIRTIO_BLK_S_OK), "not every read has status 0");
-    expect_canaries(t, data, "data");
-    buffer_release(data);
-    buffer_release(statuses);
+    ring_kick(s->q);
+    for (unsigned i = 0; i < n; i++) {
+        bool came = ring_used(s->q, &u, LIMIT_REPLY_NS);
+        bool ours = came && u.id % 3 == 0 && u.id / 3 < n && !seen[u.id / 3];
+
+        if (!ours) {
+            expect(t, MUST, came, "after %u buffers nothing is used any more", done + i);
+            expect(t, MUST, !came, "after %u buffers the used id is %u: no head, or used before",
+                   done + i, u.id);
+            stop_check(t);
+        }
+        seen[u.id / 3] = true;
+        if (!request_is_answered(r[u.id / 3], u.len)) {
+            expect_answered(r[u.id / 3], u.len);
+            stop_check(t);
+        }
+    }
 }
 
-CHECK(indices_wrap, .judges = DEVICE, .proves = "xen.split.wrap.1", .needs = NEED_DEVICE | NEED_BLK,
-      .timeout_ms = 60000, .title = "More than 65536 buffers through one queue")
+CHECK(batch_is_used_exactly_once, .judges = DEVICE, .proves = "xen.split.batch.1",
+      .needs = NEED_DEVICE | NEED_SERVICE,
+      .title = "Many buffers behind one doorbell, each used once")
 {
-    struct blk *k = given_blk(t, 0, 0);
-    /* The cheapest request that there is, so that a round of the counters takes about a second:
-     * the serial number, with the status behind it in one descriptor. */
-    const uint32_t reply_bytes = VIRTIO_BLK_ID_BYTES + 1;
-    unsigned n = k->q->size / 2 < WRAP_BATCH_MAX ? k->q->size / 2 : WRAP_BATCH_MAX;
-    struct buffer *replies = given_buffer(k->d, n * reply_bytes, 0, FE_DMA_FROM_DEVICE);
-    struct virtq_raw_used u;
-    unsigned done = 0;
+    struct service *s = given_service(t, 0, 0);
+    struct request *r[BATCH_MAX];
+    unsigned n = given_requests(s, r, 64, false);
 
-    if (n == 0)
-        skip_check(t, "the queue has only %u entries", k->q->size);
-    blk_prepare(k, VIRTIO_BLK_T_GET_ID, 0);
-    while (done < 66000) {
-        bool seen[WRAP_BATCH_MAX] = {false};
+    serve_batch(s, r, n, 0);
+    expect_unused(s->q, MUST, "more was used than was made available");
+    for (unsigned i = 0; i < n; i++)
+        request_release(r[i]);
+}
 
-        memset(replies->va, 0xee, replies->bytes);
-        for (unsigned i = 0; i < n; i++) {
-            struct piece p[2] = {piece_of(k->header, false),
-                                 piece_part(replies, i * reply_bytes, reply_bytes, true)};
+CHECK(indices_wrap, .judges = DEVICE, .proves = "xen.split.wrap.1",
+      .needs = NEED_DEVICE | NEED_SERVICE, .timeout_ms = 60000,
+      .title = "More than 65536 buffers through one queue")
+{
+    struct service *s = given_service(t, 0, 0);
+    struct request *r[BATCH_MAX];
+    unsigned n = given_requests(s, r, BATCH_MAX, true), done;
 
-            ring_offer(k->q, ring_chain(k->q, 2 * i, p, 2));
-        }
-        ring_kick(k->q);
-        for (unsigned i = 0; i < n; i++) {
-            bool came = ring_used(k->q, &u, LIMIT_REPLY_NS);
-            bool ours = came && u.id % 2 == 0 && u.id / 2 < n && !seen[u.id / 2];
-
-            if (!ours) {
-                expect(t, MUST, came, "after %u buffers nothing is used any more", done + i);
-                expect(t, MUST, !came, "after %u buffers the used id is %u", done + i, u.id);
-                stop_check(t);
-            }
-            seen[u.id / 2] = true;
-        }
-        for (unsigned i = 0; i < n; i++) {
-            uint8_t status = replies->va[(i + 1) * reply_bytes - 1];
-
-            if (status != VIRTIO_BLK_S_OK) {
-                expect_eq(t, MUST, status, VIRTIO_BLK_S_OK, "the status of a request");
-                stop_check(t);
-            }
-        }
-        done += n;
-    }
-    expect_unused(k->q, MUST, "more was used than was made available");
-    expect_canaries(t, replies, "replies");
+    for (done = 0; done < 66000; done += n)
+        serve_batch(s, r, n, done);
+    expect_unused(s->q, MUST, "more was used than was made available");
     note(t, "buffers", "%u", done);
-    buffer_release(replies);
+    for (unsigned i = 0; i < n; i++)
+        request_release(r[i]);
 }
 
 /* ---- what the device may not write ---- */
@@ -374,133 +347,128 @@ CHECK(device_writes_only_what_is_its_own, .judges = DEVICE,
 
 /* ---- notifications ---- */
 
-static void one_read(struct blk *k)
+static void one_request(struct service *s)
 {
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct piece p = piece_of(b, true);
-
-    expect_eq(k->d->t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
-              "the status of a read");
-    buffer_release(b);
+    expect_served(s, s->q, false);
 }
 
 CHECK(flags_zero_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.3 "
                 "split.used-buffer-notification-suppression.device.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_IRQ,
       .title = "Without EVENT_IDX each used buffer interrupts, whatever used_event says")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
     bool came = true;
 
     for (unsigned i = 0; i < 8 && came; i++) {
-        virtq_raw_used_event_set(&k->q->raw, (uint16_t)(i * 0x2001));
-        one_read(k);
-        came = ring_interrupted(k->q, LIMIT_REPLY_NS);
+        virtq_raw_used_event_set(&s->q->raw, (uint16_t)(i * 0x2001));
+        one_request(s);
+        came = ring_interrupted(s->q, LIMIT_REPLY_NS);
         expect(t, MUST, came, "no interrupt came: flags is 0 and a buffer was used");
-        ring_drain_irq(k->q);
+        ring_drain_irq(s->q);
     }
 }
 
 CHECK(flags_one_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_IRQ, .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_IRQ, .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
-    virtq_raw_avail_flags_set(&k->q->raw, VIRTQ_AVAIL_F_NO_INTERRUPT);
-    one_read(k);
-    expect_quiet(k->q, SHOULD, "the driver asked for none");
-    virtq_raw_avail_flags_set(&k->q->raw, 0);
-    one_read(k);
-    expect_notified(k->q, MUST, "the driver asked for interrupts again");
+    virtq_raw_avail_flags_set(&s->q->raw, VIRTQ_AVAIL_F_NO_INTERRUPT);
+    one_request(s);
+    expect_quiet(s->q, SHOULD, "the driver asked for none");
+    virtq_raw_avail_flags_set(&s->q->raw, 0);
+    one_request(s);
+    expect_notified(s->q, MUST, "the driver asked for interrupts again");
 }
 
 CHECK(used_event_equal_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.5",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "The buffer whose index is used_event interrupts")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
 
-    virtq_raw_used_event_set(&k->q->raw, 2);
-    one_read(k);
-    one_read(k);
-    expect_quiet(k->q, SHOULD, "used_event was not reached");
-    one_read(k);
-    expect_notified(k->q, MUST, "used_event was reached");
-    one_read(k);
-    expect_quiet(k->q, SHOULD, "used_event was passed");
+    virtq_raw_used_event_set(&s->q->raw, 2);
+    one_request(s);
+    one_request(s);
+    expect_quiet(s->q, SHOULD, "used_event was not reached");
+    one_request(s);
+    expect_notified(s->q, MUST, "used_event was reached");
+    one_request(s);
+    expect_quiet(s->q, SHOULD, "used_event was passed");
 }
 
 CHECK(event_idx_ignores_flags, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "With EVENT_IDX the lower bit of flags has no meaning")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
 
-    virtq_raw_avail_flags_set(&k->q->raw, VIRTQ_AVAIL_F_NO_INTERRUPT);
-    virtq_raw_used_event_set(&k->q->raw, 0);
-    one_read(k);
-    expect_notified(k->q, MUST, "used_event was reached, flags is 1");
+    virtq_raw_avail_flags_set(&s->q->raw, VIRTQ_AVAIL_F_NO_INTERRUPT);
+    virtq_raw_used_event_set(&s->q->raw, 0);
+    one_request(s);
+    expect_notified(s->q, MUST, "used_event was reached, flags is 1");
 }
 
 CHECK(used_event_far_away_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.6",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "No interrupt while used_event is ahead")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
 
-    virtq_raw_used_event_set(&k->q->raw, 0x7000);
+    virtq_raw_used_event_set(&s->q->raw, 0x7000);
     for (unsigned i = 0; i < 16; i++)
-        one_read(k);
-    expect_quiet(k->q, SHOULD, "used_event is far ahead");
+        one_request(s);
+    expect_quiet(s->q, SHOULD, "used_event is far ahead");
 }
 
 CHECK(used_flags_are_legal, .judges = DEVICE,
       .proves = "split.available-buffer-notification-suppression.device.1",
-      .needs = NEED_DEVICE | NEED_BLK, .title = "used->flags is 0 or 1")
+      .needs = NEED_DEVICE | NEED_SERVICE, .title = "used->flags is 0 or 1")
 {
-    struct blk *k = given_blk(t, 0, 0);
+    struct service *s = given_service(t, 0, 0);
 
     for (unsigned i = 0; i < 8; i++) {
-        uint16_t flags = virtq_raw_used_flags_get(&k->q->raw);
+        uint16_t flags = virtq_raw_used_flags_get(&s->q->raw);
 
         expect(t, MUST, flags <= 1, "used->flags is 0x%x", flags);
-        one_read(k);
+        one_request(s);
     }
 }
 
 CHECK(used_flags_are_zero_with_event_idx, .judges = DEVICE,
       .proves = "split.available-buffer-notification-suppression.device.3",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX)
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX)
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
 
     for (unsigned i = 0; i < 8; i++) {
-        expect_eq(t, MUST, virtq_raw_used_flags_get(&k->q->raw), 0, "used->flags");
-        one_read(k);
+        expect_eq(t, MUST, virtq_raw_used_flags_get(&s->q->raw), 0, "used->flags");
+        one_request(s);
     }
 }
 
-/* Reads with the doorbell only where the device asks for it: nothing may get stuck. */
-static void reads_by_invitation(struct check_ctx *t, uint64_t features)
+/* Requests with the doorbell only where the device asks for it: nothing may get stuck. */
+static void requests_by_invitation(struct check_ctx *t, uint64_t features)
 {
-    struct blk *k = given_blk(t, features, 0);
-    bool event_idx = (k->d->v->features & VIRTIO_F(VIRTIO_F_EVENT_IDX)) != 0;
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct ring *q = k->q;
+    struct service *s = given_service(t, features, 0);
+    bool event_idx = (s->d->v->features & VIRTIO_F(VIRTIO_F_EVENT_IDX)) != 0;
+    struct request *r = given_request(s);
+    struct ring *q = s->q;
     unsigned doorbells = 0;
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
     for (unsigned i = 0; i < 500; i++) {
-        struct piece p[3] = {piece_of(k->header, false), piece_of(b, true),
-                             piece_of(k->status, true)};
-        uint16_t old = q->avail, head = ring_chain(q, 0, p, 3);
+        struct piece p[REQUEST_PIECES_MAX];
+        uint16_t old = q->avail, head;
         bool wanted;
 
+        request_refresh(r);
+        head = ring_chain(q, 0, p, request_pieces(r, p, 1));
         ring_offer(q, head);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (event_idx)
@@ -511,26 +479,24 @@ static void reads_by_invitation(struct check_ctx *t, uint64_t features)
             ring_kick(q);
             doorbells++;
         }
-        expect_used(q, head);
+        expect_answered(r, expect_used(q, head));
     }
-    expect(t, MUST, k->status->va[0] == VIRTIO_BLK_S_OK, "the last read has status %u",
-           k->status->va[0]);
     note(t, "doorbells", "%u for 500 buffers", doorbells);
-    buffer_release(b);
+    request_release(r);
 }
 
 CHECK(avail_event_never_misses, .judges = DEVICE, .proves = "xen.split.avail-event.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_EVENT_IDX, .timeout_ms = 30000,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX, .timeout_ms = 30000,
       .title = "A driver that rings only when avail_event asks is always served")
 {
-    reads_by_invitation(t, VIRTIO_F(VIRTIO_F_EVENT_IDX));
+    requests_by_invitation(t, VIRTIO_F(VIRTIO_F_EVENT_IDX));
 }
 
 CHECK(no_notify_flag_never_misses, .judges = DEVICE, .proves = "xen.split.no-notify.1",
-      .needs = NEED_DEVICE | NEED_BLK, .timeout_ms = 30000,
+      .needs = NEED_DEVICE | NEED_SERVICE, .timeout_ms = 30000,
       .title = "A driver that rings only while used->flags is 0 is always served")
 {
-    reads_by_invitation(t, 0);
+    requests_by_invitation(t, 0);
 }
 
 /* ---- indirect ---- */
@@ -565,82 +531,66 @@ CHECK(indirect_tables_of_every_length, .judges = DEVICE, .proves = "xen.split.in
 
 CHECK(indirect_write_flag_is_ignored, .judges = DEVICE,
       .proves = "split.indirect-descriptors.device.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
       .title = "The write-only flag of the descriptor that refers to a table")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
-    struct buffer *table = given_buffer(k->d, 64, 0x800, FE_DMA_TO_DEVICE);
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct buffer *table = given_buffer(s->d, 64, 0x800, FE_DMA_TO_DEVICE);
+    struct request *r = given_request(s);
+    struct piece p[REQUEST_PIECES_MAX];
     struct virtq_raw_desc desc;
-    struct piece p[3];
-    uint16_t head;
+    uint16_t head = ring_chain_indirect(s->q, 0, table, p, request_pieces(r, p, 3));
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    p[0] = piece_of(k->header, false);
-    p[1] = piece_of(b, true);
-    p[2] = piece_of(k->status, true);
-    head = ring_chain_indirect(k->q, 0, table, p, 3);
-    desc = virtq_raw_desc_get(&k->q->raw, head);
+    desc = virtq_raw_desc_get(&s->q->raw, head);
     desc.flags |= VIRTQ_DESC_F_WRITE;
-    virtq_raw_desc_set(&k->q->raw, head, desc);
-    ring_offer(k->q, head);
-    ring_kick(k->q);
-    expect_used(k->q, head);
-    expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+    virtq_raw_desc_set(&s->q->raw, head, desc);
+    ring_offer(s->q, head);
+    ring_kick(s->q);
+    expect_answered(r, expect_used(s->q, head));
+    request_release(r);
 }
 
 CHECK(direct_then_indirect, .judges = DEVICE, .proves = "split.indirect-descriptors.device.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
       .title = "Normal descriptors followed by one that refers to a table")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
-    struct buffer *table = given_buffer(k->d, 64, 0, FE_DMA_TO_DEVICE);
-    struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct ring *q = k->q;
-    struct piece p[2];
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+    struct buffer *table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
+    struct request *r = given_request(s);
+    struct piece p[REQUEST_PIECES_MAX];
+    struct ring *q = s->q;
+    unsigned n = request_pieces(r, p, 3);
 
     if (q->size < 4)
         skip_check(t, "the queue has only %u entries", q->size);
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    p[0] = piece_of(b, true);
-    p[1] = piece_of(k->status, true);
-    ring_chain_indirect(q, 1, table, p, 2);
-    virtq_raw_desc_set(
-        &q->raw, 0,
-        (struct virtq_raw_desc){k->header->addr.raw, k->header->bytes, VIRTQ_DESC_F_NEXT, 1});
+    ring_chain_indirect(q, 1, table, p + 1, n - 1);
+    virtq_raw_desc_set(&q->raw, 0,
+                       (struct virtq_raw_desc){
+                           p[0].addr.raw, p[0].len,
+                           (uint16_t)(VIRTQ_DESC_F_NEXT | (p[0].writable ? VIRTQ_DESC_F_WRITE : 0)),
+                           1});
     ring_offer(q, 0);
     ring_kick(q);
-    expect_used(q, 0);
-    expect_eq(t, MUST, blk_finish(k), VIRTIO_BLK_S_OK, "the status of a read");
+    expect_answered(r, expect_used(q, 0));
+    request_release(r);
 }
 
 CHECK(indirect_table_as_long_as_the_queue, .judges = DEVICE, .proves = "xen.split.indirect.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
       .title = "Each ring entry may refer to a table of its own: queue-size requests in flight")
 {
-    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 16);
-    struct ring *q = k->q;
-    struct buffer *tables = given_buffer(k->d, 16 * 64, 0, FE_DMA_TO_DEVICE);
-    struct buffer *b = given_buffer(k->d, 16 * SECTOR, 0, FE_DMA_FROM_DEVICE);
-    struct buffer *statuses = given_buffer(k->d, 16, 0, FE_DMA_FROM_DEVICE);
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 16);
+    struct ring *q = s->q;
+    struct request *r[16];
     bool seen[16] = {false};
     struct virtq_raw_used u;
 
-    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
-    memset(statuses->va, 0xee, statuses->bytes);
     for (unsigned i = 0; i < q->size && i < 16; i++) {
-        const struct virtq_raw_desc entries[3] = {
-            {k->header->addr.raw, k->header->bytes, VIRTQ_DESC_F_NEXT, 1},
-            {b->addr.raw + (uint64_t)i * SECTOR, SECTOR, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2},
-            {statuses->addr.raw + i, 1, VIRTQ_DESC_F_WRITE, 0},
-        };
+        struct buffer *table = given_buffer(s->d, 64, i * 64, FE_DMA_TO_DEVICE);
+        struct piece p[REQUEST_PIECES_MAX];
 
-        for (unsigned e = 0; e < 3; e++)
-            virtq_raw_table_set(tables->va + (size_t)i * 64, e, entries[e]);
-        virtq_raw_desc_set(
-            &q->raw, i,
-            (struct virtq_raw_desc){tables->addr.raw + i * 64ull, 48, VIRTQ_DESC_F_INDIRECT, 0});
-        ring_offer(q, (uint16_t)i);
+        r[i] = given_request(s);
+        ring_offer(q, ring_chain_indirect(q, i, table, p, request_pieces(r[i], p, 3)));
     }
     ring_kick(q);
     for (unsigned i = 0; i < q->size && i < 16; i++) {
@@ -649,13 +599,12 @@ CHECK(indirect_table_as_long_as_the_queue, .judges = DEVICE, .proves = "xen.spli
         expect(t, MUST, came, "%u of %u requests were used", i, q->size);
         if (!came)
             stop_check(t);
-        expect(t, MUST, u.id < 16 && !seen[u.id], "used id %u: no head, or used before", u.id);
-        if (u.id < 16)
-            seen[u.id] = true;
+        expect(t, MUST, u.id < q->size && u.id < 16 && !seen[u.id],
+               "used id %u: no head, or used before", u.id);
+        if (u.id >= q->size || u.id >= 16)
+            stop_check(t);
+        seen[u.id] = true;
+        expect_answered(r[u.id], u.len);
+        request_release(r[u.id]);
     }
-    expect(t, MUST, q->size < 16 || buffer_is(statuses, VIRTIO_BLK_S_OK),
-           "not every read has status 0");
-    buffer_release(tables);
-    buffer_release(b);
-    buffer_release(statuses);
 }
