@@ -13,6 +13,7 @@
 #include "util/evloop.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
+#include "util/mmio_window.h"
 #include "util/parse.h"
 
 #define DEFAULT_PLATFORM    "simxen"
@@ -132,7 +133,7 @@ static void disk_free(struct disk *d)
     unsigned kept_pages = 0;
 
     if (d->blk != NULL && fe_blk_destroy(d->blk) == -EBUSY)
-        log_error("%s: the backend still maps memory of the rings after reset", d->cfg.sbdf);
+        log_error("%s: the backend still maps memory of the rings after reset", d->label);
     while (d->orphans != NULL) {
         struct disk_orphan *o = d->orphans;
 
@@ -142,19 +143,18 @@ static void disk_free(struct disk *d)
         free(o);
     }
     if (kept_pages != 0)
-        log_error("%s: the backend still maps some of %u pages of buffers after reset", d->cfg.sbdf,
+        log_error("%s: the backend still maps some of %u pages of buffers after reset", d->label,
                   kept_pages);
-    if (d->pci != NULL)
-        fe_virtio_destroy(&d->pci->virtio);
+    fe_virtio_destroy(d->virtio);
     pthread_mutex_destroy(&d->world);
     for (unsigned i = 0; i < DISK_VCPUS_MAX; i++)
         pthread_mutex_destroy(&d->vcpu_lock[i]);
-    free((char *)d->cfg.sbdf);
+    free(d->label);
     free(d);
 }
 
 /* Everything about the disk but its place in the session. */
-static int disk_open(const struct disk_config *cfg, const char *sbdf_text, sbdf_t sbdf,
+static int disk_open(const struct disk_config *cfg, const char *label, const struct fe_place *place,
                      bool foreign, bool interrupts, struct disk **out)
 {
     struct fe_blk_config blk = {.interrupts = interrupts};
@@ -164,8 +164,8 @@ static int disk_open(const struct disk_config *cfg, const char *sbdf_text, sbdf_
     if (d == NULL)
         return rc;
     d->cfg = *cfg;
-    d->cfg.sbdf = strdup(sbdf_text);
-    d->sbdf = sbdf;
+    d->label = strdup(label);
+    d->place = *place;
     d->interrupts = interrupts;
     d->patience_ns = (uint64_t)cfg->patience_s * 1000000000ull;
     d->vcpus = session.platform->nr_vcpus != 0 ? session.platform->nr_vcpus : 1;
@@ -177,18 +177,18 @@ static int disk_open(const struct disk_config *cfg, const char *sbdf_text, sbdf_
     fe_memory_init(&d->memory, session.platform,
                    foreign ? FE_ADDRESSING_FOREIGN : FE_ADDRESSING_GRANTS,
                    (uint16_t)cfg->backend_domid);
-    if (d->cfg.sbdf == NULL)
+    if (d->label == NULL)
         goto out;
-    rc = fe_virtio_pci_create(&session.host, sbdf, &d->pci);
+    rc = fe_place_open(place, session.platform, &session.host, &d->virtio);
     if (rc < 0) {
-        log_error("%s: no usable virtio function: %s", sbdf_text, strerror(-rc));
+        log_error("%s: no usable virtio device: %s", label, strerror(-rc));
         goto out;
     }
     blk.memory = &d->memory;
     blk.timeout_ns = d->patience_ns;
-    rc = fe_blk_create(&d->pci->virtio, &blk, &d->blk);
+    rc = fe_blk_create(d->virtio, &blk, &d->blk);
     if (rc < 0)
-        log_error("%s: the block device cannot be started: %s", sbdf_text, strerror(-rc));
+        log_error("%s: the block device cannot be started: %s", label, strerror(-rc));
 out:
     if (rc < 0)
         disk_free(d);
@@ -197,21 +197,38 @@ out:
     return rc;
 }
 
+static int place_parse(bool mmio, const char *text, struct fe_place *place)
+{
+    char error[MMIO_WINDOW_ERROR_BYTES];
+
+    *place = (struct fe_place){.transport = mmio ? FE_TRANSPORT_MMIO : FE_TRANSPORT_PCI};
+    if (mmio) {
+        if (mmio_window_parse(text, &place->window, error) == 0)
+            return 0;
+        log_error("mmio=%s: %s", text, error);
+        return -EINVAL;
+    }
+    if (parse_sbdf(text, &place->sbdf) == 0)
+        return 0;
+    log_error("sbdf=%s: \"0000:00:01.0\" is expected", text);
+    return -EINVAL;
+}
+
 int disk_get(const struct disk_config *cfg, struct disk **out)
 {
     const char *platform = cfg->platform != NULL ? cfg->platform : DEFAULT_PLATFORM;
     const char *host_bridge = cfg->host_bridge != NULL ? cfg->host_bridge : DEFAULT_HOST_BRIDGE;
-    const char *sbdf_text = cfg->sbdf != NULL ? cfg->sbdf : DEFAULT_SBDF;
+    const char *label = cfg->mmio != NULL   ? cfg->mmio
+                        : cfg->sbdf != NULL ? cfg->sbdf
+                                            : DEFAULT_SBDF;
     bool foreign, poll;
     struct disk *d;
-    sbdf_t sbdf;
+    struct fe_place place;
     int rc;
 
     log_set_prefix("ringproof");
-    if (parse_sbdf(sbdf_text, &sbdf) < 0) {
-        log_error("sbdf=%s: \"0000:00:01.0\" is expected", sbdf_text);
+    if (place_parse(cfg->mmio != NULL, label, &place) < 0)
         return -EINVAL;
-    }
     if (choose("addressing", cfg->addressing, "grants", "foreign", &foreign) < 0 ||
         choose("completion", cfg->completion, "irq", "poll", &poll) < 0)
         return -EINVAL;
@@ -220,10 +237,10 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     rc = session_open(platform, host_bridge);
     if (rc < 0)
         goto out;
-    for (d = session.disks; d != NULL && d->sbdf.raw != sbdf.raw; d = d->next)
+    for (d = session.disks; d != NULL && !fe_place_same(&d->place, &place); d = d->next)
         continue;
     if (d == NULL) {
-        rc = disk_open(cfg, sbdf_text, sbdf, foreign, !poll, &d);
+        rc = disk_open(cfg, label, &place, foreign, !poll, &d);
         if (rc < 0)
             goto out;
         d->next = session.disks;
@@ -232,7 +249,7 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
                poll == d->interrupts || cfg->backend_domid != d->cfg.backend_domid) {
         log_error("%s: jobs that share a disk need the same addressing, completion and "
                   "backend_domid",
-                  sbdf_text);
+                  label);
         rc = -EINVAL;
         goto out;
     }
@@ -277,7 +294,7 @@ static int recover_until(struct disk *d, uint64_t deadline_ns)
         if (rc == 0 || rc == -ESHUTDOWN || rc == -ETIMEDOUT || rc == -ENOTSUP)
             return rc;
         if (evloop_now_ns() >= deadline_ns) {
-            log_error("%s: the device did not come back: %s", d->cfg.sbdf, strerror(-rc));
+            log_error("%s: the device did not come back: %s", d->label, strerror(-rc));
             return -ETIMEDOUT;
         }
         nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
@@ -297,19 +314,19 @@ int disk_recover(struct disk *d, uint64_t generation)
     if (rc != 0 && rc != -ESHUTDOWN && rc != -ETIMEDOUT) {
         uint64_t start = evloop_now_ns();
 
-        log_warn("%s: the device %s, initialising it again", d->cfg.sbdf,
+        log_warn("%s: the device %s, initialising it again", d->label,
                  rc == -EIO ? "asks for a reset" : "has gone");
         rc = recover_until(d, start + d->patience_ns);
         if (rc == 0) {
             d->generation++;
-            log_warn("%s: the device is back after %llu ms", d->cfg.sbdf,
+            log_warn("%s: the device is back after %llu ms", d->label,
                      (unsigned long long)((evloop_now_ns() - start) / 1000000));
         }
     }
     if (rc == -ETIMEDOUT)
-        log_error("%s: a vCPU waits for an answer of the device that does not come", d->cfg.sbdf);
+        log_error("%s: a vCPU waits for an answer of the device that does not come", d->label);
     else if (rc == -ESHUTDOWN)
-        log_error("%s: the domain is gone", d->cfg.sbdf);
+        log_error("%s: the domain is gone", d->label);
     for (struct job *j = d->jobs; j != NULL; j = j->next)
         pthread_mutex_unlock(&j->inside);
 out:

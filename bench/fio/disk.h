@@ -3,7 +3,7 @@
  * What the fio engine does, without fio: virtio-blk devices shared by the jobs of one process.
  *
  * A *session* is the process as one guest: a platform and a host bridge. It exists while a disk
- * is held. A *disk* is one virtio-blk function, held by every job that names it. A *job* is one
+ * is held. A *disk* is one virtio-blk device, held by every job that names it. A *job* is one
  * thread with a queue of the disk for itself; its buffers are granted once, as a pool, and every
  * request has to lie in them.
  *
@@ -27,6 +27,7 @@ struct disk_config {
     const char *platform;    /* "simxen", as fe_platform_open takes it */
     const char *host_bridge; /* util/host_bridge.h; default: what x86 guests of simxen have */
     const char *sbdf;        /* "0000:00:01.0" */
+    const char *mmio;        /* util/mmio_window.h; the disk is there, not at `sbdf` */
     const char *addressing;  /* "grants" or "foreign" */
     const char *completion;  /* "irq" or "poll" */
     unsigned backend_domid;
@@ -37,7 +38,7 @@ struct disk;
 struct job;
 
 /*
- * Hold the disk, opening it for the first. Jobs that name the same function share the disk and
+ * Hold the disk, opening it for the first. Jobs that name the same place share the disk and
  * must agree in everything else; the platform and the host bridge are the same for all disks.
  */
 int disk_get(const struct disk_config *cfg, struct disk **out);

@@ -13,7 +13,7 @@
 #include <pthread.h>
 
 #include "fioengine/disk.h"
-#include "frontend/virtio_pci.h"
+#include "frontend/place.h"
 
 #define DISK_VCPUS_MAX 64
 
@@ -26,12 +26,13 @@ struct disk_orphan {
 struct disk {
     struct disk *next; /* in the session */
     unsigned users;
-    struct disk_config cfg; /* texts owned */
-    sbdf_t sbdf;
+    struct disk_config cfg; /* its texts are not kept */
+    struct fe_place place;
+    char *label; /* the place in words, owned */
     bool interrupts;
     uint64_t patience_ns;
     struct fe_memory memory;
-    struct fe_virtio_pci *pci;
+    struct fe_virtio *virtio;
     struct fe_blk *blk;
     unsigned vcpus;
 

@@ -6,6 +6,7 @@
  *     ioengine=external:/path/to/ringproof-fio.so
  *     thread=1
  *     platform=simxen  sbdf=0000:00:01.0  addressing=grants  completion=irq  ...
+ *     (or mmio=base=0xfeb00000,irq=5 instead of sbdf)
  *
  * Options that a job leaves out come from the environment (RINGPROOF_PLATFORM and so on), then
  * from the defaults that `fio --enghelp=/path/to/ringproof-fio.so` shows.
@@ -24,7 +25,7 @@
 
 struct engine_options {
     void *pad; /* fio takes an offset of 0 for "no option" */
-    char *platform, *host_bridge, *sbdf, *addressing, *completion;
+    char *platform, *host_bridge, *sbdf, *mmio, *addressing, *completion;
     int backend_domid, patience;
 };
 
@@ -53,6 +54,15 @@ static struct fio_option engine_option_table[] = {
         .type = FIO_OPT_STR_STORE,
         .off1 = offsetof(struct engine_options, sbdf),
         .help = "Which function is the disk; $RINGPROOF_SBDF, then 0000:00:01.0",
+        .category = FIO_OPT_C_ENGINE,
+        .group = FIO_OPT_G_INVALID,
+    },
+    {
+        .name = "mmio",
+        .lname = "virtio-mmio device",
+        .type = FIO_OPT_STR_STORE,
+        .off1 = offsetof(struct engine_options, mmio),
+        .help = "base=ADDR,irq=N: the disk is there and not on PCI; $RINGPROOF_MMIO",
         .category = FIO_OPT_C_ENGINE,
         .group = FIO_OPT_G_INVALID,
     },
@@ -157,6 +167,7 @@ static int engine_setup(struct thread_data *td)
         .platform = text_option(o->platform, "RINGPROOF_PLATFORM"),
         .host_bridge = text_option(o->host_bridge, "RINGPROOF_HOST_BRIDGE"),
         .sbdf = text_option(o->sbdf, "RINGPROOF_SBDF"),
+        .mmio = text_option(o->mmio, "RINGPROOF_MMIO"),
         .addressing = text_option(o->addressing, "RINGPROOF_ADDRESSING"),
         .completion = text_option(o->completion, "RINGPROOF_COMPLETION"),
     };

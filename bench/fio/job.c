@@ -39,7 +39,7 @@ int job_create(struct disk *d, unsigned depth, struct job **out)
         j->next = d->jobs;
         d->jobs = j;
     } else {
-        log_error("%s: more jobs at once than the device's %u queues", d->cfg.sbdf, info->queues);
+        log_error("%s: more jobs at once than the device's %u queues", d->label, info->queues);
         rc = -EBUSY;
     }
     pthread_mutex_unlock(&d->world);
@@ -103,7 +103,7 @@ int job_memory_alloc(struct job *j, size_t bytes, void **va)
     int rc = fe_dma_alloc(&j->disk->memory, bytes, &j->pool);
 
     if (rc < 0) {
-        log_error("%s: %zu KiB of buffers cannot be shared with the backend: %s", j->disk->cfg.sbdf,
+        log_error("%s: %zu KiB of buffers cannot be shared with the backend: %s", j->disk->label,
                   bytes / 1024, strerror(-rc));
         return rc;
     }
@@ -296,7 +296,7 @@ static int take(struct job *j, unsigned max, struct request **done)
     if (n != 0)
         j->progress_ns = j->looked_ns = evloop_now_ns();
     if (got < 0 && n == 0) {
-        log_error("%s: queue %u: the device broke a rule of the ring", j->disk->cfg.sbdf, j->queue);
+        log_error("%s: queue %u: the device broke a rule of the ring", j->disk->label, j->queue);
         return got;
     }
     got = submit_again(j);
@@ -321,7 +321,7 @@ static int check_patience(const struct job *j, uint64_t now)
 
     if (j->in_flight == 0 || now - j->progress_ns < d->patience_ns)
         return 0;
-    log_error("%s: queue %u: %u requests without an answer for %llu s", d->cfg.sbdf, j->queue,
+    log_error("%s: queue %u: %u requests without an answer for %llu s", d->label, j->queue,
               j->in_flight, (unsigned long long)(d->patience_ns / 1000000000));
     return -ETIMEDOUT;
 }

@@ -19,6 +19,7 @@
 #include "conformance/given.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
+#include "util/mmio_window.h"
 #include "util/parse.h"
 
 #define BRIDGES_MAX 8
@@ -33,8 +34,8 @@ struct options {
     unsigned nr_bridges;
     uint16_t backend_domid;
     enum fe_addressing addressing;
-    sbdf_t sbdf;
-    bool has_sbdf, dom0, list_checks;
+    struct fe_place place;
+    bool has_device, dom0, list_checks;
 };
 
 struct agent {
@@ -89,10 +90,26 @@ static int set_addressing(struct options *o, const char *v, char *why)
 
 static int set_sbdf(struct options *o, const char *v, char *why)
 {
-    (void)why;
-    o->has_sbdf = true;
-    return parse_sbdf(v, &o->sbdf);
+    if (o->has_device) {
+        snprintf(why, HOST_BRIDGE_ERROR_BYTES, "one device is under test");
+        return -EINVAL;
+    }
+    o->has_device = true;
+    o->place.transport = FE_TRANSPORT_PCI;
+    return parse_sbdf(v, &o->place.sbdf);
 }
+
+static int set_mmio(struct options *o, const char *v, char *why)
+{
+    if (o->has_device) {
+        snprintf(why, HOST_BRIDGE_ERROR_BYTES, "one device is under test");
+        return -EINVAL;
+    }
+    o->has_device = true;
+    o->place.transport = FE_TRANSPORT_MMIO;
+    return mmio_window_parse(v, &o->place.window, why);
+}
+_Static_assert(HOST_BRIDGE_ERROR_BYTES >= MMIO_WINDOW_ERROR_BYTES, "one buffer for both");
 
 static int set_role(struct options *o, const char *v, char *why)
 {
@@ -136,6 +153,7 @@ static const struct {
     {"host-bridge", "SPEC", set_bridge,
      "seg=0,bus=0-63,ecam=BASE+SIZE,mem=BASE+SIZE; may be repeated"},
     {"sbdf", "SBDF", set_sbdf, "the device under test, like 0000:00:01.0"},
+    {"mmio", "base=ADDR,irq=N", set_mmio, "the same for a virtio-mmio device and its line"},
     {"addressing", "grants|foreign", set_addressing,
      "what addresses in descriptors are (default: grants)"},
     {"backend-domid", "N", set_backend_domid, "whom pages are granted to (default: 0)"},
@@ -276,8 +294,8 @@ static int domu_start(struct agent *a)
     a->subject = (struct subject){.platform = a->platform,
                                   .bridges = a->bridges,
                                   .nr_bridges = a->opt.nr_bridges,
-                                  .has_sbdf = a->opt.has_sbdf,
-                                  .sbdf = a->opt.sbdf,
+                                  .has_device = a->opt.has_device,
+                                  .place = a->opt.place,
                                   .addressing = a->opt.addressing,
                                   .backend_domid = a->opt.backend_domid,
                                   .ask = ask_text,

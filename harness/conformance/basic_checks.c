@@ -161,7 +161,8 @@ CHECK(feature_not_offered_is_refused, .judges = DEVICE, .proves = "basic.feature
     unsigned tried = 0;
 
     for (unsigned bit = 0; bit < 64 && tried < 6; bit += 7) {
-        uint64_t shown = 0, low, high;
+        uint64_t shown = VIRTIO_F(bit);
+        uint32_t low, high;
 
         if (d->offered & VIRTIO_F(bit))
             continue;
@@ -170,11 +171,9 @@ CHECK(feature_not_offered_is_refused, .judges = DEVICE, .proves = "basic.feature
         status_set(d, VIRTIO_STATUS_ACKNOWLEDGE);
         status_set(d, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
         driver_features_set(d, features_needed(d) | VIRTIO_F(bit));
-        common_set(d, FE_VPCI_FIELD(driver_feature_select), 0);
-        low = common_get(d, FE_VPCI_FIELD(driver_feature));
-        common_set(d, FE_VPCI_FIELD(driver_feature_select), 1);
-        high = common_get(d, FE_VPCI_FIELD(driver_feature));
-        shown = high << 32 | low;
+        if (d->v->ops->driver_features_read(d->v, 0, &low) == 0 &&
+            d->v->ops->driver_features_read(d->v, 1, &high) == 0)
+            shown = (uint64_t)high << 32 | low;
         status_set(d, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
         /* A device may also drop such bits when they are written, and show that (4.1.4.3.1). */
         expect(t, MUST, !(device_status(d) & VIRTIO_STATUS_FEATURES_OK) || !(shown & VIRTIO_F(bit)),
@@ -280,27 +279,45 @@ CHECK(config_widths_agree, .judges = DEVICE, .proves = "xen.basic.config.1", .ne
     }
 }
 
+static void ring_whole_area(struct device *d)
+{
+    const struct fe_vpci_region *r = &d->pci->notify;
+    uint32_t multiplier = d->pci->notify_multiplier;
+
+    /* First the number that belongs to the place, so that it counts as a doorbell of its queue. */
+    for (uint32_t at = 0; at + 2 <= r->bytes && at < 4096; at += 2) {
+        const uint32_t values[] = {multiplier ? at / multiplier : at / 2, 0xffff};
+
+        for (unsigned i = 0; i < ARRAY_LENGTH(values); i++)
+            must(d->t,
+                 fe_pci_bar_write(&d->pci->func, 0, r->bar, (uint64_t)r->offset + at, 2, values[i]),
+                 "ringing some doorbell");
+    }
+}
+
+static void ring_many_queues(struct device *d)
+{
+    static const uint32_t beyond[] = {0x7fff, 0xffff, 0x10000, 0xffffffff};
+
+    for (unsigned queue = 0; queue < 256; queue++)
+        device_doorbell(d, queue);
+    for (unsigned i = 0; i < ARRAY_LENGTH(beyond); i++)
+        device_doorbell(d, beyond[i]);
+}
+
 CHECK(doorbells_at_any_time_do_no_harm, .judges = DEVICE,
       .proves = "split.available-buffer-notification-suppression.device.5",
       .needs = NEED_DEVICE | NEED_SERVICE,
       .title = "Spurious doorbells, also for queues that do not exist")
 {
     struct service *s = given_service(t, 0, 0);
-    const struct fe_vpci_region *r = &s->d->pci->notify;
-    uint32_t multiplier = s->d->pci->notify_multiplier;
 
     for (unsigned i = 0; i < 100; i++)
         ring_kick(s->q);
-    /* First the number that belongs to the place, so that it counts as a doorbell of its queue. */
-    for (uint32_t at = 0; at + 2 <= r->bytes && at < 4096; at += 2) {
-        const uint32_t values[] = {multiplier ? at / multiplier : at / 2, 0xffff};
-
-        for (unsigned i = 0; i < ARRAY_LENGTH(values); i++)
-            must(t,
-                 fe_pci_bar_write(&s->d->pci->func, 0, r->bar, (uint64_t)r->offset + at, 2,
-                                  values[i]),
-                 "ringing some doorbell");
-    }
+    if (s->d->pci)
+        ring_whole_area(s->d);
+    else
+        ring_many_queues(s->d);
     expect(t, MUST, !(device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),
            "spurious doorbells broke the device");
     expect_served(s, s->q, false);

@@ -100,7 +100,7 @@ static unsigned absent_places(const struct fe_pci_host *h, const struct scan *s,
 }
 
 CHECK(absent_function_reads_ones, .judges = TRANSPORT, .proves = "xen.ecam.background.1",
-      .title = "Where no function is, configuration reads give all ones")
+      .needs = NEED_PCI, .title = "Where no function is, configuration reads give all ones")
 {
     static const unsigned offsets[] = {0, 8, 0x10, 0x40, 0xf8, 0x100, 0xff8};
     struct fe_pci_host *h = given_host(t);
@@ -126,7 +126,7 @@ CHECK(absent_function_reads_ones, .judges = TRANSPORT, .proves = "xen.ecam.backg
 }
 
 CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.background.2",
-      .title = "A write where no function is has no effect")
+      .needs = NEED_PCI, .title = "A write where no function is has no effect")
 {
     static const struct {
         unsigned offset;
@@ -175,7 +175,7 @@ CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.b
 }
 
 CHECK(scan_finds_the_bound_function, .judges = TRANSPORT, .proves = "xen.ecam.scan.1",
-      .needs = NEED_DEVICE, .title = "The function is found where the toolstack put it, once")
+      .needs = NEED_PCI, .title = "The function is found where the toolstack put it, once")
 {
     const struct subject *subject = check_subject(t);
     struct fe_pci_host *h = given_host(t);
@@ -184,26 +184,26 @@ CHECK(scan_finds_the_bound_function, .judges = TRANSPORT, .proves = "xen.ecam.sc
 
     scan_run(t, h, &s);
     note(t, "functions", "%u", s.count);
-    expect(t, MUST, scan_has(&s, subject->sbdf), "the scan found %u functions, and none at %x",
-           s.count, subject->sbdf.raw);
-    if (!scan_has(&s, subject->sbdf))
+    expect(t, MUST, scan_has(&s, subject->place.sbdf),
+           "the scan found %u functions, and none at %x", s.count, subject->place.sbdf.raw);
+    if (!scan_has(&s, subject->place.sbdf))
         return;
     /* Seen in two places it is one function still: what is written here can be read there. */
     for (unsigned i = 0; i < s.count; i++)
         before[i] = ecam_get(t, h, s.found[i], PCI_REG_INTERRUPT_LINE, 1);
-    line = ecam_get(t, h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1);
-    must(t, fe_ecam_write(h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1, line ^ 0x5a),
+    line = ecam_get(t, h, subject->place.sbdf, PCI_REG_INTERRUPT_LINE, 1);
+    must(t, fe_ecam_write(h, subject->place.sbdf, PCI_REG_INTERRUPT_LINE, 1, line ^ 0x5a),
          "writing the interrupt line");
     for (unsigned i = 0; i < s.count; i++) {
-        if (s.found[i].raw != subject->sbdf.raw)
+        if (s.found[i].raw != subject->place.sbdf.raw)
             expect(t, MUST, ecam_get(t, h, s.found[i], PCI_REG_INTERRUPT_LINE, 1) == before[i],
-                   "function %x is seen at %x, too", subject->sbdf.raw, s.found[i].raw);
+                   "function %x is seen at %x, too", subject->place.sbdf.raw, s.found[i].raw);
     }
-    must(t, fe_ecam_write(h, subject->sbdf, PCI_REG_INTERRUPT_LINE, 1, line),
+    must(t, fe_ecam_write(h, subject->place.sbdf, PCI_REG_INTERRUPT_LINE, 1, line),
          "writing the interrupt line");
 }
 
-CHECK(scan_is_repeatable, .judges = TRANSPORT, .proves = "xen.ecam.scan.2",
+CHECK(scan_is_repeatable, .judges = TRANSPORT, .proves = "xen.ecam.scan.2", .needs = NEED_PCI,
       .title = "A second scan finds the same functions")
 {
     struct fe_pci_host *h = given_host(t);
@@ -216,7 +216,7 @@ CHECK(scan_is_repeatable, .judges = TRANSPORT, .proves = "xen.ecam.scan.2",
 }
 
 CHECK(multifunction_bit_tells_the_truth, .judges = TRANSPORT, .proves = "xen.ecam.multifunction.1",
-      .needs = NEED_DEVICE,
+      .needs = NEED_PCI,
       .title = "Functions 1 to 7 exist only where function 0 exists and has the bit")
 {
     struct fe_pci_host *h = given_host(t);
@@ -260,7 +260,7 @@ CHECK(multifunction_bit_tells_the_truth, .judges = TRANSPORT, .proves = "xen.eca
 
 /* ---- accesses ---- */
 
-CHECK(widths_agree, .judges = TRANSPORT, .proves = "xen.ecam.access.1", .needs = NEED_DEVICE,
+CHECK(widths_agree, .judges = TRANSPORT, .proves = "xen.ecam.access.1", .needs = NEED_PCI,
       .title = "A register reads the same by bytes, words and dwords")
 {
     struct device *d = given_device(t);
@@ -279,7 +279,7 @@ CHECK(widths_agree, .judges = TRANSPORT, .proves = "xen.ecam.access.1", .needs =
 }
 
 CHECK(narrow_write_keeps_neighbours, .judges = TRANSPORT, .proves = "xen.ecam.access.2",
-      .needs = NEED_DEVICE, .title = "A byte written changes that byte")
+      .needs = NEED_PCI, .title = "A byte written changes that byte")
 {
     struct device *d = given_device(t);
     uint64_t before = config_get(d, PCI_REG_INTERRUPT_LINE, 4);
@@ -297,7 +297,7 @@ CHECK(narrow_write_keeps_neighbours, .judges = TRANSPORT, .proves = "xen.ecam.ac
 }
 
 CHECK(extended_space_is_sound, .judges = TRANSPORT, .proves = "xen.ecam.access.3",
-      .needs = NEED_DEVICE, .title = "Extended configuration space reads as a list that ends")
+      .needs = NEED_PCI, .title = "Extended configuration space reads as a list that ends")
 {
     struct device *d = given_device(t);
     unsigned at = PCI_LEGACY_BYTES, steps = 0;
@@ -325,7 +325,7 @@ CHECK(extended_space_is_sound, .judges = TRANSPORT, .proves = "xen.ecam.access.3
            "the list of extended capabilities does not end");
 }
 
-CHECK(every_vcpu_is_served, .judges = TRANSPORT, .proves = "xen.ecam.vcpu.1", .needs = NEED_DEVICE,
+CHECK(every_vcpu_is_served, .judges = TRANSPORT, .proves = "xen.ecam.vcpu.1", .needs = NEED_PCI,
       .title = "Each vCPU's accesses are answered, and with its own data")
 {
     struct device *d = given_device(t);
@@ -350,7 +350,7 @@ CHECK(every_vcpu_is_served, .judges = TRANSPORT, .proves = "xen.ecam.vcpu.1", .n
 /* ---- header ---- */
 
 CHECK(header_describes_an_endpoint, .judges = DEVICE, .proves = "xen.ecam.header.1",
-      .needs = NEED_DEVICE, .title = "Type 0 header, a class, an interrupt pin that exists")
+      .needs = NEED_PCI, .title = "Type 0 header, a class, an interrupt pin that exists")
 {
     struct device *d = given_device(t);
 
@@ -360,8 +360,8 @@ CHECK(header_describes_an_endpoint, .judges = DEVICE, .proves = "xen.ecam.header
     expect(t, MUST, d->pci->func.irq_pin <= 4, "the interrupt pin is %u", d->pci->func.irq_pin);
 }
 
-CHECK(read_only_registers_stay, .judges = DEVICE, .proves = "xen.ecam.header.2",
-      .needs = NEED_DEVICE, .title = "What identifies a function cannot be written")
+CHECK(read_only_registers_stay, .judges = DEVICE, .proves = "xen.ecam.header.2", .needs = NEED_PCI,
+      .title = "What identifies a function cannot be written")
 {
     static const struct {
         unsigned offset, bytes;
@@ -387,12 +387,12 @@ CHECK(read_only_registers_stay, .judges = DEVICE, .proves = "xen.ecam.header.2",
 
 /* ---- BARs ---- */
 
-CHECK(bar_sizing_gives_a_mask, .judges = DEVICE, .proves = "xen.ecam.bar.1", .needs = NEED_DEVICE,
+CHECK(bar_sizing_gives_a_mask, .judges = DEVICE, .proves = "xen.ecam.bar.1", .needs = NEED_PCI,
       .title = "All ones written to a BAR read back as a size mask with the type bits")
 {
     /* Not an open device: opening one sizes its BARs, and gives up where this check judges. */
     const struct subject *subject = check_subject(t);
-    sbdf_t sbdf = subject->sbdf;
+    sbdf_t sbdf = subject->place.sbdf;
     struct fe_pci_host *h = given_host(t);
     uint64_t command = ecam_get(t, h, sbdf, PCI_REG_COMMAND, 2);
     unsigned bars = 0;
@@ -429,7 +429,7 @@ CHECK(bar_sizing_gives_a_mask, .judges = DEVICE, .proves = "xen.ecam.bar.1", .ne
 }
 
 CHECK(bar_address_is_naturally_aligned, .judges = DEVICE, .proves = "xen.ecam.bar.2",
-      .needs = NEED_DEVICE, .title = "Address bits below the size read as zero")
+      .needs = NEED_PCI, .title = "Address bits below the size read as zero")
 {
     struct device *d = given_device(t);
     struct fe_pci_func *f = &d->pci->func;
@@ -449,7 +449,7 @@ CHECK(bar_address_is_naturally_aligned, .judges = DEVICE, .proves = "xen.ecam.ba
     }
 }
 
-CHECK(bar_moved_answers_there, .judges = DEVICE, .proves = "xen.ecam.bar.3", .needs = NEED_DEVICE,
+CHECK(bar_moved_answers_there, .judges = DEVICE, .proves = "xen.ecam.bar.3", .needs = NEED_PCI,
       .title = "After its BAR was moved the device answers at the new address only")
 {
     struct device *d = given_device(t);
@@ -481,7 +481,7 @@ CHECK(bar_moved_answers_there, .judges = DEVICE, .proves = "xen.ecam.bar.3", .ne
     }
 }
 
-CHECK(decode_off_hides_the_bar, .judges = DEVICE, .proves = "xen.ecam.bar.4", .needs = NEED_DEVICE,
+CHECK(decode_off_hides_the_bar, .judges = DEVICE, .proves = "xen.ecam.bar.4", .needs = NEED_PCI,
       .title = "Without memory decode the BAR answers nothing")
 {
     struct device *d = given_device(t);
@@ -501,8 +501,8 @@ CHECK(decode_off_hides_the_bar, .judges = DEVICE, .proves = "xen.ecam.bar.4", .n
               "num_queues after decode was enabled again");
 }
 
-CHECK(unimplemented_bar_reads_zero, .judges = DEVICE, .proves = "xen.ecam.bar.5",
-      .needs = NEED_DEVICE, .title = "A BAR that does not exist stays 0")
+CHECK(unimplemented_bar_reads_zero, .judges = DEVICE, .proves = "xen.ecam.bar.5", .needs = NEED_PCI,
+      .title = "A BAR that does not exist stays 0")
 {
     static const uint32_t values[] = {0xffffffff, 0xfffffff0, 0x12340000, 0};
     struct device *d = given_device(t);
@@ -527,14 +527,14 @@ CHECK(unimplemented_bar_reads_zero, .judges = DEVICE, .proves = "xen.ecam.bar.5"
 
 /* ---- capabilities ---- */
 
-CHECK(capability_list_is_sound, .judges = DEVICE, .proves = "xen.ecam.cap.1", .needs = NEED_DEVICE,
+CHECK(capability_list_is_sound, .judges = DEVICE, .proves = "xen.ecam.cap.1", .needs = NEED_PCI,
       .title = "The capability list is aligned, outside the header, and ends")
 {
     const struct subject *s = check_subject(t);
     struct fe_pci_host *h = given_host(t);
     struct fe_pci_cap caps[FE_PCI_CAPS_MAX];
     unsigned n = 0;
-    int rc = fe_pci_caps_walk(h, s->sbdf, caps, &n);
+    int rc = fe_pci_caps_walk(h, s->place.sbdf, caps, &n);
 
     if (rc < 0 && rc != -EPROTO)
         must(t, rc, "walking the capabilities");
@@ -544,8 +544,8 @@ CHECK(capability_list_is_sound, .judges = DEVICE, .proves = "xen.ecam.cap.1", .n
 }
 
 CHECK(capabilities_do_not_overlap, .judges = DEVICE,
-      .proves = "xen.ecam.cap.2 pci.virtio-structure-pci-capabilities.device.1",
-      .needs = NEED_DEVICE, .title = "Capabilities with their extra data lie apart")
+      .proves = "xen.ecam.cap.2 pci.virtio-structure-pci-capabilities.device.1", .needs = NEED_PCI,
+      .title = "Capabilities with their extra data lie apart")
 {
     struct device *d = given_device(t);
     const struct fe_pci_func *f = &d->pci->func;
@@ -570,7 +570,7 @@ CHECK(capabilities_do_not_overlap, .judges = DEVICE,
 
 CHECK(msix_tables_fit, .judges = DEVICE,
       .proves = "xen.ecam.msix.1 pci.msi-x-vector-configuration.device.2",
-      .needs = NEED_DEVICE | NEED_MSIX,
+      .needs = NEED_PCI | NEED_MSIX,
       .title = "MSI-X table and pending bits lie in BARs, apart from each other and from virtio")
 {
     struct device *d = given_device(t);
@@ -600,7 +600,7 @@ CHECK(msix_tables_fit, .judges = DEVICE,
 }
 
 CHECK(msix_entry_keeps_what_is_written, .judges = DEVICE, .proves = "xen.ecam.msix.2",
-      .needs = NEED_DEVICE | NEED_MSIX, .title = "Address, data and mask of an entry read back")
+      .needs = NEED_PCI | NEED_MSIX, .title = "Address, data and mask of an entry read back")
 {
     struct device *d = given_device(t);
     struct fe_pci_func *f = &d->pci->func;

@@ -60,10 +60,9 @@ CHECK(frame_in_the_bar_window, .judges = DEVICE, .proves = "xen.foreign.fault.2"
       .title = "The address of a device's registers is no memory")
 {
     struct service *s = given_service(t, 0, 0);
-    const struct fe_pci_func *f = &s->d->pci->func;
 
-    expect_bad_address_handled(s, BAD_MIDDLE, gpa_make(f->bars[s->d->pci->common.bar].addr),
-                               "a buffer in a BAR");
+    expect_bad_address_handled(s, BAD_MIDDLE, gpa_make(device_registers(s->d)),
+                               "a buffer in the device's registers");
 }
 
 CHECK(address_beyond_all_frames, .judges = DEVICE, .proves = "xen.foreign.fault.3",

@@ -54,15 +54,15 @@ static const struct subject *given_subject(struct check_ctx *t)
 
 /* ---- the device ---- */
 
-static int subject_host_init(const struct subject *s, struct fe_pci_host *h)
+int subject_host_init(const struct subject *s, struct fe_pci_host *h)
 {
-    if (s->nr_bridges == 0)
-        return -ENXIO;
+    bool any = !s->has_device || s->place.transport != FE_TRANSPORT_PCI;
+
     for (unsigned i = 0; i < s->nr_bridges; i++) {
         uint64_t addr;
 
         fe_pci_host_init(h, s->platform, &s->bridges[i]);
-        if (!s->has_sbdf || fe_ecam_addr(h, s->sbdf, 0, &addr) == 0)
+        if (any || fe_ecam_addr(h, s->place.sbdf, 0, &addr) == 0)
             return 0;
     }
     return -ENXIO;
@@ -80,6 +80,15 @@ struct fe_pci_host *given_host(struct check_ctx *t)
     return h;
 }
 
+int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **v)
+{
+    const struct subject *s = given_subject(t);
+
+    if (s->place.transport == FE_TRANSPORT_PCI && subject_host_init(s, h))
+        error_out(t, "no host bridge is known that the device could be behind");
+    return fe_place_open(&s->place, s->platform, h, v);
+}
+
 /*
  * The end of every check that had a device. Expectations are evaluated only to report a failure:
  * a check that evaluated none of its own must not pass because of these.
@@ -93,7 +102,8 @@ static void device_end(void *arg)
 
     if (d->v && !d->gone_on_purpose) {
         /* A check of BARs may have ended with decode off. */
-        fe_pci_command(&d->pci->func, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+        if (d->pci)
+            fe_pci_command(&d->pci->func, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
         rc = fe_virtio_reset(d->v, LIMIT_RESET_NS);
         if (rc == -ESHUTDOWN)
             note(d->t, "end", "the domain is gone");
@@ -133,13 +143,12 @@ static struct device *device_open(struct check_ctx *t)
     d->t = t;
     d->subject = s;
     check_defer(t, device_end, d);
-    if (!s->has_sbdf)
-        error_out(t, "no device is bound (--sbdf)");
-    if (subject_host_init(s, &d->host))
-        error_out(t, "no host bridge is known that the device could be behind");
+    if (!s->has_device)
+        error_out(t, "no device is bound (--sbdf, --mmio)");
     fe_memory_init(&d->mem, s->platform, s->addressing, s->backend_domid);
-    must(t, fe_virtio_pci_create(&d->host, s->sbdf, &d->pci), "opening the virtio device");
-    d->v = &d->pci->virtio;
+    must(t, given_driver(t, &d->host, &d->v), "opening the virtio device");
+    d->pci = fe_virtio_pci_of(d->v);
+    d->mmio = fe_virtio_mmio_of(d->v);
     return d;
 }
 
@@ -207,6 +216,56 @@ bool device_status_wait(struct device *d, uint8_t mask, uint8_t want, uint64_t t
             return false;
         given_pause();
     }
+}
+
+void device_doorbell(struct device *d, unsigned queue)
+{
+    const struct fe_vpci_region *r;
+    uint64_t off;
+
+    if (!d->pci) {
+        must(d->t, fe_virtio_notify(d->v, d->v->vcpu, queue), "ringing a doorbell");
+        return;
+    }
+    r = &d->pci->notify;
+    common_set(d, FE_VPCI_FIELD(queue_select), queue);
+    off = common_get(d, FE_VPCI_FIELD(queue_notify_off)) * d->pci->notify_multiplier;
+    must(d->t,
+         fe_pci_bar_write(&d->pci->func, d->v->vcpu, r->bar, (uint64_t)r->offset + off, 2, queue),
+         "ringing a doorbell");
+}
+
+uint64_t device_identity(struct device *d, uint32_t *value)
+{
+    uint64_t addr = 0;
+
+    if (d->mmio) {
+        *value = VIRTIO_MMIO_MAGIC;
+        return d->mmio->window.base + FE_VMMIO_REG(magic_value);
+    }
+    *value = (uint32_t)d->pci->func.device << 16 | d->pci->func.vendor;
+    if (fe_ecam_addr(&d->host, d->pci->func.sbdf, PCI_REG_VENDOR_ID, &addr))
+        error_out(d->t, "the device has no configuration space");
+    return addr;
+}
+
+void expect_device_there(struct device *d, const char *when)
+{
+    struct fe_platform *p = d->subject->platform;
+    uint64_t value = 0;
+    uint32_t want;
+    uint64_t addr = device_identity(d, &want);
+
+    must(d->t, p->ops->mmio_read(p, d->v->vcpu, addr, 4, &value), "looking for the device");
+    expect(d->t, MUST, value == want, "%s the device's identity reads 0x%llx, not 0x%x", when,
+           (unsigned long long)value, want);
+}
+
+uint64_t device_registers(struct device *d)
+{
+    if (d->mmio)
+        return d->mmio->window.base;
+    return d->pci->func.bars[d->pci->common.bar].addr + d->pci->common.offset;
 }
 
 uint64_t config_get(struct device *d, unsigned offset, unsigned bytes)

@@ -21,7 +21,9 @@
 #include "check/check.h"
 #include "frontend/memory.h"
 #include "frontend/pci.h"
+#include "frontend/place.h"
 #include "frontend/platform.h"
+#include "frontend/virtio_mmio.h"
 #include "frontend/virtio_pci.h"
 
 /* Time limits: generous, since they are waited for in full only by a broken device. */
@@ -34,8 +36,8 @@ struct subject {
     struct fe_platform *platform; /* borrowed, as all pointers here */
     const struct fe_host_bridge *bridges;
     unsigned nr_bridges;
-    bool has_sbdf; /* the device under test */
-    sbdf_t sbdf;
+    bool has_device; /* one is under test */
+    struct fe_place place;
     enum fe_addressing addressing;
     uint16_t backend_domid;
     /*
@@ -50,7 +52,7 @@ struct subject {
 };
 
 /* ---- needs ---- */
-#define NEED_DEVICE       (1ull << 0) /* a function is bound (--sbdf) */
+#define NEED_DEVICE       (1ull << 0) /* one is bound (--sbdf, --mmio) */
 #define NEED_BLK          (1ull << 1)
 #define NEED_WRITABLE     (1ull << 2) /* VIRTIO_BLK_F_RO not offered */
 #define NEED_READONLY     (1ull << 3)
@@ -75,10 +77,12 @@ struct subject {
     (1ull << 21) /* one backend takes grants and frames (parameter "mixed": true)                  \
                   */
 #define NEED_CONFIG_WCE (1ull << 22)
-/* The platform takes interrupts that the device has: MSIs if NEED_MSIX, else MSIs or INTx. */
+/* The platform takes interrupts that the device has: MSIs if NEED_MSIX, else MSIs or a line. */
 #define NEED_IRQ     (1ull << 23)
 #define NEED_RNG     (1ull << 24)
 #define NEED_SERVICE (1ull << 25) /* conformance/service.h knows a request of the device */
+#define NEED_PCI     (1ull << 26) /* a function is bound */
+#define NEED_MMIO    (1ull << 27) /* a virtio-mmio device is bound */
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does
@@ -98,11 +102,13 @@ struct buffer;
 struct device {
     struct check_ctx *t;
     const struct subject *subject;
-    struct fe_pci_host host;
+    struct fe_pci_host host; /* of a function */
     struct fe_memory mem;
+    struct fe_virtio *v;
+    /* The same as its transport, one of them: for checks with NEED_PCI or NEED_MMIO. */
     struct fe_virtio_pci *pci;
-    struct fe_virtio *v; /* &pci->virtio */
-    uint64_t offered;    /* features */
+    struct fe_virtio_mmio *mmio;
+    uint64_t offered; /* features */
     struct ring *rings;
     struct buffer *buffers;
     bool gone_on_purpose; /* the check killed the backend: no reset at the end */
@@ -110,6 +116,12 @@ struct device {
 
 /* The bridge that the bound function is behind, or the first one; for checks of ECAM itself. */
 struct fe_pci_host *given_host(struct check_ctx *t);
+/* The same without a check: -ENXIO when there is none. */
+int subject_host_init(const struct subject *s, struct fe_pci_host *h);
+
+/* The bound device as a driver opens it; the caller destroys it. `h` is storage that has to stay as
+ * long. 0 or an error of fe_place_open. */
+int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **v);
 
 /* The bound device, found, enabled and reset; status 0. */
 struct device *given_device(struct check_ctx *t);
@@ -125,6 +137,19 @@ void device_driver_ok(struct device *d);
 uint8_t device_status(struct device *d);
 /* Wait until status & mask == want: true, or false after timeout_ns. */
 bool device_status_wait(struct device *d, uint8_t mask, uint8_t want, uint64_t timeout_ns);
+
+/* Ring the doorbell of any queue, one that was never set up too. */
+void device_doorbell(struct device *d, unsigned queue);
+
+/*
+ * Where the device says that it is there: an aligned dword, and what it reads. Vendor and device ID
+ * of a function, MagicValue of a window.
+ */
+uint64_t device_identity(struct device *d, uint32_t *value);
+/* It is there again. `when`: "after a restart". */
+void expect_device_there(struct device *d, const char *when);
+/* Where its registers are. */
+uint64_t device_registers(struct device *d);
 
 /* Accesses that have to succeed. */
 uint64_t config_get(struct device *d, unsigned offset, unsigned bytes); /* PCI configuration */

@@ -90,9 +90,9 @@ CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.
 {
     for (unsigned i = 0; i < 50; i++) {
         const struct subject *s = check_subject(t);
-        struct fe_pci_host *host = given_host(t);
         struct fe_blk_config cfg = {.interrupts = i % 2, .queues = 1 + i % 3};
-        struct fe_virtio_pci *p;
+        struct fe_pci_host host;
+        struct fe_virtio *v;
         struct fe_memory mem;
         struct fe_dma page = {0};
         struct fe_blk *b = NULL;
@@ -100,17 +100,17 @@ CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.
 
         fe_memory_init(&mem, s->platform, s->addressing, s->backend_domid);
         cfg.memory = &mem;
-        rc = fe_virtio_pci_create(host, s->sbdf, &p);
+        rc = given_driver(t, &host, &v);
         expect(t, MUST, rc == 0, "round %u: opening the device: %s", i, strerror(-rc));
         if (rc)
             stop_check(t);
-        rc = fe_blk_create(&p->virtio, &cfg, &b);
+        rc = fe_blk_create(v, &cfg, &b);
         if (rc == 0)
             rc = fe_dma_alloc(&mem, XEN_PAGE_BYTES, &page);
         if (rc == 0)
             rc = fe_blk_read(b, 0, page.va, XEN_PAGE_BYTES);
         end = fe_blk_destroy(b);
-        fe_virtio_destroy(&p->virtio);
+        fe_virtio_destroy(v);
         if (fe_dma_free(&mem, &page))
             end = -EBUSY;
         expect(t, MUST, rc == 0, "round %u: starting the device and reading: %s", i, strerror(-rc));
@@ -251,12 +251,11 @@ CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.res
       .title = "More often than a domain can have IOREQ servers: none is left behind")
 {
     struct device *d = given_device(t);
-    uint16_t vendor = d->pci->func.vendor;
 
     for (unsigned i = 0; i < 20; i++) {
         backend_stop(d, i % 2 ? "backend.kill" : "backend.stop");
         backend_start(d);
-        expect_eq(t, MUST, config_get(d, 0, 2), vendor, "the vendor after a restart");
+        expect_device_there(d, "after a restart");
     }
 }
 
@@ -358,9 +357,10 @@ CHECK(device_is_detached_and_attached, .judges = DEVICE, .proves = "xen.lifecycl
       .title = "State 5 takes the device away, state 1 brings it back")
 {
     struct device *d = given_device(t);
-    const struct fe_pci_func *f = &d->pci->func;
+    struct fe_platform *p = d->subject->platform;
     char folder[64] = "";
     uint64_t value = 0;
+    uint32_t identity;
     int rc;
 
     store_folder(t, folder, sizeof(folder));
@@ -368,14 +368,14 @@ CHECK(device_is_detached_and_attached, .judges = DEVICE, .proves = "xen.lifecycl
     d->gone_on_purpose = true;
     store_state_set(t, folder, XENBUS_CLOSING);
     store_state_expect(t, folder, XENBUS_CLOSED);
-    rc = fe_ecam_read(&d->host, f->sbdf, 0, 4, &value);
+    rc = p->ops->mmio_read(p, d->v->vcpu, device_identity(d, &identity), 4, &value);
     expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
            "a device that was detached reads 0x%llx (%s)", (unsigned long long)value,
            strerror(-rc));
     store_state_set(t, folder, XENBUS_INITIALISING);
     store_state_expect(t, folder, XENBUS_CONNECTED);
     device_reattach(d);
-    expect_eq(t, MUST, config_get(d, 0, 2), f->vendor, "the vendor of a device attached again");
+    expect_device_there(d, "attached again");
 }
 
 /* An access that may hang, in a thread of its own. */
@@ -448,23 +448,20 @@ CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.
       .title = "After an orderly stop accesses end: all ones or an abort, and never a hang")
 {
     struct blk *k = given_blk(t, 0, 0);
-    const struct fe_pci_func *f = &k->d->pci->func;
-    const struct vcpu_access *bar;
-    uint64_t value = 0, at = f->bars[k->d->pci->common.bar].addr + k->d->pci->common.offset;
-    int rc;
+    uint32_t identity;
+    const uint64_t at[] = {device_registers(k->d), device_identity(k->d, &identity)};
 
     backend_stop(k->d, "backend.stop");
-    bar = vcpu_access_begin(t, 0, at, 4);
-    vcpu_access_expect_end(t, bar);
-    expect(t, MUST, bar->rc == -EFAULT || (bar->rc == 0 && bar->value == 0xffffffff),
-           "a BAR without a backend reads 0x%llx (%s)", (unsigned long long)bar->value,
-           strerror(-bar->rc));
-    rc = fe_ecam_read(&k->d->host, f->sbdf, 0, 4, &value);
-    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
-           "configuration space without a backend reads 0x%llx (%s)", (unsigned long long)value,
-           strerror(-rc));
+    for (unsigned i = 0; i < ARRAY_LENGTH(at); i++) {
+        const struct vcpu_access *a = vcpu_access_begin(t, 0, at[i], 4);
+
+        vcpu_access_expect_end(t, a);
+        expect(t, MUST, a->rc == -EFAULT || (a->rc == 0 && a->value == 0xffffffff),
+               "0x%llx without a backend reads 0x%llx (%s)", (unsigned long long)at[i],
+               (unsigned long long)a->value, strerror(-a->rc));
+    }
     backend_start(k->d);
-    expect_eq(t, MUST, config_get(k->d, 0, 2), f->vendor, "the vendor when the backend is back");
+    expect_device_there(k->d, "when the backend is back");
 }
 
 CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adoption.1",
@@ -473,14 +470,13 @@ CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adopt
 {
     struct device *d = given_device(t);
     struct vcpu_access *w;
-    uint64_t until, addr;
+    uint32_t identity;
+    uint64_t until;
 
     if (d->subject->platform->nr_vcpus < 2)
         skip_check(t, "the domain has one vCPU");
-    if (fe_ecam_addr(&d->host, d->pci->func.sbdf, 0, &addr))
-        error_out(t, "the device has no configuration space");
     backend_stop(d, "backend.kill");
-    w = vcpu_access_begin(t, 1, addr, 2);
+    w = vcpu_access_begin(t, 1, device_identity(d, &identity), 4);
     /* Whether it waits for the successor or finds nobody is the hypervisor's affair (Xen keeps
      * the dead server, so it waits); that it ends at all is what counts. */
     until = given_now_ns() + MS(100);
@@ -490,10 +486,10 @@ CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adopt
     backend_come_up(t);
     vcpu_access_expect_end(t, w);
     expect(t, MUST, w->rc == 0 || w->rc == -EFAULT, "the access ended with %s", strerror(-w->rc));
-    expect(t, MUST, w->rc || w->value == d->pci->func.vendor || w->value == 0xffff,
+    expect(t, MUST, w->rc || w->value == identity || w->value == 0xffffffff,
            "the access read 0x%llx", (unsigned long long)w->value);
     device_reattach(d);
-    expect_eq(t, MUST, config_get(d, 0, 2), d->pci->func.vendor, "the vendor afterwards");
+    expect_device_there(d, "afterwards");
 }
 
 /* Wait for everything outstanding; every result has to be `want` or 0. */
@@ -534,7 +530,8 @@ static unsigned reap_all(struct check_ctx *t, struct fe_blk *b, bool *lost, int 
 
 struct lost_run {
     struct fe_memory mem;
-    struct fe_virtio_pci *pci;
+    struct fe_pci_host host;
+    struct fe_virtio *v;
     struct fe_blk *blk;
     void *pages;
 };
@@ -545,8 +542,7 @@ static void lost_run_end(void *arg)
 
     if (fe_blk_destroy(r->blk) == 0 && r->pages)
         fe_pages_free(&r->mem, r->pages, LOST_REQUESTS);
-    if (r->pci)
-        fe_virtio_destroy(&r->pci->virtio);
+    fe_virtio_destroy(r->v);
     free(r);
 }
 
@@ -555,7 +551,6 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
       .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
 {
     const struct subject *s = check_subject(t);
-    struct fe_pci_host *host = given_host(t);
     struct lost_run *r = calloc(1, sizeof(*r));
     struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
     bool lost[LOST_REQUESTS] = {false};
@@ -569,8 +564,8 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     check_defer(t, lost_run_end, r);
     fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
     cfg.memory = &r->mem;
-    must(t, fe_virtio_pci_create(host, s->sbdf, &r->pci), "opening the device");
-    must(t, fe_blk_create(&r->pci->virtio, &cfg, &r->blk), "starting the device");
+    must(t, given_driver(t, &r->host, &r->v), "opening the device");
+    must(t, fe_blk_create(r->v, &cfg, &r->blk), "starting the device");
     must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
     data = r->pages;
     if (fe_blk_get_info(r->blk)->depth < LOST_REQUESTS ||
@@ -637,7 +632,6 @@ CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
       .title = "An ordinary driver with interrupts, indirect and event index at full depth")
 {
     const struct subject *s = check_subject(t);
-    struct fe_pci_host *host = given_host(t);
     struct lost_run *r = calloc(1, sizeof(*r));
     struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
     bool failed[LOST_REQUESTS];
@@ -648,8 +642,8 @@ CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
     check_defer(t, lost_run_end, r);
     fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
     cfg.memory = &r->mem;
-    must(t, fe_virtio_pci_create(host, s->sbdf, &r->pci), "opening the device");
-    must(t, fe_blk_create(&r->pci->virtio, &cfg, &r->blk), "starting the device");
+    must(t, given_driver(t, &r->host, &r->v), "opening the device");
+    must(t, fe_blk_create(r->v, &cfg, &r->blk), "starting the device");
     must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
     data = r->pages;
     if (fe_blk_get_info(r->blk)->capacity_sectors < 8)

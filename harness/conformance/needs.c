@@ -17,6 +17,7 @@ struct facts {
     uint64_t offered;
     unsigned queues;
     bool msix, intx, pci_cfg;
+    bool line; /* it can signal on one: its pin's or its own */
     uint8_t irq_pin;
 };
 
@@ -31,26 +32,27 @@ static bool params_flag(const struct subject *s, const char *name)
 
 static void facts_read_device(struct facts *f)
 {
+    const struct fe_place *place = &f->s->place;
     struct fe_pci_host host;
     struct fe_virtio_pci *p;
-    uint64_t addr;
+    struct fe_virtio *v;
 
-    for (unsigned i = 0; i < f->s->nr_bridges; i++) {
-        fe_pci_host_init(&host, f->s->platform, &f->s->bridges[i]);
-        if (fe_ecam_addr(&host, f->s->sbdf, 0, &addr))
-            continue;
-        if (fe_virtio_pci_create(&host, f->s->sbdf, &p))
-            return;
-        f->answers = fe_virtio_device_features(&p->virtio, &f->offered) == 0 &&
-                     p->virtio.ops->num_queues(&p->virtio, &f->queues) == 0;
-        f->device_id = p->virtio.device_id;
+    if (place->transport == FE_TRANSPORT_PCI && subject_host_init(f->s, &host))
+        return;
+    if (fe_place_open(place, f->s->platform, &host, &v))
+        return;
+    f->answers =
+        fe_virtio_device_features(v, &f->offered) == 0 && v->ops->num_queues(v, &f->queues) == 0;
+    f->device_id = v->device_id;
+    p = fe_virtio_pci_of(v);
+    if (p) {
         f->msix = p->func.msix.cap_offset != 0;
         f->intx = p->func.irq_pin != 0;
         f->irq_pin = p->func.irq_pin;
         f->pci_cfg = p->pci_cfg.present;
-        fe_virtio_destroy(&p->virtio);
-        return;
     }
+    f->line = !p || f->intx;
+    fe_virtio_destroy(v);
 }
 
 static bool facts_feature(const struct facts *f, unsigned bit)
@@ -70,13 +72,19 @@ static bool platform_takes_msi(const struct subject *s)
     return true;
 }
 
-/* Whether the device has a pin is another question. */
-static bool platform_takes_intx(const struct facts *f)
+/* The line of a window, or that of a function's pin: whether it has one is another question. */
+static bool platform_takes_line(const struct facts *f)
 {
+    const struct fe_place *place = &f->s->place;
     struct fe_platform *p = f->s->platform;
     fe_irq_t irq;
+    int rc;
 
-    if (p->ops->irq_intx(p, f->s->sbdf, f->irq_pin ? f->irq_pin : 1, &irq))
+    if (place->transport == FE_TRANSPORT_MMIO)
+        rc = p->ops->irq_line(p, place->window.line, &irq);
+    else
+        rc = p->ops->irq_intx(p, place->sbdf, f->irq_pin ? f->irq_pin : 1, &irq);
+    if (rc)
         return false;
     p->ops->irq_free(p, irq);
     return true;
@@ -92,7 +100,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
 {
     struct facts f = {.s = s};
 
-    if ((needs & (NEED_DEVICE | NEED_OF_DEVICE)) && s->has_sbdf)
+    if ((needs & (NEED_DEVICE | NEED_OF_DEVICE)) && s->has_device)
         facts_read_device(&f);
 
     const struct {
@@ -100,7 +108,11 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         bool met;
         const char *why;
     } table[] = {
-        {NEED_DEVICE, s->has_sbdf, "no device is bound"},
+        {NEED_DEVICE, s->has_device, "no device is bound"},
+        {NEED_PCI, s->has_device && s->place.transport == FE_TRANSPORT_PCI,
+         "no PCI function is bound"},
+        {NEED_MMIO, s->has_device && s->place.transport == FE_TRANSPORT_MMIO,
+         "no virtio-mmio device is bound"},
         {NEED_BLK, f.device_id == VIRTIO_ID_BLOCK, "the device is no block device"},
         {NEED_RNG, f.device_id == VIRTIO_ID_ENTROPY, "the device is no entropy device"},
         {NEED_SERVICE, service_of_device(f.device_id),
@@ -113,9 +125,9 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_INTX, f.intx, "the device has no interrupt pin"},
         {NEED_IRQ,
          !(needs & NEED_IRQ) || (f.msix && platform_takes_msi(s)) ||
-             (!(needs & NEED_MSIX) && f.intx && platform_takes_intx(&f)),
+             (!(needs & NEED_MSIX) && f.line && platform_takes_line(&f)),
          "the platform takes no interrupts of this kind"},
-        {NEED_INTX, !(needs & NEED_INTX) || platform_takes_intx(&f), "the platform takes no INTx"},
+        {NEED_INTX, !(needs & NEED_INTX) || platform_takes_line(&f), "the platform takes no INTx"},
         {NEED_INDIRECT, facts_feature(&f, VIRTIO_F_INDIRECT_DESC),
          "VIRTIO_F_INDIRECT_DESC is not offered"},
         {NEED_EVENT_IDX, facts_feature(&f, VIRTIO_F_EVENT_IDX),
@@ -150,7 +162,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         if (!(needs & table[i].need) || table[i].met)
             continue;
         /* A device that is bound and does not answer: not a reason to skip, but to fail. */
-        if ((table[i].need & NEED_OF_DEVICE) && s->has_sbdf && !f.answers)
+        if ((table[i].need & NEED_OF_DEVICE) && s->has_device && !f.answers)
             continue;
         snprintf(why, why_bytes, "%s", table[i].why);
         return false;

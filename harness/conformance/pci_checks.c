@@ -51,7 +51,7 @@ static struct fe_pci_func *given_function(struct check_ctx *t)
     if (!f)
         error_out(t, "no memory");
     check_defer(t, function_end, f);
-    must(t, fe_pci_func_open(h, subject->sbdf, f), "opening the function");
+    must(t, fe_pci_func_open(h, subject->place.sbdf, f), "opening the function");
     return f;
 }
 
@@ -59,7 +59,7 @@ static struct fe_pci_func *given_function(struct check_ctx *t)
 
 CHECK(vendor_and_device_id, .judges = DEVICE,
       .proves = "pci.pci-device-discovery.device.1 pci.pci-device-discovery.device.2",
-      .needs = NEED_DEVICE)
+      .needs = NEED_PCI)
 {
     struct device *d = given_device(t);
     uint64_t device = config_get(d, PCI_REG_DEVICE_ID, 2);
@@ -72,7 +72,7 @@ CHECK(vendor_and_device_id, .judges = DEVICE,
 CHECK(identifies_as_modern, .judges = DEVICE,
       .proves = "pci.pci-device-discovery.device.4 pci.pci-device-discovery.device.5 "
                 "pci.pci-device-discovery.device.6",
-      .needs = NEED_DEVICE, .title = "Revision 1 and subsystem 0x40 or higher")
+      .needs = NEED_PCI, .title = "Revision 1 and subsystem 0x40 or higher")
 {
     struct device *d = given_device(t);
     uint64_t device = config_get(d, PCI_REG_DEVICE_ID, 2);
@@ -90,7 +90,7 @@ CHECK(identifies_as_modern, .judges = DEVICE,
 CHECK(required_structures_are_there, .judges = DEVICE,
       .proves = COMMON_DISCOVERY "2 pci.notification-capability.device.1 "
                                  "pci.isr-status-capability.device.1",
-      .needs = NEED_DEVICE, .title = "Common, notification and ISR structures exist")
+      .needs = NEED_PCI, .title = "Common, notification and ISR structures exist")
 {
     /* Opened as a PCI function only: a virtio device is not opened without these structures. */
     struct fe_pci_func *f = given_function(t);
@@ -109,7 +109,7 @@ CHECK(required_structures_are_there, .judges = DEVICE,
 }
 
 CHECK(cfg_access_capability_is_there, .judges = DEVICE,
-      .proves = "pci.pci-configuration-access-capability.device.1", .needs = NEED_DEVICE)
+      .proves = "pci.pci-configuration-access-capability.device.1", .needs = NEED_PCI)
 {
     struct device *d = given_device(t);
     struct fe_vpci_cap caps[CAPS_MAX];
@@ -122,7 +122,7 @@ CHECK(cfg_access_capability_is_there, .judges = DEVICE,
 CHECK(structures_lie_in_their_bars, .judges = DEVICE,
       .proves = COMMON_DISCOVERY "1 pci.device-specific-configuration.device.1 "
                                  "pci.virtio-structure-pci-capabilities.device.1",
-      .needs = NEED_DEVICE, .title = "Each structure is aligned, inside its BAR and apart")
+      .needs = NEED_PCI, .title = "Each structure is aligned, inside its BAR and apart")
 {
     struct device *d = given_device(t);
     struct fe_vpci_cap caps[CAPS_MAX];
@@ -170,7 +170,7 @@ CHECK(notification_area_holds_all_queues, .judges = DEVICE,
       .proves = "pci.notification-capability.device.2 pci.notification-capability.device.3 "
                 "pci.notification-capability.device.4 pci.notification-capability.device.5 "
                 "pci.notification-capability.device.6",
-      .needs = NEED_DEVICE, .title = "cap.length >= queue_notify_off * multiplier + 2")
+      .needs = NEED_PCI, .title = "cap.length >= queue_notify_off * multiplier + 2")
 {
     struct device *d = given_device(t);
     const struct fe_vpci_region *r = &d->pci->notify;
@@ -194,7 +194,7 @@ CHECK(notification_area_holds_all_queues, .judges = DEVICE,
 }
 
 CHECK(doorbell_at_notify_offset_works, .judges = DEVICE,
-      .proves = "pci.notification-capability.device.5", .needs = NEED_DEVICE | NEED_SERVICE,
+      .proves = "pci.notification-capability.device.5", .needs = NEED_PCI | NEED_SERVICE,
       .title = "A write of the queue's number at its place starts the queue")
 {
     struct service *s = given_service(t, 0, 0);
@@ -205,7 +205,7 @@ CHECK(doorbell_at_notify_offset_works, .judges = DEVICE,
 /* ---- common configuration ---- */
 
 CHECK(feature_words_beyond_offered_are_zero, .judges = DEVICE, .proves = COMMON_DISCOVERY "3",
-      .needs = NEED_DEVICE, .title = "device_feature follows device_feature_select")
+      .needs = NEED_PCI, .title = "device_feature follows device_feature_select")
 {
     static const uint32_t beyond[] = {4, 5, 31, 0x10000, 0xffffffff};
     struct device *d = given_device(t);
@@ -228,7 +228,7 @@ CHECK(feature_words_beyond_offered_are_zero, .judges = DEVICE, .proves = COMMON_
 }
 
 CHECK(driver_features_read_back, .judges = DEVICE, .proves = COMMON_DISCOVERY "4",
-      .needs = NEED_DEVICE, .title = "Valid bits written to driver_feature are presented")
+      .needs = NEED_PCI, .title = "Valid bits written to driver_feature are presented")
 {
     struct device *d = given_device(t);
     uint64_t want[2] = {d->offered & 0xffffffff, d->offered >> 32};
@@ -248,7 +248,7 @@ CHECK(driver_features_read_back, .judges = DEVICE, .proves = COMMON_DISCOVERY "4
 }
 
 CHECK(queue_out_of_range_is_unavailable, .judges = DEVICE, .proves = COMMON_DISCOVERY "14",
-      .needs = NEED_DEVICE, .title = "queue_size is 0 for a queue that does not exist")
+      .needs = NEED_PCI, .title = "queue_size is 0 for a queue that does not exist")
 {
     struct device *d = given_device(t);
     unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
@@ -272,7 +272,7 @@ CHECK(queue_out_of_range_is_unavailable, .judges = DEVICE, .proves = COMMON_DISC
 }
 
 CHECK(queue_size_is_a_power_of_two, .judges = DEVICE, .proves = COMMON_DISCOVERY "15",
-      .needs = NEED_DEVICE)
+      .needs = NEED_PCI)
 {
     struct device *d = given_device(t);
     unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
@@ -286,7 +286,7 @@ CHECK(queue_size_is_a_power_of_two, .judges = DEVICE, .proves = COMMON_DISCOVERY
 }
 
 CHECK(queue_registers_are_per_queue, .judges = DEVICE, .proves = "xen.pci.queue-select.1",
-      .needs = NEED_DEVICE | NEED_MQ, .title = "queue_select switches all queue registers")
+      .needs = NEED_PCI | NEED_MQ, .title = "queue_select switches all queue registers")
 {
     struct device *d = given_device(t);
 
@@ -308,7 +308,7 @@ CHECK(queue_registers_are_per_queue, .judges = DEVICE, .proves = "xen.pci.queue-
 }
 
 CHECK(halves_of_64_bit_fields_are_independent, .judges = DEVICE,
-      .proves = "pci.pci-device-layout.device.1", .needs = NEED_DEVICE,
+      .proves = "pci.pci-device-layout.device.1", .needs = NEED_PCI,
       .title = "Low and high half are written and read each by itself")
 {
     static const unsigned fields[] = {
@@ -334,7 +334,7 @@ CHECK(halves_of_64_bit_fields_are_independent, .judges = DEVICE,
 }
 
 CHECK(reset_clears_queue_registers, .judges = DEVICE,
-      .proves = COMMON_DISCOVERY "7 " COMMON_DISCOVERY "8", .needs = NEED_DEVICE,
+      .proves = COMMON_DISCOVERY "7 " COMMON_DISCOVERY "8", .needs = NEED_PCI,
       .title = "After a reset no queue is enabled and sizes are the maximum again")
 {
     struct device *d = given_negotiated(t, 0);
@@ -353,7 +353,7 @@ CHECK(reset_clears_queue_registers, .judges = DEVICE,
 }
 
 CHECK(config_generation_is_stable, .judges = DEVICE, .proves = "xen.pci.generation.1",
-      .needs = NEED_DEVICE, .title = "Without a change of configuration the generation stays")
+      .needs = NEED_PCI, .title = "Without a change of configuration the generation stays")
 {
     struct device *d = given_negotiated(t, 0);
     uint64_t before = common_get(d, FE_VPCI_FIELD(config_generation));
@@ -377,7 +377,7 @@ static void window_point(struct device *d, unsigned bar, uint32_t offset, uint32
 
 CHECK(cfg_window_reads, .judges = DEVICE,
       .proves = "pci.pci-configuration-access-capability.device.3",
-      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "The window reads what the BAR reads")
+      .needs = NEED_PCI | NEED_PCI_CFG, .title = "The window reads what the BAR reads")
 {
     static const struct {
         unsigned offset, bytes;
@@ -397,7 +397,7 @@ CHECK(cfg_window_reads, .judges = DEVICE,
 
 CHECK(cfg_window_writes, .judges = DEVICE,
       .proves = "pci.pci-configuration-access-capability.device.2",
-      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "A write to the window is a write to the BAR")
+      .needs = NEED_PCI | NEED_PCI_CFG, .title = "A write to the window is a write to the BAR")
 {
     struct device *d = given_negotiated(t, 0);
     unsigned data = d->pci->pci_cfg.cap_offset + (unsigned)sizeof(struct virtio_pci_cap);
@@ -413,7 +413,7 @@ CHECK(cfg_window_writes, .judges = DEVICE,
 }
 
 CHECK(cfg_window_is_bounded, .judges = DEVICE, .proves = "xen.pci.cfg-window.1",
-      .needs = NEED_DEVICE | NEED_PCI_CFG, .title = "A window outside every BAR does no harm")
+      .needs = NEED_PCI | NEED_PCI_CFG, .title = "A window outside every BAR does no harm")
 {
     struct device *d = given_negotiated(t, 0);
     /* Two would hit the device status if only their BAR was not looked at. */
@@ -440,7 +440,7 @@ CHECK(cfg_window_is_bounded, .judges = DEVICE, .proves = "xen.pci.cfg-window.1",
 CHECK(vectors_read_back, .judges = DEVICE,
       .proves = "pci.msi-x-vector-configuration.device.4 pci.msi-x-vector-configuration.device.5 "
                 "pci.msi-x-vector-configuration.device.6 pci.msi-x-vector-configuration.device.8",
-      .needs = NEED_DEVICE | NEED_MSIX, .title = "Every event takes every vector, and none")
+      .needs = NEED_PCI | NEED_MSIX, .title = "Every event takes every vector, and none")
 {
     struct device *d = given_negotiated(t, 0);
     unsigned vectors = d->pci->func.msix.vectors;
@@ -462,7 +462,7 @@ CHECK(vectors_read_back, .judges = DEVICE,
 }
 
 CHECK(vector_count_is_sensible, .judges = DEVICE,
-      .proves = "pci.msi-x-vector-configuration.device.1", .needs = NEED_DEVICE | NEED_MSIX,
+      .proves = "pci.msi-x-vector-configuration.device.1", .needs = NEED_PCI | NEED_MSIX,
       .title = "At least 2 and at most 0x800 vectors")
 {
     struct device *d = given_device(t);
@@ -472,7 +472,7 @@ CHECK(vector_count_is_sensible, .judges = DEVICE,
 }
 
 CHECK(vector_out_of_range_is_refused, .judges = DEVICE,
-      .proves = "pci.msi-x-vector-configuration.device.9", .needs = NEED_DEVICE | NEED_MSIX,
+      .proves = "pci.msi-x-vector-configuration.device.9", .needs = NEED_PCI | NEED_MSIX,
       .title = "A vector past the table reads back as NO_VECTOR")
 {
     struct device *d = given_negotiated(t, 0);
@@ -493,7 +493,7 @@ CHECK(vector_out_of_range_is_refused, .judges = DEVICE,
 }
 
 CHECK(vectors_are_unmapped_by_reset, .judges = DEVICE,
-      .proves = "pci.msi-x-vector-configuration.device.7", .needs = NEED_DEVICE | NEED_MSIX)
+      .proves = "pci.msi-x-vector-configuration.device.7", .needs = NEED_PCI | NEED_MSIX)
 {
     struct device *d = given_negotiated(t, 0);
 
@@ -516,7 +516,7 @@ static void one_request(struct service *s)
 
 CHECK(queue_vector_is_delivered, .judges = DEVICE,
       .proves = "pci.msi-x-vector-configuration.device.4",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "A used buffer sends the queue's vector")
 {
     struct service *s = given_service(t, 0, 0);
@@ -526,7 +526,7 @@ CHECK(queue_vector_is_delivered, .judges = DEVICE,
 }
 
 CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "A masked vector stays pending and is sent when it is unmasked")
 {
     struct service *s = given_service(t, 0, 0);
@@ -552,7 +552,7 @@ CHECK(masked_vector_is_held_back, .judges = DEVICE, .proves = "xen.ecam.msix.3",
 
 CHECK(queue_without_vector_is_silent, .judges = DEVICE,
       .proves = "pci.used-buffer-notifications.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "NO_VECTOR: no interrupt for the queue")
 {
     struct service *s = given_service(t, 0, 0);
@@ -570,7 +570,7 @@ CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
       "9 " COMMON_DISCOVERY "10 " COMMON_DISCOVERY "11 " COMMON_DISCOVERY
       "13 basic.virtqueue-reset.device.1 "
       "basic.virtqueue-reset.device.2 basic.virtqueue-re-enable.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_RING_RESET,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_RING_RESET,
       .title = "queue_reset stops one queue, which can be set up anew")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
@@ -610,7 +610,7 @@ CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
 
 CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.2",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_MSIX | NEED_IRQ,
       .title = "The configuration bit is set before the notification, with MSI-X, too")
 {
     struct service *s = given_service(t, 0, 0);
@@ -660,7 +660,7 @@ static uint8_t isr_get(struct device *d)
 
 CHECK(isr_reads_and_clears, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.5",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_INTX,
       .title = "The queue bit is set with a used buffer and cleared by reading")
 {
     struct service *s = given_service_intx(t);
@@ -682,7 +682,7 @@ CHECK(isr_reads_and_clears, .judges = DEVICE,
 
 CHECK(line_is_asserted_until_acknowledged, .judges = DEVICE,
       .proves = "pci.isr-status-capability.device.3 pci.isr-status-capability.device.4",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_INTX,
       .title = "INTx and the PCI status follow the ISR status")
 {
     struct service *s = given_service_intx(t);
@@ -703,7 +703,7 @@ CHECK(line_is_asserted_until_acknowledged, .judges = DEVICE,
 }
 
 CHECK(intx_disable_is_obeyed, .judges = DEVICE, .proves = "xen.ecam.intx.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INTX,
+      .needs = NEED_PCI | NEED_SERVICE | NEED_INTX,
       .title = "With the interrupt disable bit the line stays low")
 {
     struct service *s = given_service_intx(t);

@@ -60,7 +60,7 @@ static void add_environment(struct fio *f, struct words *extra)
     static const char *const addressings[] = {
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     const struct scenario_cell *plan = &f->cell->plan;
-    char bridge[160];
+    char bridge[160], window[64];
 
     words_add(extra, "RINGPROOF_ENGINE");
     words_addf(extra, "%s/ringproof-fio.so", f->cell->config->lib_dir);
@@ -72,8 +72,14 @@ static void add_environment(struct fio *f, struct words *extra)
     words_add(extra, testbed_profile_bridge(testbed_profile(plan->arch), bridge, sizeof(bridge)));
     words_add(extra, "RINGPROOF_ADDRESSING");
     words_add(extra, addressings[plan->addressing]);
-    words_add(extra, "RINGPROOF_SBDF");
-    words_add(extra, f->scenario->devices[0].sbdf);
+    if (plan->transport == TRANSPORT_MMIO) {
+        words_add(extra, "RINGPROOF_MMIO");
+        words_add(extra,
+                  testbed_profile_mmio(testbed_profile(plan->arch), 0, window, sizeof(window)));
+    } else {
+        words_add(extra, "RINGPROOF_SBDF");
+        words_add(extra, f->scenario->devices[0].sbdf);
+    }
     words_add(extra, "RINGPROOF_BACKEND_DOMID");
     words_add(extra, "0");
 }

@@ -39,6 +39,7 @@ static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
+static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const device_type_names[] = {"blk", "rng", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const domain_names[] = {"domu", "dom0", NULL};
@@ -69,6 +70,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
                        .what = "default, or edits such as -indirect:-flush"},
     [AXIS_CONFIG] = {.name = "config", .values = config_names},
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
+    [AXIS_TRANSPORT] = {.name = "transport", .values = transport_names},
 };
 
 enum metric_unit { UNIT_NS, UNIT_BYTES, UNIT_COUNT };
@@ -480,15 +482,13 @@ static int read_device(struct reader *r, const struct doc_node *n)
         return ret;
 
     c = doc_get(n, "sbdf");
-    if (!c)
-        return refuse_at(r, n, "a device needs an sbdf");
-    ret = read_text(r, c, "sbdf", &d->sbdf);
+    ret = c ? read_text(r, c, "sbdf", &d->sbdf) : 0;
     if (ret)
         return ret;
-    if (!sbdf_valid(d->sbdf))
+    if (c && !sbdf_valid(d->sbdf))
         return refuse_at(r, c, "'%.64s' is no sbdf like 0000:00:01.0", d->sbdf);
-    for (unsigned i = 0; i + 1 < s->device_count; i++)
-        if (!strcmp(s->devices[i].sbdf, d->sbdf))
+    for (unsigned i = 0; c && i + 1 < s->device_count; i++)
+        if (s->devices[i].sbdf && !strcmp(s->devices[i].sbdf, d->sbdf))
             return refuse_at(r, c, "there is a device at %s already", d->sbdf);
 
     ret = of_type[d->type](r, n, d);
@@ -802,6 +802,38 @@ static int read_checks(struct reader *r, const struct doc_node *n)
     return 0;
 }
 
+static bool axis_has(const struct scenario *s, enum scenario_axis axis, const char *value)
+{
+    for (unsigned i = 0; i < s->axis_count[axis]; i++)
+        if (!strcmp(s->axis_values[axis][i], value))
+            return true;
+    return false;
+}
+
+/* A place on PCI is said for each device; windows of virtio-mmio are given out in their order. */
+static int check_places(struct reader *r, const struct doc_node *root)
+{
+    struct scenario *s = r->s;
+    bool mmio = axis_has(s, AXIS_TRANSPORT, "mmio");
+    bool pci = !s->axis_count[AXIS_TRANSPORT] || axis_has(s, AXIS_TRANSPORT, "pci");
+    const struct doc_node *matrix = doc_get(root, "matrix"), *device = doc_get(root, "device");
+    const struct doc_node *n = device && device->kind == DOC_LIST ? device->first : device;
+
+    for (unsigned i = 0; i < s->device_count; i++, n = n->next) {
+        if (pci && !s->devices[i].sbdf)
+            return refuse_at(r, n, "a device needs an sbdf");
+        if (!pci && s->devices[i].sbdf)
+            return refuse_at(r, doc_get(n, "sbdf"), "nothing is on PCI here");
+    }
+    if (mmio && s->axis_count[AXIS_TOPOLOGY])
+        return refuse_at(r, doc_get(matrix, "topology"), "virtio-mmio has no bridge");
+    if (mmio && s->device_count > SCENARIO_MMIO_DEVICES_MAX)
+        return refuse_at(r, doc_get(matrix, "transport"),
+                         "there are interrupt lines for %u virtio-mmio devices",
+                         SCENARIO_MMIO_DEVICES_MAX);
+    return 0;
+}
+
 /* What no single key can say. */
 static int check_whole(struct reader *r, const struct doc_node *root)
 {
@@ -829,8 +861,8 @@ static int check_whole(struct reader *r, const struct doc_node *root)
             return refuse_at(r, doc_get(doc_get(root, "expect"), metric_table[m].name),
                              "nothing in this scenario measures %s", metric_table[m].name);
     }
-    static const enum scenario_axis of_devices[] = {AXIS_MEMORY, AXIS_QUEUE_SIZE, AXIS_QUEUES,
-                                                    AXIS_FEATURES, AXIS_CONFIG};
+    static const enum scenario_axis of_devices[] = {AXIS_MEMORY,   AXIS_QUEUE_SIZE, AXIS_QUEUES,
+                                                    AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT};
     for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
         const struct doc_node *matrix = doc_get(root, "matrix");
         if (s->axis_count[of_devices[i]] && !s->device_count)
@@ -845,7 +877,7 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     const struct doc_node *domain = doc_get(root, "domain");
     if (s->axis_count[AXIS_VCPUS] && domain && doc_get(domain, "vcpus"))
         return refuse_at(r, doc_get(domain, "vcpus"), "vcpus is an axis of this scenario");
-    return 0;
+    return check_places(r, root);
 }
 
 static int read_root(struct reader *r, const struct doc_node *root)
@@ -1050,6 +1082,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_CONFIG:
         cell->config = (enum scenario_config)name_index(config_names, value);
+        break;
+    case AXIS_TRANSPORT:
+        cell->transport = (enum scenario_transport)name_index(transport_names, value);
         break;
     case AXIS_QUEUE_SIZE:
         cell->queue_size = (uint32_t)number;

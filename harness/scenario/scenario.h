@@ -21,6 +21,8 @@
 #define SCENARIO_LIST_MAX     64
 #define SCENARIO_TIMELINE_MAX 256
 #define SCENARIO_CELLS_MAX    4096u
+/* libxl has SPIs for so many, and x86 ISA IRQs. */
+#define SCENARIO_MMIO_DEVICES_MAX 11
 
 /* ---- what a scenario may run on ---- */
 enum scenario_testbed { TESTBED_SIM, TESTBED_QEMU, TESTBED_XEN, SCENARIO_TESTBEDS };
@@ -38,6 +40,7 @@ enum scenario_axis {
     AXIS_FEATURES,   /* every device's features: default, or edits such as -indirect */
     AXIS_CONFIG,     /* where the backend learns its devices: command-line, xenstore */
     AXIS_VCPUS,      /* of the domain */
+    AXIS_TRANSPORT,  /* of every device: pci, mmio */
     SCENARIO_AXES
 };
 const char *scenario_axis_name(enum scenario_axis a);
@@ -52,6 +55,7 @@ enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
 enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
 enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
+enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
 /* ---- parts ---- */
 enum scenario_device_type { DEVICE_BLK, DEVICE_RNG };
@@ -67,7 +71,7 @@ enum scenario_backing {
 
 struct scenario_device {
     enum scenario_device_type type;
-    char *sbdf;          /* "0000:00:01.0" */
+    char *sbdf;          /* "0000:00:01.0"; NULL: never on PCI */
     uint32_t queue_size; /* 0: the backend's default */
     char *features;      /* NULL: none; edits joined by ':', "-discard:-flush" */
     char *path;          /* NULL: none; as written, relative to the working folder */
@@ -183,6 +187,7 @@ struct scenario_cell {
     enum scenario_addressing addressing;
     enum scenario_memory memory;
     enum scenario_config config;
+    enum scenario_transport transport;
     uint32_t vcpus;
     uint32_t queues, queue_size; /* 0: what each device says */
     const char *features;        /* NULL: what each device says */

@@ -4,25 +4,49 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define MMIO_WINDOW_BYTES 0x200u /* VIRTIO 4.2.1 */
+
 static const struct testbed_profile profiles[] = {
     [ARCH_X86] = {.ram_base = 0,
                   .bus_last = 63,
                   .ecam_base = 0xe0000000,
                   .ecam_bytes = 0x4000000,
                   .mem_base = 0xe4000000,
-                  .mem_bytes = 0x4000000},
+                  .mem_bytes = 0x4000000,
+                  .mmio_base = 0xfeb00000,
+                  .mmio_line = 5},
     [ARCH_ARM] = {.ram_base = 0x40000000,
                   .bus_last = 255,
                   .ecam_base = 0x10000000,
                   .ecam_bytes = 0x10000000,
                   .mem_base = 0x23000000,
                   .mem_bytes = 0x8000000,
-                  .intx_line = 44},
+                  .intx_line = 44,
+                  .mmio_base = 0x2000000,
+                  .mmio_line = 33},
 };
 
 const struct testbed_profile *testbed_profile(enum scenario_arch arch)
 {
     return &profiles[arch];
+}
+
+uint64_t testbed_profile_mmio_base(const struct testbed_profile *p, unsigned n)
+{
+    return p->mmio_base + (uint64_t)n * MMIO_WINDOW_BYTES;
+}
+
+unsigned testbed_profile_mmio_line(const struct testbed_profile *p, unsigned n)
+{
+    return p->mmio_line + n;
+}
+
+const char *testbed_profile_mmio(const struct testbed_profile *p, unsigned n, char *buf,
+                                 size_t size)
+{
+    snprintf(buf, size, "base=0x%" PRIx64 ",irq=%u", testbed_profile_mmio_base(p, n),
+             testbed_profile_mmio_line(p, n));
+    return buf;
 }
 
 const char *testbed_profile_bridge(const struct testbed_profile *p, char *buf, size_t size)

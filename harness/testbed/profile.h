@@ -2,6 +2,9 @@
 /*
  * Where things lie in a guest's physical address space: one profile for each architecture, as
  * firmware would describe it. Mainline fixes none for virtio-pci on Arm; ours is a profile too.
+ *
+ * virtio-mmio: on Arm the addresses and SPIs that libxl gives out, on x86 those of QEMU's microvm,
+ * with ISA IRQs, the only lines of x86 that a backend can raise by their number.
  */
 #ifndef RP_TESTBED_PROFILE_H
 #define RP_TESTBED_PROFILE_H
@@ -18,10 +21,20 @@ struct testbed_profile {
     uint64_t mem_base, mem_bytes;
     /* The first of four lines that INTx pins share; 0: fixed by the architecture. */
     unsigned intx_line;
+    /* The first virtio-mmio device; the next has the next window and the next line. */
+    uint64_t mmio_base;
+    unsigned mmio_line;
 };
+
+/* Of the n-th device of a cell. */
+uint64_t testbed_profile_mmio_base(const struct testbed_profile *p, unsigned n);
+unsigned testbed_profile_mmio_line(const struct testbed_profile *p, unsigned n);
 
 const struct testbed_profile *testbed_profile(enum scenario_arch arch);
 /* The bridge as backend and agent take it: "seg=0,bus=0-63,ecam=0x..+0x..,mem=0x..+0x..". */
 const char *testbed_profile_bridge(const struct testbed_profile *p, char *buf, size_t size);
+/* The n-th device as the agent takes it: "base=0x..,irq=N". */
+const char *testbed_profile_mmio(const struct testbed_profile *p, unsigned n, char *buf,
+                                 size_t size);
 
 #endif

@@ -88,6 +88,20 @@ static void rng_settings(struct testbed_cell *c, unsigned index, struct settings
     setting_number(to, "rate", d->rate_bytes_per_s);
 }
 
+/* As libxl writes them, whoever reads them. */
+static void mmio_settings(struct testbed_cell *c, unsigned index, struct settings *to)
+{
+    const struct testbed_profile *p = testbed_profile(c->plan.arch);
+    char base[24];
+
+    snprintf(base, sizeof(base), "0x%" PRIx64, testbed_profile_mmio_base(p, index));
+    setting(to, "transport", "mmio");
+    setting(to, "base", base);
+    setting_number(to, "irq", testbed_profile_mmio_line(p, index));
+    if (c->plan.config == CONFIG_XENSTORE && c->plan.memory == MEMORY_AUTO)
+        setting(to, "grant_usage", c->plan.addressing == ADDRESSING_GRANTS ? "1" : "0");
+}
+
 /* The settings of a device, for the command line and for the store alike. */
 static int device_settings(struct testbed_cell *c, unsigned index,
                            int (*set)(void *ctx, const char *key, const char *value), void *ctx)
@@ -99,7 +113,10 @@ static int device_settings(struct testbed_cell *c, unsigned index,
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
 
-    setting(&to, "sbdf", d->sbdf);
+    if (c->plan.transport == TRANSPORT_MMIO)
+        mmio_settings(c, index, &to);
+    else
+        setting(&to, "sbdf", d->sbdf);
     of_type[d->type](c, index, &to);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
@@ -223,14 +240,16 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     words_add(argv, program);
     words_add(argv, "--domid");
     words_addf(argv, "%u", c->ops->domid(c));
-    words_add(argv, "--host-bridge");
-    words_add(argv, testbed_profile_bridge(p, bridge, sizeof(bridge)));
-    if (p->intx_line) {
+    if (c->plan.transport == TRANSPORT_PCI) {
+        words_add(argv, "--host-bridge");
+        words_add(argv, testbed_profile_bridge(p, bridge, sizeof(bridge)));
+        words_add(argv, "--claim");
+        words_add(argv, claim_options[c->plan.topology]);
+    }
+    if (c->plan.transport == TRANSPORT_PCI && p->intx_line) {
         words_add(argv, "--intx-line");
         words_addf(argv, "%u", p->intx_line);
     }
-    words_add(argv, "--claim");
-    words_add(argv, claim_options[c->plan.topology]);
     words_add(argv, "--memory");
     words_add(argv, memory_options[c->plan.memory]);
     words_add(argv, "--ready-fd");
@@ -248,7 +267,7 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     static const char *const addressings[] = {
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     const struct scenario *s = c->plan.scenario;
-    char bridge[160];
+    char bridge[160], window[64];
 
     words_add(argv, "--role");
     words_add(argv, role == AGENT_DOM0 ? "dom0" : "domu");
@@ -262,7 +281,11 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     words_add(argv, "0");
     words_add(argv, "--addressing");
     words_add(argv, addressings[c->plan.addressing]);
-    if (s->device_count) {
+    if (s->device_count && c->plan.transport == TRANSPORT_MMIO) {
+        words_add(argv, "--mmio");
+        words_add(argv,
+                  testbed_profile_mmio(testbed_profile(c->plan.arch), 0, window, sizeof(window)));
+    } else if (s->device_count) {
         words_add(argv, "--sbdf");
         words_add(argv, s->devices[0].sbdf);
     }

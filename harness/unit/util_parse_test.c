@@ -8,6 +8,7 @@
 #include "util/bits.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
+#include "util/mmio_window.h"
 #include "util/parse.h"
 
 #define UNTOUCHED 0xdeadull
@@ -182,6 +183,35 @@ START_TEST(items_refused)
 }
 END_TEST
 
+static const struct {
+    const char *text, *names;
+} bad_windows[] = {
+    {"", "base"},
+    {"base=0x2000000", "irq"},
+    {"irq=33", "base"},
+    {"base=0x2000000,irq=33,irq=34", "irq"},
+    {"base=0x2000002,irq=33", "base"},
+    {"base=0x2000000,irq=65536", "irq"},
+    {"base,irq=33", "base"},
+    {"base=0x2000000,irq=33,size=1", "size"},
+    {"base=0x2000000,irq=33,", "empty"},
+};
+
+START_TEST(mmio_window_refused)
+{
+    char error[MMIO_WINDOW_ERROR_BYTES] = "";
+    struct mmio_window w = {.base = UNTOUCHED};
+
+    ck_assert_int_eq(mmio_window_parse(bad_windows[_i].text, &w, error), -EINVAL);
+    ck_assert_msg(strstr(error, bad_windows[_i].names), "\"%s\" does not name %s", error,
+                  bad_windows[_i].names);
+    ck_assert_uint_eq(w.base, UNTOUCHED);
+    ck_assert_int_eq(mmio_window_parse("irq=5,base=0xfeb00200", &w, error), 0);
+    ck_assert_uint_eq(w.base, 0xfeb00200);
+    ck_assert_uint_eq(w.line, 5);
+}
+END_TEST
+
 START_TEST(host_bridge_good)
 {
     const char *text = "seg=1,bus=4-7,ecam=0xE0000000+4M,mem=0xE4000000+64M";
@@ -284,6 +314,7 @@ int main(void)
     tcase_add_test(tc, range_and_interval);
     tcase_add_test(tc, items);
     tcase_add_loop_test(tc, items_refused, 0, ARRAY_LENGTH(bad_items));
+    tcase_add_loop_test(tc, mmio_window_refused, 0, ARRAY_LENGTH(bad_windows));
     tcase_add_test(tc, host_bridge_good);
     tcase_add_loop_test(tc, host_bridge_refused, 0, ARRAY_LENGTH(bad_bridges));
     tcase_add_test(tc, host_bridge_lists);

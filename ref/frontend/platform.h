@@ -18,7 +18,7 @@
 
 #include "util/types.h"
 
-#define FE_PLATFORM_ABI 1
+#define FE_PLATFORM_ABI 2
 
 struct fe_platform;
 
@@ -85,6 +85,9 @@ struct fe_platform_ops {
     int (*irq_msi)(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_irq_t *irq);
     /* The line that INTx pin 1..4 of a function is wired to; level-triggered. */
     int (*irq_intx)(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq);
+    /* An interrupt line by its number: a GSI of x86, an SPI of Arm by its interrupt id (32 or
+     * more); level-triggered. -EINVAL: the machine has no such line. */
+    int (*irq_line)(struct fe_platform *p, unsigned line, fe_irq_t *irq);
     void (*irq_free)(struct fe_platform *p, fe_irq_t irq);
     /*
      * Wait until the interrupt fires. 1: it fired (an MSI is consumed; a level is still high),
@@ -98,7 +101,7 @@ struct fe_platform {
     const char *name; /* "simxen", "linux" */
     uint16_t domid;
     unsigned nr_vcpus;
-    bool arm; /* unclaimed accesses may abort; INTx lines are SPIs */
+    bool arm; /* unclaimed accesses may abort; lines are SPIs */
     /* vCPUs that Xen knows of, when the platform keeps some for itself; 0: nr_vcpus. */
     unsigned domain_vcpus;
 };

@@ -3,7 +3,7 @@
  * A virtio device as a driver sees it, whatever carries it.
  *
  *     fe_blk  -->  fe_queue  -->  fe_virtio  --ops-->  virtio-pci (fe_virtio_pci)
- *                                                      virtio-mmio: another ops struct
+ *                                                      virtio-mmio (fe_virtio_mmio)
  *
  * The registers of VIRTIO 4.1.4.3 and 4.2.2 without their layout, then the driver's procedures
  * over them: reset, negotiation, status. The device is not trusted: what it says is bounded
@@ -37,13 +37,17 @@ struct fe_virtio_ops {
     int (*status_write)(struct fe_virtio *v, uint8_t status);
     int (*device_features)(struct fe_virtio *v, unsigned word, uint32_t *bits);
     int (*driver_features)(struct fe_virtio *v, unsigned word, uint32_t bits);
+    /* What was written there; -EOPNOTSUPP where that cannot be read (4.2.2). */
+    int (*driver_features_read)(struct fe_virtio *v, unsigned word, uint32_t *bits);
     int (*num_queues)(struct fe_virtio *v, unsigned *n);
     /* Largest size of a queue, 0: not available. */
     int (*queue_size_max)(struct fe_virtio *v, unsigned queue, uint16_t *size);
-    /* Size, addresses, vector, enable. -EIO: the device refused the vector. */
+    /* Size, addresses, vector, enable. -EIO: the device refused the vector; -EBUSY: the queue is
+     * in use. */
     int (*queue_setup)(struct fe_virtio *v, unsigned queue, const struct fe_queue_setup *s);
     int (*notify)(struct fe_virtio *v, unsigned vcpu, unsigned queue);
-    /* Reads and thereby clears the interrupt status: bit 0 queue, bit 1 configuration. */
+    /* Reads the interrupt status and acknowledges what it said, by reading or by a write of its
+     * own: bit 0 queue, bit 1 configuration. */
     int (*isr_read)(struct fe_virtio *v, uint8_t *isr);
     int (*config_vector)(struct fe_virtio *v, uint16_t vector);
     int (*config_generation)(struct fe_virtio *v, uint32_t *generation);

@@ -209,6 +209,20 @@ static int vpci_driver_features(struct fe_virtio *v, unsigned word, uint32_t bit
     return fe_vpci_common_write(p, FE_VPCI_FIELD(driver_feature), bits);
 }
 
+static int vpci_driver_features_read(struct fe_virtio *v, unsigned word, uint32_t *bits)
+{
+    struct fe_virtio_pci *p = vpci_of(v);
+    uint64_t value;
+    int rc = fe_vpci_common_write(p, FE_VPCI_FIELD(driver_feature_select), word);
+
+    if (rc)
+        return rc;
+    rc = fe_vpci_common_read(p, FE_VPCI_FIELD(driver_feature), &value);
+    if (rc == 0)
+        *bits = (uint32_t)value;
+    return rc;
+}
+
 static int vpci_num_queues(struct fe_virtio *v, unsigned *n)
 {
     uint64_t value;
@@ -493,6 +507,7 @@ static const struct fe_virtio_ops vpci_ops = {
     .status_write = vpci_status_write,
     .device_features = vpci_device_features,
     .driver_features = vpci_driver_features,
+    .driver_features_read = vpci_driver_features_read,
     .num_queues = vpci_num_queues,
     .queue_size_max = vpci_queue_size_max,
     .queue_setup = vpci_queue_setup,
@@ -508,6 +523,11 @@ static const struct fe_virtio_ops vpci_ops = {
     .present = vpci_present,
     .destroy = vpci_destroy,
 };
+
+struct fe_virtio_pci *fe_virtio_pci_of(struct fe_virtio *v)
+{
+    return v && v->ops == &vpci_ops ? vpci_of(v) : NULL;
+}
 
 int fe_virtio_pci_create(struct fe_pci_host *h, sbdf_t sbdf, struct fe_virtio_pci **out)
 {

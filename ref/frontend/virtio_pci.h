@@ -45,6 +45,9 @@ struct fe_virtio_pci {
  */
 int fe_virtio_pci_create(struct fe_pci_host *h, sbdf_t sbdf, struct fe_virtio_pci **out);
 
+/* The device, when this is its transport; NULL when not. */
+struct fe_virtio_pci *fe_virtio_pci_of(struct fe_virtio *v);
+
 /* Read the virtio capabilities of an opened function without judging them, for checks.
  * `max` entries at most; *count is how many were found. */
 struct fe_vpci_cap {

@@ -185,6 +185,14 @@ int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
     return -EOPNOTSUPP;
 }
 
+int lx_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq)
+{
+    (void)p;
+    (void)line;
+    (void)irq;
+    return -EOPNOTSUPP;
+}
+
 #else
 
 /*
@@ -197,20 +205,47 @@ int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
  * (4.17: xen/arch/arm/vgic.c, vgic_inject_irq) forgets that a line is high when the guest has taken
  * its interrupt, and does not learn that it was lowered before.
  */
-#define LINES       4u
+#define PINS        4u
+#define LINES_MAX   16u
+#define SPI_FIRST   32u /* the first SPI's interrupt id */
 #define HANDLES_MAX 256u
 
+struct line {
+    int node;    /* N of /dev/uioN */
+    int pin;     /* 0 to 3: this is INTA to INTD of device 0; -1: none of them */
+    unsigned id; /* interrupt id; 0: not known */
+};
+
 struct irqs {
-    int node[LINES];      /* N of /dev/uioN; -1: there is none */
+    struct line lines[LINES_MAX];
+    unsigned count;
     int fds[HANDLES_MAX]; /* -1: free */
 };
 
-/* The devices are named as their nodes in the device tree are: intxa to intxd. */
+/* Of the property `interrupts` of the device's node: type (0: an SPI), number, flags. */
+static unsigned line_id(int node)
+{
+    unsigned char cells[12];
+    char path[64];
+    FILE *f;
+    size_t n;
+
+    snprintf(path, sizeof(path), "/sys/class/uio/uio%d/device/of_node/interrupts", node);
+    f = fopen(path, "rbe");
+    if (!f)
+        return 0;
+    n = fread(cells, 1, sizeof(cells), f);
+    fclose(f);
+    if (n != sizeof(cells) || cells[0] || cells[1] || cells[2] || cells[3])
+        return 0;
+    return SPI_FIRST + ((unsigned)cells[6] << 8 | cells[7]);
+}
+
+/* The devices are named as their nodes in the device tree are: the pins intxa to intxd. */
 static void find_lines(struct irqs *q)
 {
-    for (unsigned i = 0; i < LINES; i++)
-        q->node[i] = -1;
-    for (int n = 0; n < (int)(2 * LINES); n++) {
+    for (int n = 0; n < (int)LINES_MAX; n++) {
+        struct line l = {.node = n, .pin = -1};
         char path[48], name[16] = "";
         FILE *f;
 
@@ -219,9 +254,11 @@ static void find_lines(struct irqs *q)
         if (!f)
             continue;
         if (fgets(name, sizeof(name), f) && !strncmp(name, "intx", 4) && name[4] >= 'a' &&
-            name[4] < 'a' + (int)LINES && name[5] == '\n')
-            q->node[name[4] - 'a'] = n;
+            name[4] < 'a' + (int)PINS && name[5] == '\n')
+            l.pin = name[4] - 'a';
         fclose(f);
+        l.id = line_id(n);
+        q->lines[q->count++] = l;
     }
 }
 
@@ -265,20 +302,13 @@ static int unmask(int fd)
 }
 
 /* An fe_irq_t is 1 + the index of its file. */
-int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
+static int line_open(struct lx *l, int node, fe_irq_t *irq)
 {
-    struct lx *l = lx_of(p);
     unsigned i = 0;
     int32_t count;
     char path[24];
-    int fd, node;
+    int fd;
 
-    if (pin < 1 || pin > LINES)
-        return -EINVAL;
-    /* Four lines a machine, the usual swizzle. */
-    node = l->irqs->node[(sbdf_device(sbdf) + pin - 1) % LINES];
-    if (node < 0)
-        return -EOPNOTSUPP;
     snprintf(path, sizeof(path), "/dev/uio%d", node);
     fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
@@ -302,6 +332,31 @@ int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
     }
     *irq = 1 + i;
     return 0;
+}
+
+int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
+{
+    const struct irqs *q = lx_of(p)->irqs;
+
+    if (pin < 1 || pin > PINS)
+        return -EINVAL;
+    /* Four lines a machine, the usual swizzle. */
+    for (unsigned i = 0; i < q->count; i++)
+        if (q->lines[i].pin == (int)((sbdf_device(sbdf) + pin - 1) % PINS))
+            return line_open(lx_of(p), q->lines[i].node, irq);
+    return -EOPNOTSUPP;
+}
+
+int lx_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq)
+{
+    const struct irqs *q = lx_of(p)->irqs;
+
+    if (line < SPI_FIRST)
+        return -EINVAL;
+    for (unsigned i = 0; i < q->count; i++)
+        if (q->lines[i].id == line)
+            return line_open(lx_of(p), q->lines[i].node, irq);
+    return -EOPNOTSUPP;
 }
 
 /* -1: no such handle. */

@@ -14,9 +14,9 @@
  *          of it: it grants pages of its own, once each.
  * MSI      x86: vectors that Linux has no handler for. It acknowledges such an interrupt and says
  *          so in its log, where it is read. Each vCPU has a few. Arm: none, there is no ITS.
- * INTx     Arm: four lines that the domain's device tree gives to the kernel's UIO driver, by the
- *          names intxa to intxd (ci/images/dts/domu-uio.dts). As much of a level as Xen's interrupt
- *          controller keeps (irq.c). x86: none, a PVH domain has no lines.
+ * lines    Arm: those that the domain's device tree gives to the kernel's UIO driver, INTx by the
+ *          names intxa to intxd, others by their number (ci/images/dts/domu-uio.dts). As much of a
+ *          level as Xen's interrupt controller keeps (irq.c). x86: none, a PVH domain has no lines.
  * vCPUs    an access that waits for its answer stops its vCPU. With several vCPUs the last one is
  *          the agent's own and is not counted; accesses are made on the one that was named.
  *
@@ -112,6 +112,7 @@ int lx_irqs_init(struct lx *l);
 void lx_irqs_fini(struct lx *l);
 int lx_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_irq_t *irq);
 int lx_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq);
+int lx_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq);
 void lx_irq_free(struct fe_platform *p, fe_irq_t irq);
 int lx_irq_wait(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns);
 

@@ -129,6 +129,7 @@ static const struct fe_platform_ops lx_ops = {
     .grant_in_use = lx_grant_in_use,
     .irq_msi = lx_irq_msi,
     .irq_intx = lx_irq_intx,
+    .irq_line = lx_irq_line,
     .irq_free = lx_irq_free,
     .irq_wait = lx_irq_wait,
 };

@@ -49,7 +49,9 @@
 #define SIM_GREFS_PER_FRAME (SIM_PAGE / sizeof(grant_entry_v1_t))
 #define SIM_GREFS_MAX       (SIM_GNT_FRAMES_MAX * SIM_GREFS_PER_FRAME)
 #define SIM_MSI_VECTORS     256
-#define SIM_LINES_MAX       1024 /* GSIs on x86, SPIs+32 on Arm */
+#define SIM_LINES_MAX       1024 /* GSIs on x86, interrupt ids on Arm */
+#define SIM_X86_GSIS        48u
+#define SIM_ARM_LOCAL_IRQS  32u /* SGIs and PPIs, below the SPIs */
 
 enum sim_arch { SIM_ARCH_X86 = 0, SIM_ARCH_ARM = 1 };
 

@@ -86,6 +86,7 @@ void guest_memory_fini(struct guest *g);
 
 int guest_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_irq_t *irq);
 int guest_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq);
+int guest_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq);
 void guest_irq_free(struct fe_platform *p, fe_irq_t irq);
 int guest_irq_wait(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns);
 

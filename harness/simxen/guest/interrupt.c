@@ -54,6 +54,14 @@ int guest_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_i
     return 0;
 }
 
+int guest_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq)
+{
+    if (p->arm ? line < SIM_ARM_LOCAL_IRQS || line >= SIM_LINES_MAX : line >= SIM_X86_GSIS)
+        return -EINVAL;
+    *irq = IRQ_LINE | line;
+    return 0;
+}
+
 int guest_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *irq)
 {
     struct guest *g = guest_of(p);
@@ -61,16 +69,13 @@ int guest_irq_intx(struct fe_platform *p, sbdf_t sbdf, unsigned pin, fe_irq_t *i
 
     if (pin < 1 || pin > 4)
         return -EINVAL;
-    if (p->arm) {
-        /* Four SPIs a machine, the usual swizzle. */
-        *irq = IRQ_LINE | (g->intx_line + (device + pin - 1) % 4);
-        return 0;
-    }
+    /* Four SPIs a machine, the usual swizzle. */
+    if (p->arm)
+        return guest_irq_line(p, g->intx_line + (device + pin - 1) % 4, irq);
     /* Xen wires the devices of bus 0 to GSIs 16 to 47, and knows no others. */
     if (sbdf_segment(sbdf) != 0 || sbdf_bus(sbdf) != 0)
         return -EOPNOTSUPP;
-    *irq = IRQ_LINE | ((((device << 2) + (device >> 3) + (pin - 1)) & 31) + 16);
-    return 0;
+    return guest_irq_line(p, (((device << 2) + (device >> 3) + (pin - 1)) & 31) + 16, irq);
 }
 
 void guest_irq_free(struct fe_platform *p, fe_irq_t irq)

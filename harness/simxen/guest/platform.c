@@ -142,6 +142,7 @@ static const struct fe_platform_ops guest_ops = {
     .grant_in_use = guest_grant_in_use,
     .irq_msi = guest_irq_msi,
     .irq_intx = guest_irq_intx,
+    .irq_line = guest_irq_line,
     .irq_free = guest_irq_free,
     .irq_wait = guest_irq_wait,
 };

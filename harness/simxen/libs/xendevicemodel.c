@@ -20,10 +20,8 @@
 #include "util/mutant.h"
 
 #define DELETE_CACHEATTR UINT32_MAX /* XEN_DOMCTL_DELETE_MEM_CACHEATTR */
-#define X86_GSIS         48u
 #define X86_PCI_GSI0     16u
 #define X86_ISA_IRQS     16u
-#define ARM_LOCAL_IRQS   32u
 #define DIRTY_VRAM_MAX   ((1u << 30) / SIM_PAGE)
 
 struct xendevicemodel_handle {
@@ -283,7 +281,7 @@ static unsigned intx_gsi(unsigned device, unsigned intx)
 
 static unsigned intx_pin_line(unsigned device, unsigned intx)
 {
-    return X86_GSIS + device * 4 + intx;
+    return SIM_X86_GSIS + device * 4 + intx;
 }
 
 static unsigned intx_level(struct sim_dom *d, unsigned gsi)
@@ -344,7 +342,7 @@ int xendevicemodel_set_irq_level(xendevicemodel_handle *dmod, domid_t domid, uin
     int rc = target(dmod, domid, ON_ARM, &dom);
 
     level = (uint8_t)level;
-    if (rc == 0 && (irq < ARM_LOCAL_IRQS || irq >= SIM_LINES_MAX || level > 1))
+    if (rc == 0 && (irq < SIM_ARM_LOCAL_IRQS || irq >= SIM_LINES_MAX || level > 1))
         rc = -EINVAL;
     if (rc == 0)
         rc = sim_line_set(dom, irq, level);
