@@ -54,6 +54,7 @@ stage "unit tests (ASan, UBSan)" make --no-print-directory -j"$jobs" VARIANT=san
 stage "unit tests (valgrind)" ci/build/valgrind-units.sh
 stage "ABI of the drop-in libraries" ci/build/abi-symbols.sh
 stage "catalogue" ci/build/catalog-lint.sh
+stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized

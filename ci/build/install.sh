@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # install.sh BUILD_DIR PREFIX: programs to bin, plugins to lib/ringproof, simxen's libraries to
-# lib/ringproof/simxen (never on the default library path), data to share/ringproof.
+# lib/ringproof/simxen (never on the default library path), data and LAVA's scripts to
+# share/ringproof.
 set -eu
 cd "$(dirname "$0")/../.."
 out=$1 prefix=$2
@@ -14,6 +15,8 @@ install -m 644 "$out"/simxen/*.so* "$prefix/lib/ringproof/simxen"
 for program in ringproof ringproof-backend simxenctl; do
     ln -sf "../lib/ringproof/bin/$program" "$prefix/bin/$program"
 done
+install -d "$prefix/share/ringproof/lava"
+install -m 755 ci/lava/report-tap.sh ci/lava/upload.sh "$prefix/share/ringproof/lava"
 for dir in scenarios harness/catalog bench/fio/jobs results/schema; do
     install -d "$prefix/share/ringproof/$dir"
     cp -R "$dir/." "$prefix/share/ringproof/$dir"
