@@ -38,7 +38,10 @@ static void update_line(struct virtio_mmio *vm)
 
 static void raise_interrupt(struct virtio_mmio *vm, uint32_t bit)
 {
-    vm->interrupts |= bit;
+    if (!MUTANT(mmio_interrupt_status_not_set))
+        vm->interrupts |= bit;
+    if (MUTANT(mmio_interrupt_status_has_more))
+        vm->interrupts |= VIRTIO_MMIO_INT_QUEUE | VIRTIO_MMIO_INT_CONFIG;
     update_line(vm);
 }
 
@@ -57,10 +60,26 @@ static const struct vdev_transport_ops transport_ops = {
     .config_interrupt = config_interrupt,
 };
 
+static uint32_t interrupt_status(struct virtio_mmio *vm)
+{
+    uint32_t now = vm->interrupts;
+
+    if (MUTANT(mmio_interrupt_status_cleared_by_reading)) {
+        vm->interrupts = 0;
+        update_line(vm);
+    }
+    return now;
+}
+
 static void interrupt_ack(struct virtio_mmio *vm, uint32_t bits)
 {
+    if (MUTANT(mmio_ack_ignored))
+        return;
+    if (MUTANT(mmio_ack_clears_all))
+        bits = UINT32_MAX;
     vm->interrupts &= ~bits;
-    update_line(vm);
+    if (!MUTANT(mmio_line_not_lowered))
+        update_line(vm);
 }
 
 /* ---- control registers (4.2.2) ---- */
@@ -76,17 +95,27 @@ static uint32_t queue_ready(const struct virtio_mmio *vm)
 {
     struct vdev_queue_regs q;
 
-    vdev_queue_get(vm->vdev, vm->queue_sel, &q);
+    vdev_queue_get(vm->vdev, MUTANT(mmio_ready_is_queue_0s) ? 0 : vm->queue_sel, &q);
     return q.enabled;
+}
+
+static uint32_t queue_size_max(const struct virtio_mmio *vm)
+{
+    struct vdev_queue_regs q;
+
+    if (!MUTANT(mmio_size_max_follows))
+        return vdev_queue_size_max(vm->vdev, vm->queue_sel);
+    vdev_queue_get(vm->vdev, vm->queue_sel, &q);
+    return q.size;
 }
 
 static uint32_t reg_get(struct virtio_mmio *vm, unsigned offset)
 {
     switch (offset) {
     case REG(magic_value):
-        return VIRTIO_MMIO_MAGIC;
+        return MUTANT(mmio_magic_wrong) ? VIRTIO_MMIO_MAGIC + 1 : VIRTIO_MMIO_MAGIC;
     case REG(version):
-        return VIRTIO_MMIO_VERSION;
+        return MUTANT(mmio_version_legacy) ? 1 : VIRTIO_MMIO_VERSION;
     case REG(device_id):
         return vdev_get_type(vm->vdev)->device_id;
     case REG(vendor_id):
@@ -94,11 +123,11 @@ static uint32_t reg_get(struct virtio_mmio *vm, unsigned offset)
     case REG(device_features):
         return device_features(vm);
     case REG(queue_size_max):
-        return vdev_queue_size_max(vm->vdev, vm->queue_sel);
+        return queue_size_max(vm);
     case REG(queue_ready):
         return queue_ready(vm);
     case REG(interrupt_status):
-        return vm->interrupts;
+        return interrupt_status(vm);
     case REG(status):
         return vdev_status(vm->vdev);
     case REG(shm_len_low):
@@ -106,7 +135,7 @@ static uint32_t reg_get(struct virtio_mmio *vm, unsigned offset)
     case REG(shm_base_low):
     case REG(shm_base_high):
         /* No device type here has a shared memory region. */
-        return UINT32_MAX;
+        return MUTANT(mmio_shm_reads_zero) ? 0 : UINT32_MAX;
     case REG(queue_reset):
         /* A reset is complete when the write returns: never seen in progress. */
         return MUTANT(queue_reset_stuck) ? 1 : 0;
@@ -122,6 +151,8 @@ static void device_reset(struct virtio_mmio *vm)
     vdev_set_status(vm->vdev, 0);
     vm->device_features_sel = vm->driver_features_sel = 0;
     vm->queue_sel = 0;
+    if (MUTANT(mmio_reset_keeps_interrupts))
+        return;
     vm->interrupts = 0;
     update_line(vm);
 }
@@ -159,7 +190,7 @@ static void queue_ready_set(struct virtio_mmio *vm, uint32_t value)
 {
     if (value == 1)
         vdev_queue_enable(vm->vdev, vm->queue_sel);
-    else if (value == 0)
+    else if (value == 0 && !MUTANT(mmio_queue_ready_stays))
         vdev_queue_disable(vm->vdev, vm->queue_sel);
 }
 
@@ -214,6 +245,8 @@ static void reg_set(struct virtio_mmio *vm, unsigned offset, uint32_t value)
             vdev_queue_reset(vm->vdev, vm->queue_sel);
         break;
     default:
+        if (MUTANT(mmio_reserved_write_resets))
+            device_reset(vm);
         log_debug_limited("write of %#x to virtio-mmio register %#x: ignored", value, offset);
         break;
     }
@@ -243,6 +276,8 @@ void virtio_mmio_write(struct virtio_mmio *vm, unsigned offset, unsigned bytes, 
         vdev_config_write(vm->vdev, offset - VIRTIO_MMIO_CONFIG, bytes, &value);
     else if (is_control_access(offset, bytes))
         reg_set(vm, offset, (uint32_t)value);
+    else if (MUTANT(mmio_any_width_taken))
+        reg_set(vm, offset & ~3u, (uint32_t)value);
     else
         log_debug_limited("write of %u bytes at virtio-mmio offset %#x: ignored", bytes, offset);
 }
