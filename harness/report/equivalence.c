@@ -422,17 +422,17 @@ static void compare_check(struct table *t, const char *scope, const char *name)
     struct said said[COLUMNS_MAX] = {{0}};
 
     for (unsigned i = 0; i < t->e->column_count; i++) {
-        const struct report_cell *c = t->of[i] ? t->of[i]->cell : NULL;
-        if (!c)
+        const struct member *m = t->of[i];
+        if (!m)
             continue;
-        const struct report_check *k = member_check(t->of[i], name);
+        const struct report_check *k = member_check(m, name);
         said[i].check = k;
         if (k && k->outcome == SKIP)
             said[i].reason = k->reason;
         else if (k)
             said[i].value = outcome_name(k->outcome);
-        else if (!c->check_count)
-            said[i].reason = c->reason;
+        else if (!m->cell->check_count)
+            said[i].reason = m->cell->reason;
     }
     add_row(t, scope, name, OUTCOME, said);
     compare_notes(t, scope, name, said);
@@ -442,9 +442,9 @@ static void compare_check(struct table *t, const char *scope, const char *name)
 static void compare_scope(struct table *t, const char *scope)
 {
     for (unsigned i = 0; i < t->e->column_count; i++) {
-        const struct report_cell *c = t->of[i] ? t->of[i]->cell : NULL;
-        for (unsigned k = 0; c && k < c->check_count; k++) {
-            const char *name = c->checks[k].name;
+        const struct member *m = t->of[i];
+        for (unsigned k = 0; m && k < m->cell->check_count; k++) {
+            const char *name = m->cell->checks[k].name;
             bool seen = false;
             for (unsigned j = 0; j < i && !seen; j++)
                 seen = t->of[j] && member_check(t->of[j], name);

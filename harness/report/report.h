@@ -179,7 +179,8 @@ struct report_merge_options {
     unsigned at_least; /* rows that have to be compared on each architecture */
 };
 
-/* 0, or -EEXIST with both sources in `why` when a cell is there twice for one testbed. */
+/* Of a merge: 0, or -EEXIST with both sources in `why` when a cell is there twice for one
+ * testbed. */
 int report_merge_unique(const struct report *r, char *why, size_t why_size);
 
 /*

@@ -258,7 +258,9 @@ void report_write_summary(const struct report *r, const struct report_style *s, 
     if (holes.count)
         fprintf(f, "\nholes: %u requirements were skipped in every cell\n", holes.count);
     for (unsigned i = 0; i < holes.count && i < SHOWN_MAX; i++) {
-        fprintf(f, "  %s: ", holes.items[i].name);
+        fputs("  ", f);
+        text_write_plain(f, holes.items[i].name, 0);
+        fputs(": ", f);
         text_write_plain(f, holes.items[i].value, 120);
         putc('\n', f);
     }

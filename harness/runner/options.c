@@ -35,16 +35,16 @@ static const struct {
 static const struct option_desc {
     const char *name, *argument, *help;
     enum option_kind kind;
-    size_t offset;
     unsigned commands;
+    size_t offset; /* of the field; 0 where set_option knows it */
 } option_table[] = {
 #define TEXT_OF(commands, name, arg, field, help)                                                  \
     {                                                                                              \
-        name, arg, help, OPT_TEXT, offsetof(struct run_options, field), commands                   \
+        name, arg, help, OPT_TEXT, commands, offsetof(struct run_options, field)                   \
     }
 #define FLAG_OF(commands, name, field, help)                                                       \
     {                                                                                              \
-        name, NULL, help, OPT_FLAG, offsetof(struct run_options, field), commands                  \
+        name, NULL, help, OPT_FLAG, commands, offsetof(struct run_options, field)                  \
     }
 #define TEXT(...) TEXT_OF(RUN, __VA_ARGS__)
 #define FLAG(...) FLAG_OF(RUN, __VA_ARGS__)
@@ -52,13 +52,13 @@ static const struct option_desc {
     TEXT_OF(RUN | COMPARE, "--filter", "PATTERN", filter,
             "only checks that match, such as 'blk.*'"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
-    {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, 0, RUN},
-    {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME, 0,
-     RUN},
-    {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, 0, RUN},
-    {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, 0, RUN},
+    {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, RUN, 0},
+    {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME,
+     RUN, 0},
+    {"--seed", "N", "seed of whatever is random (default: from the clock)", OPT_SEED, RUN, 0},
+    {"--shard", "K/N", "only the K-th of N equal parts of the cells", OPT_SHARD, RUN, 0},
     {"--slowness", "N", "limits on time N times as long (default: what the testbed is known for)",
-     OPT_SLOWNESS, 0, RUN},
+     OPT_SLOWNESS, RUN, 0},
     TEXT("--scenarios", "DIR", scenarios_dir, "where scenario files are"),
     TEXT_OF(RUN | MERGE, "--results", "DIR", results_dir,
             "where the run's folder is made (default results/runs)"),
@@ -71,8 +71,8 @@ static const struct option_desc {
     TEXT_OF(MERGE, "-o", "DIR", output, "the result's own folder, instead of a new one"),
     FLAG_OF(MERGE, "--partial", partial, "shards that are missing are said, and are no error"),
     FLAG_OF(COMPARE, "--all", all, "rows that are equal, too"),
-    {"--at-least", "N", "rows that have to be compared on each architecture", OPT_AT_LEAST, 0,
-     MERGE | COMPARE},
+    {"--at-least", "N", "rows that have to be compared on each architecture", OPT_AT_LEAST,
+     MERGE | COMPARE, 0},
 #undef TEXT
 #undef FLAG
 #undef TEXT_OF

@@ -641,6 +641,28 @@ START_TEST(forms_name_the_testbed)
 }
 END_TEST
 
+/* What a file says cannot pass for a line of ours. */
+START_TEST(summary_cannot_be_forged)
+{
+    static const char forged[] = "r.9\n9 passed, 0 failed, 0 skipped";
+    struct report *one = shard(1, 1, "x86");
+    struct report_check *k = add_check(one->cells[0], "abi.b", SKIP, forged);
+
+    report_set(&k->proves, forged);
+    report_set(&one->run.selection, forged);
+    report_set(&one->run.testbed_note, forged);
+    report_set(&one->run.versions.items[0].name, forged);
+    one->run.shard_count = 2;
+    struct report *r = merged((struct report *[]){one}, 1);
+    ck_assert_int_eq(finish(r, false, 1), 0);
+    char *text = written(summary, r);
+    ck_assert_ptr_null(strstr(text, "\n9 passed"));
+    ck_assert_ptr_nonnull(strstr(text, "\n1 passed, 2 failed, 1 skipped\n"));
+    free(text);
+    report_destroy(r);
+}
+END_TEST
+
 START_TEST(markdown_is_no_markup)
 {
     struct report *list[2] = {shard(1, 1, "x86"), shard(1, 1, "x86")};
@@ -683,6 +705,7 @@ int main(void)
     tcase_add_loop_test(tc, files_that_are_no_results, 0, ARRAY_LENGTH(no_results));
     tcase_add_test(tc, things_that_are_no_files);
     tcase_add_test(tc, forms_name_the_testbed);
+    tcase_add_test(tc, summary_cannot_be_forged);
     tcase_add_test(tc, markdown_is_no_markup);
     suite_add_tcase(suite, tc);
 
