@@ -10,6 +10,8 @@
 /* What testbeds have to agree on. */
 #define COMPARED_CHECKS "abi.*"
 
+#define NAMED_MAX 16u /* shards of one run that are missing */
+
 static void add_part(struct report *r, struct report_run *run, const char *source)
 {
     r->parts = report_need(reallocarray(r->parts, r->part_count + 1, sizeof(*r->parts)));
@@ -104,14 +106,19 @@ static void name_missing(const struct report *r, unsigned first, char **text)
 {
     const struct report_run *run = &r->parts[first].run;
     bool *have = report_need(calloc(run->shard_count + 1, sizeof(*have)));
+    unsigned missing = 0;
 
     for (unsigned i = first; i < r->part_count; i++)
         if (same_run(run, &r->parts[i].run))
             have[r->parts[i].run.shard_index] = true;
-    for (unsigned k = 1; k <= run->shard_count; k++)
-        if (!have[k])
-            report_append(text, "%s%u/%u of '%s' on %s", (*text)[0] ? ", " : "missing: shard ", k,
-                          run->shard_count, run->selection, run->testbed);
+    for (unsigned k = 1; k <= run->shard_count; k++) {
+        if (have[k] || missing++ >= NAMED_MAX)
+            continue;
+        report_append(text, "%s%u/%u of '%s' on %s", (*text)[0] ? ", " : "missing: shard ", k,
+                      run->shard_count, run->selection, run->testbed);
+    }
+    if (missing > NAMED_MAX)
+        report_append(text, " and %u more", missing - NAMED_MAX);
     free(have);
 }
 

@@ -177,6 +177,18 @@ START_TEST(missing_shards_are_named)
 }
 END_TEST
 
+START_TEST(so_many_are_missing)
+{
+    struct report *r = merged((struct report *[]){shard(17, 10000, "x86")}, 1);
+
+    ck_assert_int_eq(finish(r, false, 0), 0);
+    const char *reason = own_check(r, "merge.shards")->reason;
+    ck_assert_ptr_nonnull(strstr(reason, " 16/10000 of 'abi' on sim and 9983 more"));
+    ck_assert_uint_lt(strlen(reason), 500);
+    report_destroy(r);
+}
+END_TEST
+
 /* The same shard numbers on another testbed or of other scenarios are another run's. */
 START_TEST(shards_belong_to_their_run)
 {
@@ -689,6 +701,7 @@ int main(void)
     tcase_add_test(tc, shards_become_one);
     tcase_add_test(tc, whole_runs_have_nothing_to_judge);
     tcase_add_test(tc, missing_shards_are_named);
+    tcase_add_test(tc, so_many_are_missing);
     tcase_add_test(tc, shards_belong_to_their_run);
     tcase_add_test(tc, a_cell_counts_once);
     tcase_add_test(tc, what_was_interrupted_stays_so);
