@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fioengine/disk_impl.h"
+#include "spec/virtio.h"
 #include "util/evloop.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
@@ -155,9 +156,12 @@ static void disk_free(struct disk *d)
 
 /* Everything about the disk but its place in the session. */
 static int disk_open(const struct disk_config *cfg, const char *label, const struct fe_place *place,
-                     bool foreign, bool interrupts, struct disk **out)
+                     bool foreign, bool interrupts, bool packed, struct disk **out)
 {
-    struct fe_blk_config blk = {.interrupts = interrupts};
+    struct fe_blk_config blk = {
+        .interrupts = interrupts,
+        .features_need = packed ? VIRTIO_F(VIRTIO_F_RING_PACKED) : 0,
+    };
     struct disk *d = calloc(1, sizeof(*d));
     int rc = -ENOMEM;
 
@@ -167,6 +171,7 @@ static int disk_open(const struct disk_config *cfg, const char *label, const str
     d->label = strdup(label);
     d->place = *place;
     d->interrupts = interrupts;
+    d->packed = packed;
     d->patience_ns = (uint64_t)cfg->patience_s * 1000000000ull;
     d->vcpus = session.platform->nr_vcpus != 0 ? session.platform->nr_vcpus : 1;
     if (d->vcpus > DISK_VCPUS_MAX)
@@ -221,7 +226,7 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     const char *label = cfg->mmio != NULL   ? cfg->mmio
                         : cfg->sbdf != NULL ? cfg->sbdf
                                             : DEFAULT_SBDF;
-    bool foreign, poll;
+    bool foreign, poll, packed;
     struct disk *d;
     struct fe_place place;
     int rc;
@@ -230,7 +235,8 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     if (place_parse(cfg->mmio != NULL, label, &place) < 0)
         return -EINVAL;
     if (choose("addressing", cfg->addressing, "grants", "foreign", &foreign) < 0 ||
-        choose("completion", cfg->completion, "irq", "poll", &poll) < 0)
+        choose("completion", cfg->completion, "irq", "poll", &poll) < 0 ||
+        choose("ring", cfg->ring, "split", "packed", &packed) < 0)
         return -EINVAL;
 
     pthread_mutex_lock(&session.lock);
@@ -240,14 +246,15 @@ int disk_get(const struct disk_config *cfg, struct disk **out)
     for (d = session.disks; d != NULL && !fe_place_same(&d->place, &place); d = d->next)
         continue;
     if (d == NULL) {
-        rc = disk_open(cfg, label, &place, foreign, !poll, &d);
+        rc = disk_open(cfg, label, &place, foreign, !poll, packed, &d);
         if (rc < 0)
             goto out;
         d->next = session.disks;
         session.disks = d;
     } else if (foreign != (d->memory.addressing == FE_ADDRESSING_FOREIGN) ||
-               poll == d->interrupts || cfg->backend_domid != d->cfg.backend_domid) {
-        log_error("%s: jobs that share a disk need the same addressing, completion and "
+               poll == d->interrupts || packed != d->packed ||
+               cfg->backend_domid != d->cfg.backend_domid) {
+        log_error("%s: jobs that share a disk need the same addressing, completion, ring and "
                   "backend_domid",
                   label);
         rc = -EINVAL;

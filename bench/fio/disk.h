@@ -30,6 +30,7 @@ struct disk_config {
     const char *mmio;        /* util/mmio_window.h; the disk is there, not at `sbdf` */
     const char *addressing;  /* "grants" or "foreign" */
     const char *completion;  /* "irq" or "poll" */
+    const char *ring;        /* "split" or "packed" */
     unsigned backend_domid;
     unsigned patience_s; /* without any progress for so long a job gives up */
 };

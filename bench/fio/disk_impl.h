@@ -29,7 +29,7 @@ struct disk {
     struct disk_config cfg; /* its texts are not kept */
     struct fe_place place;
     char *label; /* the place in words, owned */
-    bool interrupts;
+    bool interrupts, packed;
     uint64_t patience_ns;
     struct fe_memory memory;
     struct fe_virtio *virtio;

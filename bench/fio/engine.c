@@ -25,7 +25,7 @@
 
 struct engine_options {
     void *pad; /* fio takes an offset of 0 for "no option" */
-    char *platform, *host_bridge, *sbdf, *mmio, *addressing, *completion;
+    char *platform, *host_bridge, *sbdf, *mmio, *addressing, *completion, *ring;
     int backend_domid, patience;
 };
 
@@ -81,6 +81,15 @@ static struct fio_option engine_option_table[] = {
         .type = FIO_OPT_STR_STORE,
         .off1 = offsetof(struct engine_options, completion),
         .help = "irq or poll; $RINGPROOF_COMPLETION, then irq",
+        .category = FIO_OPT_C_ENGINE,
+        .group = FIO_OPT_G_INVALID,
+    },
+    {
+        .name = "ring",
+        .lname = "Ring format",
+        .type = FIO_OPT_STR_STORE,
+        .off1 = offsetof(struct engine_options, ring),
+        .help = "split or packed; $RINGPROOF_RING, then split",
         .category = FIO_OPT_C_ENGINE,
         .group = FIO_OPT_G_INVALID,
     },
@@ -170,6 +179,7 @@ static int engine_setup(struct thread_data *td)
         .mmio = text_option(o->mmio, "RINGPROOF_MMIO"),
         .addressing = text_option(o->addressing, "RINGPROOF_ADDRESSING"),
         .completion = text_option(o->completion, "RINGPROOF_COMPLETION"),
+        .ring = text_option(o->ring, "RINGPROOF_RING"),
     };
     struct fio_file *f;
 

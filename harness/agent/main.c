@@ -35,7 +35,7 @@ struct options {
     uint16_t backend_domid;
     enum fe_addressing addressing;
     struct fe_place place;
-    bool has_device, dom0, list_checks;
+    bool has_device, dom0, list_checks, packed;
 };
 
 struct agent {
@@ -85,6 +85,15 @@ static int set_addressing(struct options *o, const char *v, char *why)
         o->addressing = FE_ADDRESSING_FOREIGN;
     else
         return -EINVAL;
+    return 0;
+}
+
+static int set_ring(struct options *o, const char *v, char *why)
+{
+    (void)why;
+    if (strcmp(v, "split") != 0 && strcmp(v, "packed") != 0)
+        return -EINVAL;
+    o->packed = v[0] == 'p';
     return 0;
 }
 
@@ -156,6 +165,8 @@ static const struct {
     {"mmio", "base=ADDR,irq=N", set_mmio, "the same for a virtio-mmio device and its line"},
     {"addressing", "grants|foreign", set_addressing,
      "what addresses in descriptors are (default: grants)"},
+    {"ring", "split|packed", set_ring,
+     "the format of rings that the driver negotiates (default: split)"},
     {"backend-domid", "N", set_backend_domid, "whom pages are granted to (default: 0)"},
     {"list-checks", NULL, set_list_checks, "print all checks, one a line, and exit"},
     {"log", "LEVEL", set_log, "error, warn (default), info or debug"},
@@ -298,6 +309,7 @@ static int domu_start(struct agent *a)
                                   .place = a->opt.place,
                                   .addressing = a->opt.addressing,
                                   .backend_domid = a->opt.backend_domid,
+                                  .packed = a->opt.packed,
                                   .ask = ask_text,
                                   .ask_ctx = &a->link};
     return 0;

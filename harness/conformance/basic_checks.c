@@ -112,7 +112,6 @@ CHECK(offered_features_have_what_they_require, .judges = DEVICE,
         {0, VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1},
         {0, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1},
         {0, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_VERSION_1},
-        {0, VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_NOTIFICATION_DATA}, /* 6 */
     };
     struct device *d = given_device(t);
 

@@ -712,7 +712,7 @@ CHECK(queue_not_set_up_is_left_alone, .judges = DEVICE, .proves = "xen.blk.mq.2"
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_MQ), 0);
     struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
 
-    must(t, fe_virtio_notify(k->d->v, 0, 0), "ringing the first doorbell");
+    ring_kick(k->q);
     device_doorbell(k->d, 1); /* which is not set up */
     expect_eq(t, MUST, read_to(k, b, 0).status, VIRTIO_BLK_S_OK, "the status of a read afterwards");
     expect(t, MUST, !(device_status(k->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),

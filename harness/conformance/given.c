@@ -173,9 +173,14 @@ struct device *given_device(struct check_ctx *t)
     return d;
 }
 
+uint64_t given_ring_features(const struct subject *s)
+{
+    return s->packed ? VIRTIO_F(VIRTIO_F_RING_PACKED) : 0;
+}
+
 void device_negotiate(struct device *d, uint64_t features)
 {
-    uint64_t need = VIRTIO_F(VIRTIO_F_VERSION_1);
+    uint64_t need = VIRTIO_F(VIRTIO_F_VERSION_1) | given_ring_features(d->subject);
 
     if (d->mem.addressing == FE_ADDRESSING_GRANTS)
         need |= VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM);
@@ -224,7 +229,7 @@ void device_doorbell(struct device *d, unsigned queue)
     uint64_t off;
 
     if (!d->pci) {
-        must(d->t, fe_virtio_notify(d->v, d->v->vcpu, queue), "ringing a doorbell");
+        must(d->t, fe_virtio_notify(d->v, d->v->vcpu, queue, 0), "ringing a doorbell");
         return;
     }
     r = &d->pci->notify;

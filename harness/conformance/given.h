@@ -40,6 +40,7 @@ struct subject {
     struct fe_place place;
     enum fe_addressing addressing;
     uint16_t backend_domid;
+    bool packed; /* the driver wants packed rings: RING_PACKED is negotiated wherever queues are */
     /*
      * Ask the testbed. `args_json` is an object or NULL. 0 and *value_json (malloc'd, to be
      * freed by the caller, NULL when there is none); -EOPNOTSUPP when this testbed cannot;
@@ -83,6 +84,9 @@ struct subject {
 #define NEED_SERVICE (1ull << 25) /* conformance/service.h knows a request of the device */
 #define NEED_PCI     (1ull << 26) /* a function is bound */
 #define NEED_MMIO    (1ull << 27) /* a virtio-mmio device is bound */
+/* The format of rings that the driver was told to negotiate. */
+#define NEED_SPLIT  (1ull << 28)
+#define NEED_PACKED (1ull << 29)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does
@@ -125,6 +129,9 @@ int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **
 
 /* The bound device, found, enabled and reset; status 0. */
 struct device *given_device(struct check_ctx *t);
+
+/* The feature bits that the format of rings takes; device_negotiate has them in any case. */
+uint64_t given_ring_features(const struct subject *s);
 
 /* The same with these features (beside VERSION_1 and, with grants, ACCESS_PLATFORM) accepted
  * as far as they are offered, and FEATURES_OK set. */

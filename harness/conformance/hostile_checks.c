@@ -60,16 +60,16 @@ static struct request *good_chain(struct service *s)
 static void desc_change(struct ring *q, unsigned i, uint16_t flags_set, uint16_t flags_clear,
                         int next)
 {
-    struct virtq_raw_desc d = virtq_raw_desc_get(&q->raw, i);
+    struct virtq_raw_desc d = ring_desc_get(q, i);
 
     d.flags = (uint16_t)((d.flags | flags_set) & ~flags_clear);
     if (next >= 0)
         d.next = (uint16_t)next;
-    virtq_raw_desc_set(&q->raw, i, d);
+    ring_desc_set(q, i, d);
 }
 
 CHECK(chain_that_loops, .judges = DEVICE, .proves = "xen.hostile.chain.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A chain without an end")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE, .title = "A chain without an end")
 {
     struct service *s = given_service(t, 0, 0);
 
@@ -80,7 +80,8 @@ CHECK(chain_that_loops, .judges = DEVICE, .proves = "xen.hostile.chain.1",
 }
 
 CHECK(chain_to_itself, .judges = DEVICE, .proves = "xen.hostile.chain.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A descriptor whose next is itself")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE,
+      .title = "A descriptor whose next is itself")
 {
     struct service *s = given_service(t, 0, 0);
 
@@ -91,7 +92,8 @@ CHECK(chain_to_itself, .judges = DEVICE, .proves = "xen.hostile.chain.1",
 }
 
 CHECK(head_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A head index at or past the queue's size")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE,
+      .title = "A head index at or past the queue's size")
 {
     struct service *s = given_service(t, 0, 0);
     const unsigned size = s->q->size;
@@ -109,7 +111,8 @@ CHECK(head_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.1",
 }
 
 CHECK(next_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.2",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "A next index at or past the queue's size")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE,
+      .title = "A next index at or past the queue's size")
 {
     struct service *s = given_service(t, 0, 0);
     const unsigned size = s->q->size;
@@ -124,7 +127,7 @@ CHECK(next_out_of_range, .judges = DEVICE, .proves = "xen.hostile.index.2",
 }
 
 CHECK(available_index_jumps, .judges = DEVICE, .proves = "xen.hostile.index.3",
-      .needs = NEED_DEVICE | NEED_SERVICE,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE,
       .title = "An available index ahead by more than the size")
 {
     struct service *s = given_service(t, 0, 0);
@@ -155,9 +158,9 @@ CHECK(empty_descriptor, .judges = DEVICE, .proves = "xen.hostile.length.1",
         struct virtq_raw_desc d;
 
         good_chain(s);
-        d = virtq_raw_desc_get(&s->q->raw, i);
+        d = ring_desc_get(s->q, i);
         d.len = 0;
-        virtq_raw_desc_set(&s->q->raw, i, d);
+        ring_desc_set(s->q, i, d);
         ring_offer(s->q, 0);
         expect_survives(s, provoke(s), "an empty descriptor");
     }
@@ -173,9 +176,9 @@ CHECK(length_wraps, .judges = DEVICE, .proves = "xen.hostile.length.2",
         struct virtq_raw_desc d;
         struct request *r = good_chain(s);
 
-        d = virtq_raw_desc_get(&s->q->raw, 1);
+        d = ring_desc_get(s->q, 1);
         d.len = lens[i];
-        virtq_raw_desc_set(&s->q->raw, 1, d);
+        ring_desc_set(s->q, 1, d);
         ring_offer(s->q, 0);
         expect_survives(s, provoke(s), "a descriptor longer than memory");
         for (unsigned part = 0; part < r->parts; part++)
@@ -195,9 +198,9 @@ CHECK(address_wraps, .judges = DEVICE, .proves = "xen.hostile.length.3",
         if (bad[i] == 0 && s->d->mem.addressing == FE_ADDRESSING_FOREIGN)
             continue; /* page 0 may be memory */
         good_chain(s);
-        d = virtq_raw_desc_get(&s->q->raw, 1);
+        d = ring_desc_get(s->q, 1);
         d.addr = bad[i];
-        virtq_raw_desc_set(&s->q->raw, 1, d);
+        ring_desc_set(s->q, 1, d);
         ring_offer(s->q, 0);
         expect_survives(s, provoke(s), "an address that cannot be");
     }
@@ -236,9 +239,9 @@ CHECK(short_header, .judges = DEVICE, .proves = "xen.hostile.order.2",
         struct virtq_raw_desc d;
 
         good_chain(s);
-        d = virtq_raw_desc_get(&s->q->raw, 0);
+        d = ring_desc_get(s->q, 0);
         d.len = len;
-        virtq_raw_desc_set(&s->q->raw, 0, d);
+        ring_desc_set(s->q, 0, d);
         ring_offer(s->q, 0);
         expect_survives(s, provoke(s), "a short header");
     }
@@ -261,22 +264,22 @@ CHECK(indirect_not_negotiated, .judges = DEVICE, .proves = "xen.hostile.indirect
 }
 
 CHECK(indirect_inside_indirect, .judges = DEVICE, .proves = "xen.hostile.indirect.2",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT, .title = "A table inside a table")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_INDIRECT,
+      .title = "A table inside a table")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
     struct buffer *table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
 
     good_chain(s);
-    virtq_raw_table_set(table->va, 0,
-                        (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
-    virtq_raw_desc_set(&s->q->raw, 0,
-                       (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
+    ring_table_set(s->q, table->va, 0,
+                   (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
+    ring_desc_set(s->q, 0, (struct virtq_raw_desc){table->addr.raw, 64, VIRTQ_DESC_F_INDIRECT, 0});
     ring_offer(s->q, 0);
     expect_survives(s, provoke(s), "an indirect table inside another");
 }
 
 CHECK(indirect_table_loops, .judges = DEVICE, .proves = "xen.hostile.indirect.3",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_INDIRECT,
       .title = "A loop, or a next past the end, inside a table")
 {
     static const uint16_t nexts[] = {0, 1, 3, 0xffff};
@@ -294,8 +297,8 @@ CHECK(indirect_table_loops, .judges = DEVICE, .proves = "xen.hostile.indirect.3"
         n = request_pieces(given_request(s), p, 3);
         ring_chain_indirect(s->q, 0, table, p, n);
         /* The last one has a successor that cannot be. */
-        virtq_raw_table_set(
-            table->va, n - 1,
+        ring_table_set(
+            s->q, table->va, n - 1,
             (struct virtq_raw_desc){
                 p[n - 1].addr.raw, p[n - 1].len,
                 (uint16_t)(VIRTQ_DESC_F_NEXT | (p[n - 1].writable ? VIRTQ_DESC_F_WRITE : 0)),
@@ -319,9 +322,8 @@ CHECK(indirect_length_is_wrong, .judges = DEVICE, .proves = "xen.hostile.indirec
             service_restart(s, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
         table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
         good_chain(s);
-        virtq_raw_desc_set(
-            &s->q->raw, 0,
-            (struct virtq_raw_desc){table->addr.raw, lens[i], VIRTQ_DESC_F_INDIRECT, 0});
+        ring_desc_set(s->q, 0,
+                      (struct virtq_raw_desc){table->addr.raw, lens[i], VIRTQ_DESC_F_INDIRECT, 0});
         ring_offer(s->q, 0);
         expect_survives(s, provoke(s), "an indirect table of a wrong length");
     }
@@ -341,11 +343,11 @@ CHECK(error_state_is_announced, .judges = DEVICE,
     must(t, s->d->v->ops->irq_get(s->d->v, 0, &vector, &irq), "getting a vector");
     must(t, s->d->v->ops->config_vector(s->d->v, vector), "setting the configuration vector");
     good_chain(s);
-    ring_offer(s->q, 0xffff);
+    ring_break(s->q);
     ring_kick(s->q);
     broken = device_status_wait(s->d, VIRTIO_STATUS_DEVICE_NEEDS_RESET,
                                 VIRTIO_STATUS_DEVICE_NEEDS_RESET, MS(1000));
-    expect(t, SHOULD, broken, "a head index of 0xffff did not set DEVICE_NEEDS_RESET");
+    expect(t, SHOULD, broken, "a broken ring did not set DEVICE_NEEDS_RESET");
     if (broken) {
         uint8_t isr = ISR_CONFIG;
         bool came = p->ops->irq_wait(p, irq, LIMIT_REPLY_NS) == 1;
@@ -358,7 +360,7 @@ CHECK(error_state_is_announced, .judges = DEVICE,
                "DRIVER_OK was lost, status 0x%x", device_status(s->d));
     }
     s->d->v->ops->irq_put(s->d->v, vector, irq);
-    expect_service_recovers(s, "a head index out of range");
+    expect_service_recovers(s, "a broken ring");
 }
 
 CHECK(broken_queue_stays_stopped, .judges = DEVICE, .proves = "xen.hostile.stop.1",
@@ -369,12 +371,12 @@ CHECK(broken_queue_stays_stopped, .judges = DEVICE, .proves = "xen.hostile.stop.
     struct provoked seen;
 
     good_chain(s);
-    ring_offer(s->q, 0xffff);
+    ring_break(s->q);
     seen = provoke(s);
     if (!seen.needs_reset)
         skip_check(t, "the device did not ask for a reset");
     ring_offer(s->q, 0);
     ring_kick(s->q);
     expect_unused(s->q, SHOULD, "a buffer was used although the device needs a reset");
-    expect_service_recovers(s, "a head index out of range");
+    expect_service_recovers(s, "a broken ring");
 }

@@ -90,7 +90,8 @@ CHECK(driver_is_unloaded_and_loaded, .judges = DEVICE, .proves = "xen.lifecycle.
 {
     for (unsigned i = 0; i < 50; i++) {
         const struct subject *s = check_subject(t);
-        struct fe_blk_config cfg = {.interrupts = i % 2, .queues = 1 + i % 3};
+        struct fe_blk_config cfg = {
+            .interrupts = i % 2, .queues = 1 + i % 3, .features_need = given_ring_features(s)};
         struct fe_pci_host host;
         struct fe_virtio *v;
         struct fe_memory mem;
@@ -552,7 +553,8 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
 {
     const struct subject *s = check_subject(t);
     struct lost_run *r = calloc(1, sizeof(*r));
-    struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
+    struct fe_blk_config cfg = {
+        .interrupts = true, .queues = 1, .features_need = given_ring_features(s)};
     bool lost[LOST_REQUESTS] = {false};
     uint64_t deadline;
     uint8_t *data;
@@ -633,7 +635,8 @@ CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
 {
     const struct subject *s = check_subject(t);
     struct lost_run *r = calloc(1, sizeof(*r));
-    struct fe_blk_config cfg = {.interrupts = true, .queues = 1};
+    struct fe_blk_config cfg = {
+        .interrupts = true, .queues = 1, .features_need = given_ring_features(s)};
     bool failed[LOST_REQUESTS];
     uint8_t *data;
 

@@ -624,7 +624,7 @@ CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
     must(t, s->d->v->ops->irq_get(s->d->v, 0, &vector, &irq), "getting a vector");
     must(t, s->d->v->ops->config_vector(s->d->v, vector), "setting the configuration vector");
     /* DEVICE_NEEDS_RESET is the one change that a driver can bring about. */
-    ring_offer(s->q, 0xffff);
+    ring_break(s->q);
     ring_kick(s->q);
     came = p->ops->irq_wait(p, irq, MS(1000)) == 1;
     if (came)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spec/virtio_pci.h"
+#include "spec/virtio.h"
 
 unsigned queue_max(struct device *d, unsigned index)
 {
@@ -20,6 +20,7 @@ struct ring *given_queue_memory(struct device *d, unsigned index, unsigned size)
 {
     struct ring *r = calloc(1, sizeof(*r));
     struct virtq_layout layout;
+    enum virtq_format format;
     uint32_t total;
 
     if (!r)
@@ -31,7 +32,8 @@ struct ring *given_queue_memory(struct device *d, unsigned index, unsigned size)
     unsigned max = queue_max(d, index); /* writing more is the driver's fault (4.1.5.1.3.2) */
     r->size = size && size < max ? size : max;
     r->vector = FE_NO_VECTOR;
-    if (virtq_layout_init(&layout, VIRTQ_SPLIT, r->size)) {
+    format = d->v->features & VIRTIO_F(VIRTIO_F_RING_PACKED) ? VIRTQ_PACKED : VIRTQ_SPLIT;
+    if (virtq_layout_init(&layout, format, r->size)) {
         expect(d->t, MUST, r->size == 0, "queue %u has size %u, which is no power of two", index,
                r->size);
         stop_check(d->t);
@@ -39,10 +41,16 @@ struct ring *given_queue_memory(struct device *d, unsigned index, unsigned size)
     total = virtq_layout_place(&layout, false, &r->desc_off, &r->driver_off, &r->device_off);
     must(d->t, fe_dma_alloc(&d->mem, total, &r->mem), "allocating a ring");
     r->raw = (struct virtq_raw){
-        .format = VIRTQ_SPLIT,
+        .format = format,
         .size = r->size,
         .areas = {r->mem.va + r->desc_off, r->mem.va + r->driver_off, r->mem.va + r->device_off},
     };
+    if (format == VIRTQ_PACKED) {
+        r->table = calloc(r->size, sizeof(*r->table));
+        r->taken = calloc(r->size, sizeof(*r->taken));
+        if (!r->table || !r->taken)
+            error_out(d->t, "no memory");
+    }
     return r;
 }
 
@@ -90,6 +98,62 @@ void ring_release(struct ring *r)
     if (fe_dma_free(&r->d->mem, &r->mem) == -EBUSY)
         expect(r->d->t, MUST, !r->mem.va, "after a reset the backend still maps queue %u",
                r->index);
+    free(r->table);
+    free(r->taken);
+    r->table = NULL;
+    r->taken = NULL;
+}
+
+bool ring_is_packed(const struct ring *r)
+{
+    return r->raw.format == VIRTQ_PACKED;
+}
+
+void ring_desc_set(struct ring *r, unsigned i, struct virtq_raw_desc d)
+{
+    if (ring_is_packed(r))
+        r->table[i] = d;
+    else
+        virtq_raw_desc_set(&r->raw, i, d);
+}
+
+struct virtq_raw_desc ring_desc_get(const struct ring *r, unsigned i)
+{
+    return ring_is_packed(r) ? r->table[i] : virtq_raw_desc_get(&r->raw, i);
+}
+
+void ring_table_set(const struct ring *r, void *table, unsigned i, struct virtq_raw_desc d)
+{
+    if (ring_is_packed(r))
+        virtq_raw_ptable_set(table, i,
+                             (struct virtq_raw_pdesc){
+                                 .addr = d.addr,
+                                 .len = d.len,
+                                 .flags = (uint16_t)(d.flags & ~VIRTQ_DESC_F_NEXT),
+                             });
+    else
+        virtq_raw_table_set(table, i, d);
+}
+
+unsigned ring_place(const struct ring *r, uint16_t count)
+{
+    return count % r->size;
+}
+
+uint16_t ring_place_event(const struct ring *r, uint16_t count)
+{
+    /* The wrap counter begins with 1 (2.8.1). */
+    return (uint16_t)(count % r->size | (count % (2 * r->size) < r->size ? 0x8000 : 0));
+}
+
+static uint16_t place_add(const struct ring *r, uint16_t count, unsigned n)
+{
+    return (uint16_t)((count + n) % (2 * r->size));
+}
+
+static bool place_wrap(const struct ring *r, uint16_t count)
+{
+    return ring_place_event(r, count) >> 15;
 }
 
 struct piece piece_of(const struct buffer *b, bool writable)
@@ -116,8 +180,8 @@ static struct virtq_raw_desc ring_desc(const struct piece *p, bool last, unsigne
 uint16_t ring_chain(struct ring *r, unsigned first, const struct piece *p, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        virtq_raw_desc_set(&r->raw, (first + i) % r->size,
-                           ring_desc(&p[i], i + 1 == n, (first + i + 1) % r->size));
+        ring_desc_set(r, (first + i) % r->size,
+                      ring_desc(&p[i], i + 1 == n, (first + i + 1) % r->size));
     return (uint16_t)(first % r->size);
 }
 
@@ -134,35 +198,120 @@ uint16_t ring_chain_indirect(struct ring *r, unsigned first, struct buffer *tabl
         error_out(r->d->t, "an indirect table of %u bytes is too small for %u entries",
                   table->bytes, n);
     for (unsigned i = 0; i < n; i++)
-        virtq_raw_table_set(table->va, i, ring_desc(&p[i], i + 1 == n, i + 1));
-    virtq_raw_desc_set(&r->raw, first % r->size, d);
+        ring_table_set(r, table->va, i, ring_desc(&p[i], i + 1 == n, i + 1));
+    ring_desc_set(r, first % r->size, d);
     return (uint16_t)(first % r->size);
+}
+
+/* Copy the chain, `most` descriptors of it, from the driver's table into the ring, the flags of the
+ * first last. */
+static void offer_packed(struct ring *r, uint16_t head, unsigned most)
+{
+    struct virtq_raw_pdesc first = {0};
+    unsigned i = head, n = 0;
+
+    for (bool more = true; more && n < most; n++) {
+        uint16_t at = place_add(r, r->avail, n);
+        const struct virtq_raw_desc *d = &r->table[i];
+        struct virtq_raw_pdesc wire = {
+            .addr = d->addr,
+            .len = d->len,
+            .id = head,
+            .flags = (uint16_t)(d->flags | (place_wrap(r, at) ? VIRTQ_PACKED_DESC_F_AVAIL
+                                                              : VIRTQ_PACKED_DESC_F_USED)),
+        };
+
+        if (n)
+            virtq_raw_pdesc_set(&r->raw, ring_place(r, at), wire);
+        else
+            first = wire;
+        more = d->flags & VIRTQ_DESC_F_NEXT;
+        i = d->next % r->size;
+    }
+    virtq_raw_pdesc_set(&r->raw, ring_place(r, r->avail), first);
+    r->taken[head] = (uint16_t)n;
+    r->avail = place_add(r, r->avail, n);
 }
 
 void ring_offer(struct ring *r, uint16_t head)
 {
+    if (ring_is_packed(r)) {
+        if (head >= r->size)
+            error_out(r->d->t, "there is no descriptor %u", head);
+        offer_packed(r, head, r->size);
+        return;
+    }
     virtq_raw_avail_set(&r->raw, r->avail % r->size, head);
     r->avail++;
     virtq_raw_avail_idx_set(&r->raw, r->avail);
 }
 
+void ring_break(struct ring *r)
+{
+    if (!ring_is_packed(r)) {
+        ring_offer(r, 0xffff);
+        return;
+    }
+    r->table[0] = (struct virtq_raw_desc){
+        .addr = fe_dma_addr(&r->mem, r->desc_off).raw,
+        .len = 16,
+        .flags = VIRTQ_DESC_F_NEXT,
+    };
+    offer_packed(r, 0, 1);
+}
+
 void ring_kick(struct ring *r)
 {
-    must(r->d->t, fe_virtio_notify(r->d->v, r->d->v->vcpu, r->index), "ringing the doorbell");
+    uint16_t next = ring_is_packed(r) ? ring_place_event(r, r->avail) : r->avail;
+
+    must(r->d->t, fe_virtio_notify(r->d->v, r->d->v->vcpu, r->index, next), "ringing the doorbell");
+}
+
+/* Is there a used entry? A packed one is looked at whole. */
+static bool used_there(const struct ring *r, struct virtq_raw_pdesc *d)
+{
+    uint16_t owner = VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED;
+
+    if (!ring_is_packed(r))
+        return virtq_raw_used_idx_get(&r->raw) != r->used;
+    if (r->lost)
+        return false;
+    *d = virtq_raw_pdesc_get(&r->raw, ring_place(r, r->used));
+    return (d->flags & owner) == (place_wrap(r, r->used) ? owner : 0);
+}
+
+static void used_take_packed(struct ring *r, const struct virtq_raw_pdesc *d,
+                             struct virtq_raw_used *u)
+{
+    *u = (struct virtq_raw_used){
+        .id = d->id,
+        .len = d->flags & VIRTQ_DESC_F_WRITE ? d->len : 0,
+    };
+    if (d->id >= r->size || r->taken[d->id] == 0) {
+        r->lost = true;
+        return;
+    }
+    r->used = place_add(r, r->used, r->taken[d->id]);
+    r->taken[d->id] = 0;
 }
 
 bool ring_used(struct ring *r, struct virtq_raw_used *u, uint64_t timeout_ns)
 {
     uint64_t deadline = given_now_ns() + timeout_ns;
+    struct virtq_raw_pdesc d = {0};
 
     /* Most devices answer sooner than a sleep takes. */
-    for (unsigned turn = 0; virtq_raw_used_idx_get(&r->raw) == r->used; turn++) {
+    for (unsigned turn = 0; !used_there(r, &d); turn++) {
         if (given_now_ns() >= deadline)
             return false;
         if (turn < 32)
             sched_yield();
         else
             given_pause();
+    }
+    if (ring_is_packed(r)) {
+        used_take_packed(r, &d, u);
+        return true;
     }
     *u = virtq_raw_used_get(&r->raw, r->used % r->size);
     r->used++;

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A split virtqueue in the hands of a check: every descriptor and index is placed by hand, legal
- * or not, and every used entry is looked at.
+ * A virtqueue in the hands of a check: every descriptor and index is placed by hand, legal or not,
+ * and every used entry is looked at.
+ *
+ * The format is the one that was negotiated, and most checks need not know it. They describe a
+ * chain in a table of descriptors, offer its head, and see the head again as the id of the used
+ * entry. In the split format the table is the device's; in the packed one it is the driver's own,
+ * and ring_offer copies the chain to where the ring has got to, with the head as buffer id. What
+ * only one format can say (an index that jumps, a wrap counter that lies) goes to `raw`.
  */
 #ifndef RP_CONFORMANCE_RING_H
 #define RP_CONFORMANCE_RING_H
 
 #include "conformance/given.h"
+#include "spec/virtq_packed.h"
 #include "spec/virtq_split.h"
 #include "virtq/raw.h"
 
@@ -17,8 +24,12 @@ struct ring {
     struct fe_dma mem;
     uint32_t desc_off, driver_off, device_off;
     struct virtq_raw raw;
-    uint16_t avail, used; /* the driver's own counts */
-    fe_irq_t irq;         /* 0: none */
+    /* The driver's own counts: of chains; packed: of places in the ring, modulo twice its size. */
+    uint16_t avail, used;
+    struct virtq_raw_desc *table; /* packed; `size` entries */
+    uint16_t *taken;              /* packed: ring descriptors of the chain with this id, 0: none */
+    bool lost;    /* packed: after a used id that was not out nothing can be found */
+    fe_irq_t irq; /* 0: none */
     uint16_t vector;
 };
 
@@ -46,6 +57,14 @@ struct piece {
 struct piece piece_of(const struct buffer *b, bool writable);
 struct piece piece_part(const struct buffer *b, uint32_t offset, uint32_t len, bool writable);
 
+bool ring_is_packed(const struct ring *r);
+
+/* Descriptor i of the table; and entry i of the indirect table at `table`, where a packed queue
+ * has no NEXT and no next (2.8.7). */
+void ring_desc_set(struct ring *r, unsigned i, struct virtq_raw_desc d);
+struct virtq_raw_desc ring_desc_get(const struct ring *r, unsigned i);
+void ring_table_set(const struct ring *r, void *table, unsigned i, struct virtq_raw_desc d);
+
 /* Write a chain into descriptors first, first+1, ... (modulo the size). Returns the head. */
 uint16_t ring_chain(struct ring *r, unsigned first, const struct piece *p, unsigned n);
 /* The same into an indirect table in `table`, referred to by descriptor `first`. */
@@ -54,8 +73,16 @@ uint16_t ring_chain_indirect(struct ring *r, unsigned first, struct buffer *tabl
 /* Make a head available; the doorbell is ring_kick. */
 void ring_offer(struct ring *r, uint16_t head);
 void ring_kick(struct ring *r);
+/* Offer what no device can make sense of: a head that does not exist; packed: a chain that goes on
+ * where nothing was made available. */
+void ring_break(struct ring *r);
 
-/* The next used entry; false after timeout_ns. */
+/* Packed: a place in the ring, `count` places behind the first: its offset, and its wrap counter as
+ * in event suppression (bit 15). */
+unsigned ring_place(const struct ring *r, uint16_t count);
+uint16_t ring_place_event(const struct ring *r, uint16_t count);
+
+/* The next used entry; false after timeout_ns. A packed one without WRITE has length 0 (2.8.4). */
 bool ring_used(struct ring *r, struct virtq_raw_used *u, uint64_t timeout_ns);
 /* The next used entry has to come, with this id. Returns its length; ends the check when
  * nothing comes. */

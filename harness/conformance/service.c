@@ -304,8 +304,7 @@ void expect_bad_address_handled(struct service *s, enum bad_part part, gpa_t bad
         p[part].addr = bad;
         ring_offer(s->q, ring_chain(s->q, 0, p, n));
     } else {
-        virtq_raw_desc_set(&s->q->raw, 0,
-                           (struct virtq_raw_desc){bad.raw, 48, VIRTQ_DESC_F_INDIRECT, 0});
+        ring_desc_set(s->q, 0, (struct virtq_raw_desc){bad.raw, 48, VIRTQ_DESC_F_INDIRECT, 0});
         ring_offer(s->q, 0);
     }
     ring_kick(s->q);

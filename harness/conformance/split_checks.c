@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* VIRTIO 2.7: split virtqueues, driven by a driver that keeps the rules. */
+/* VIRTIO 2.7: split virtqueues, driven by a driver that keeps the rules. What 2.7 says of message
+ * framing, and what holds for any queue, is checked on packed ones, too. */
 #define CHECK_FAMILY "split"
 
 #include <errno.h>
@@ -124,7 +125,8 @@ CHECK(header_in_pieces, .judges = DEVICE, .proves = "split.message-framing.devic
 }
 
 CHECK(descriptors_in_any_order, .judges = DEVICE, .proves = "split.message-framing.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "Chains that jump through the table")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE,
+      .title = "Chains that jump through the table")
 {
     struct service *s = given_service(t, 0, 0);
     struct request *r = given_request(s);
@@ -188,7 +190,7 @@ CHECK(small_queues_work, .judges = DEVICE, .proves = "xen.split.size.1",
 
 CHECK(used_length_covers_what_was_written, .judges = DEVICE,
       .proves = "split.the-virtqueue-used-ring.device.1 split.the-virtqueue-used-ring.device.2",
-      .needs = NEED_DEVICE | NEED_BLK,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_BLK,
       .title = "No more than was written, and for a read all of it")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -208,7 +210,7 @@ CHECK(used_length_covers_what_was_written, .judges = DEVICE,
 }
 
 CHECK(used_length_of_a_write, .judges = DEVICE, .proves = "split.the-virtqueue-used-ring.device.2",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_BLK | NEED_WRITABLE,
       .title = "A write has only its status as written bytes")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -281,7 +283,7 @@ CHECK(batch_is_used_exactly_once, .judges = DEVICE, .proves = "xen.split.batch.1
 }
 
 CHECK(indices_wrap, .judges = DEVICE, .proves = "xen.split.wrap.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .timeout_ms = 60000,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE, .timeout_ms = 60000,
       .title = "More than 65536 buffers through one queue")
 {
     struct service *s = given_service(t, 0, 0);
@@ -301,7 +303,7 @@ CHECK(indices_wrap, .judges = DEVICE, .proves = "xen.split.wrap.1",
 CHECK(device_writes_only_what_is_its_own, .judges = DEVICE,
       .proves = "split.the-virtqueue-descriptor-table.device.1 "
                 "split.the-virtqueue-descriptor-table.device.4",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_BLK | NEED_WRITABLE,
       .title = "Descriptor table, available ring and readable buffers stay as they were")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -355,7 +357,7 @@ static void one_request(struct service *s)
 CHECK(flags_zero_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.3 "
                 "split.used-buffer-notification-suppression.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_IRQ,
       .title = "Without EVENT_IDX each used buffer interrupts, whatever used_event says")
 {
     struct service *s = given_service(t, 0, 0);
@@ -372,7 +374,8 @@ CHECK(flags_zero_notifies, .judges = DEVICE,
 
 CHECK(flags_one_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.2",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_IRQ, .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_IRQ,
+      .title = "VIRTQ_AVAIL_F_NO_INTERRUPT")
 {
     struct service *s = given_service(t, 0, 0);
 
@@ -386,7 +389,7 @@ CHECK(flags_one_is_quiet, .judges = DEVICE,
 
 CHECK(used_event_equal_notifies, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.5",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "The buffer whose index is used_event interrupts")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
@@ -403,7 +406,7 @@ CHECK(used_event_equal_notifies, .judges = DEVICE,
 
 CHECK(event_idx_ignores_flags, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.4",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "With EVENT_IDX the lower bit of flags has no meaning")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
@@ -416,7 +419,7 @@ CHECK(event_idx_ignores_flags, .judges = DEVICE,
 
 CHECK(used_event_far_away_is_quiet, .judges = DEVICE,
       .proves = "split.used-buffer-notification-suppression.device.6",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_EVENT_IDX | NEED_IRQ,
       .title = "No interrupt while used_event is ahead")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
@@ -429,7 +432,7 @@ CHECK(used_event_far_away_is_quiet, .judges = DEVICE,
 
 CHECK(used_flags_are_legal, .judges = DEVICE,
       .proves = "split.available-buffer-notification-suppression.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .title = "used->flags is 0 or 1")
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE, .title = "used->flags is 0 or 1")
 {
     struct service *s = given_service(t, 0, 0);
 
@@ -443,7 +446,7 @@ CHECK(used_flags_are_legal, .judges = DEVICE,
 
 CHECK(used_flags_are_zero_with_event_idx, .judges = DEVICE,
       .proves = "split.available-buffer-notification-suppression.device.3",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX)
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_EVENT_IDX)
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 0);
 
@@ -486,14 +489,14 @@ static void requests_by_invitation(struct check_ctx *t, uint64_t features)
 }
 
 CHECK(avail_event_never_misses, .judges = DEVICE, .proves = "xen.split.avail-event.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_EVENT_IDX, .timeout_ms = 30000,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_EVENT_IDX, .timeout_ms = 30000,
       .title = "A driver that rings only when avail_event asks is always served")
 {
     requests_by_invitation(t, VIRTIO_F(VIRTIO_F_EVENT_IDX));
 }
 
 CHECK(no_notify_flag_never_misses, .judges = DEVICE, .proves = "xen.split.no-notify.1",
-      .needs = NEED_DEVICE | NEED_SERVICE, .timeout_ms = 30000,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE, .timeout_ms = 30000,
       .title = "A driver that rings only while used->flags is 0 is always served")
 {
     requests_by_invitation(t, 0);
@@ -531,7 +534,7 @@ CHECK(indirect_tables_of_every_length, .judges = DEVICE, .proves = "xen.split.in
 
 CHECK(indirect_write_flag_is_ignored, .judges = DEVICE,
       .proves = "split.indirect-descriptors.device.1",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_INDIRECT,
       .title = "The write-only flag of the descriptor that refers to a table")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
@@ -551,7 +554,7 @@ CHECK(indirect_write_flag_is_ignored, .judges = DEVICE,
 }
 
 CHECK(direct_then_indirect, .judges = DEVICE, .proves = "split.indirect-descriptors.device.2",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_INDIRECT,
       .title = "Normal descriptors followed by one that refers to a table")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
@@ -576,7 +579,7 @@ CHECK(direct_then_indirect, .judges = DEVICE, .proves = "split.indirect-descript
 }
 
 CHECK(indirect_table_as_long_as_the_queue, .judges = DEVICE, .proves = "xen.split.indirect.2",
-      .needs = NEED_DEVICE | NEED_SERVICE | NEED_INDIRECT,
+      .needs = NEED_DEVICE | NEED_SPLIT | NEED_SERVICE | NEED_INDIRECT,
       .title = "Each ring entry may refer to a table of its own: queue-size requests in flight")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 16);

@@ -72,6 +72,8 @@ static void add_environment(struct fio *f, struct words *extra)
     words_add(extra, testbed_profile_bridge(testbed_profile(plan->arch), bridge, sizeof(bridge)));
     words_add(extra, "RINGPROOF_ADDRESSING");
     words_add(extra, addressings[plan->addressing]);
+    words_add(extra, "RINGPROOF_RING");
+    words_add(extra, plan->ring == RING_PACKED ? "packed" : "split");
     if (plan->transport == TRANSPORT_MMIO) {
         words_add(extra, "RINGPROOF_MMIO");
         words_add(extra,

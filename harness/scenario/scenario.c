@@ -37,6 +37,7 @@ static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "h
                                              NULL};
 static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
+static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
@@ -62,6 +63,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_TOPOLOGY] = {.name = "topology", .values = topology_names},
     [AXIS_BACKGROUND] = {.name = "background", .values = background_names},
     [AXIS_ADDRESSING] = {.name = "addressing", .values = addressing_names},
+    [AXIS_RING] = {.name = "ring", .values = ring_names},
     [AXIS_MEMORY] = {.name = "memory", .values = memory_names},
     [AXIS_QUEUE_SIZE] = {.name = "queue-size", .min = 1, .max = QUEUE_SIZE_MAX, .pow2 = true},
     [AXIS_QUEUES] = {.name = "queues", .min = 1, .max = QUEUES_MAX},
@@ -1076,6 +1078,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_ADDRESSING:
         cell->addressing = (enum scenario_addressing)name_index(addressing_names, value);
+        break;
+    case AXIS_RING:
+        cell->ring = (enum scenario_ring)name_index(ring_names, value);
         break;
     case AXIS_MEMORY:
         cell->memory = (enum scenario_memory)name_index(memory_names, value);

@@ -34,6 +34,7 @@ enum scenario_axis {
     AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, ioreq-functions, hypervisor-bridge */
     AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
+    AXIS_RING,       /* the format of rings that the driver negotiates: split, packed */
     AXIS_MEMORY,     /* how the backend reaches memory: auto, grant-map, foreign-map */
     AXIS_QUEUE_SIZE, /* every device's queue-size */
     AXIS_QUEUES,     /* every device's queues */
@@ -53,6 +54,7 @@ enum scenario_topology {
 };
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
+enum scenario_ring { RING_SPLIT, RING_PACKED };
 enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
 enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -185,6 +187,7 @@ struct scenario_cell {
     enum scenario_topology topology;
     enum scenario_background background;
     enum scenario_addressing addressing;
+    enum scenario_ring ring;
     enum scenario_memory memory;
     enum scenario_config config;
     enum scenario_transport transport;

@@ -266,6 +266,7 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
 {
     static const char *const addressings[] = {
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
+    static const char *const rings[] = {[RING_SPLIT] = "split", [RING_PACKED] = "packed"};
     const struct scenario *s = c->plan.scenario;
     char bridge[160], window[64];
 
@@ -281,6 +282,8 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     words_add(argv, "0");
     words_add(argv, "--addressing");
     words_add(argv, addressings[c->plan.addressing]);
+    words_add(argv, "--ring");
+    words_add(argv, rings[c->plan.ring]);
     if (s->device_count && c->plan.transport == TRANSPORT_MMIO) {
         words_add(argv, "--mmio");
         words_add(argv,

@@ -79,6 +79,7 @@ static inline struct vdev_config rig_setup(struct rig *g)
         .gmem = g->gmem,
         .features = VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) |
                     VIRTIO_F(VIRTIO_F_INDIRECT_DESC) | VIRTIO_F(VIRTIO_F_EVENT_IDX) |
+                    VIRTIO_F(VIRTIO_F_RING_PACKED) | VIRTIO_F(VIRTIO_F_IN_ORDER) |
                     VIRTIO_F(VIRTIO_F_RING_RESET),
         .queue_size_max = RIG_QUEUE_SIZE,
         .label = "test",

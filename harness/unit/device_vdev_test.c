@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "unit/device_rig.h"
+#include "virtq/drv.h"
 
 #define STUB_FEATURE  (1ull << 3)
 #define STUB_HELD_MAX 256u
@@ -114,7 +115,7 @@ START_TEST(init_refuses_nonsense)
     struct vdev d;
 
     ck_assert_int_eq(vdev_init(&d, &stub_type, &config, &params), -EINVAL);
-    config.features = VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_RING_PACKED);
+    config.features = VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_SR_IOV);
     ck_assert_int_eq(vdev_init(&d, &stub_type, &config, &params), -EINVAL);
     config.features = VIRTIO_F(VIRTIO_F_VERSION_1);
     config.queue_size_max = 48;
@@ -134,7 +135,8 @@ START_TEST(status_follows_the_sequence)
     setup(&g);
     ck_assert_uint_eq(vdev_device_features(g.dev),
                       RIG_MIN | STUB_FEATURE | VIRTIO_F(VIRTIO_F_INDIRECT_DESC) |
-                          VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_RING_RESET));
+                          VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_RING_PACKED) |
+                          VIRTIO_F(VIRTIO_F_IN_ORDER) | VIRTIO_F(VIRTIO_F_RING_RESET));
     vdev_set_status(g.dev, VIRTIO_STATUS_DRIVER_OK);
     ck_assert_uint_eq(vdev_status(g.dev), 0);
     vdev_set_status(g.dev, VIRTIO_STATUS_FEATURES_OK);
@@ -161,7 +163,7 @@ START_TEST(features_ok_is_refused)
         0,
         VIRTIO_F(VIRTIO_F_VERSION_1),
         VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM),
-        RIG_MIN | VIRTIO_F(VIRTIO_F_RING_PACKED),
+        RIG_MIN | VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA),
         RIG_MIN | 1,
         RIG_MIN | 1ull << 63,
     };
@@ -552,6 +554,94 @@ START_TEST(config_generation_moves_once_a_read)
 }
 END_TEST
 
+/* With IN_ORDER a request that is done waits for the older ones; its memory does not. */
+START_TEST(in_order_holds_back)
+{
+    struct virtq_raw_used u;
+    uint16_t head[3];
+    struct rig g;
+    struct stub *s = setup(&g);
+
+    rig_start(&g, RIG_MIN | VIRTIO_F(VIRTIO_F_IN_ORDER));
+    s->hold = true;
+    for (unsigned i = 0; i < 3; i++)
+        head[i] = rig_add(&g, 0, simple, 2);
+    vdev_queue_notify(g.dev, 0);
+    rig_turn(&g);
+    ck_assert_uint_eq(s->held_count, 3);
+    vdev_request_done(s->held[2], 1);
+    ck_assert_uint_eq(g.gmem->leases_out, 3); /* two requests and the ring */
+    ck_assert_uint_eq(virtq_raw_used_idx_get(&g.rings[0]), 0);
+    ck_assert_uint_eq(g.interrupts[0], 0);
+    vdev_request_done(s->held[0], 32);
+    ck_assert_uint_eq(virtq_raw_used_idx_get(&g.rings[0]), 1);
+    u = virtq_raw_used_get(&g.rings[0], 0);
+    ck_assert(u.id == head[0] && u.len == 32);
+    ck_assert_uint_eq(g.interrupts[0], 1);
+    /* The second was written whole: the third's entry stands for both. */
+    vdev_request_done(s->held[1], 32);
+    ck_assert_uint_eq(virtq_raw_used_idx_get(&g.rings[0]), 3);
+    u = virtq_raw_used_get(&g.rings[0], 1);
+    ck_assert(u.id == head[2] && u.len == 1);
+    ck_assert_uint_eq(g.interrupts[0], 2);
+
+    /* What is held back when the driver resets goes nowhere. */
+    s->held_count = 0;
+    for (unsigned i = 0; i < 3; i++)
+        rig_add(&g, 0, simple, 2);
+    vdev_queue_notify(g.dev, 0);
+    rig_turn(&g);
+    vdev_request_done(s->held[--s->held_count], 32);
+    vdev_set_status(g.dev, 0);
+    ck_assert_uint_eq(g.gmem->leases_out, 0);
+    ck_assert_uint_eq(virtq_raw_used_idx_get(&g.rings[0]), 3);
+    rig_teardown(&g);
+}
+END_TEST
+
+/* A packed queue of an odd size, in any order and in order (_i). */
+START_TEST(packed_queue)
+{
+    struct virtq_sg out = {gpa_make(simple[0].addr), 16}, in = {gpa_make(simple[1].addr), 32};
+    struct virtq_drv_config config = {.format = VIRTQ_PACKED, .size = 7, .in_order = _i};
+    struct rig g;
+    struct stub *s = setup(&g);
+    struct virtq_drv drv;
+
+    rig_features(&g,
+                 RIG_MIN | VIRTIO_F(VIRTIO_F_RING_PACKED) | (_i ? VIRTIO_F(VIRTIO_F_IN_ORDER) : 0));
+    config.areas = (struct virtq_areas){g.mem, g.mem + 0x4000, g.mem + 0x8000};
+    ck_assert_int_eq(virtq_drv_init(&drv, &config), 0);
+    vdev_queue_set_size(g.dev, 0, 0); /* refused (4.1.4.3.2) */
+    vdev_queue_set_size(g.dev, 0, 7);
+    vdev_queue_set_addr(g.dev, 0, rig_gpa(0), rig_gpa(0x4000), rig_gpa(0x8000));
+    vdev_queue_enable(g.dev, 0);
+    rig_driver_ok(&g);
+    s->hold = true;
+    for (unsigned round = 0; round < 50; round++) {
+        struct virtq_done done;
+
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_int_eq(
+                virtq_drv_add(&drv, &out, 1, &in, 1, NULL, (void *)&simple[i % 2], NULL), 0);
+        ck_assert_uint_eq(virtq_drv_publish(&drv), 3);
+        ck_assert(virtq_drv_kick_needed(&drv));
+        vdev_queue_notify(g.dev, 0);
+        rig_turn(&g);
+        ck_assert_uint_eq(s->held_count, 3);
+        stub_complete(s);
+        for (unsigned i = 0; i < 3; i++) {
+            ck_assert_int_eq(virtq_drv_reap(&drv, &done), 1);
+            ck_assert(done.fault == VIRTQ_OK && done.len_bytes == 32);
+        }
+        ck_assert_int_eq(virtq_drv_reap(&drv, &done), 0);
+        ck_assert_uint_eq(g.interrupts[0], _i ? round + 1 : 3 * (round + 1));
+    }
+    virtq_drv_fini(&drv);
+    rig_teardown(&g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("device_vdev");
@@ -568,6 +658,8 @@ int main(void)
     tcase_add_test(t, duplicate_heads_wait_for_slots);
     tcase_add_test(t, reset_returns_everything);
     tcase_add_test(t, queue_reset_and_reenable);
+    tcase_add_test(t, in_order_holds_back);
+    tcase_add_loop_test(t, packed_queue, 0, 2);
     tcase_add_test(t, hostile_chains_fault);
     tcase_add_test(t, empty_buffers_are_skipped);
     tcase_add_test(t, indirect_only_when_negotiated);

@@ -18,7 +18,7 @@
 
 #define TRANSPORT_FEATURES                                                                         \
     (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_ACCESS_PLATFORM) | BIT64(VIRTIO_F_INDIRECT_DESC) | \
-     BIT64(VIRTIO_F_EVENT_IDX) | BIT64(VIRTIO_F_RING_RESET))
+     BIT64(VIRTIO_F_EVENT_IDX) | BIT64(VIRTIO_F_RING_PACKED) | BIT64(VIRTIO_F_RING_RESET))
 
 struct device {
     const struct device_type *type;

@@ -19,6 +19,8 @@
 #define CORE_FEATURES                                                                              \
     (VIRTIO_F(VIRTIO_F_INDIRECT_DESC) | VIRTIO_F(VIRTIO_F_EVENT_IDX) |                             \
      VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) |                           \
+     VIRTIO_F(VIRTIO_F_RING_PACKED) | VIRTIO_F(VIRTIO_F_IN_ORDER) |                                \
+     VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA) |                 \
      VIRTIO_F(VIRTIO_F_RING_RESET))
 
 /* Without these the device could not work, so that it refuses FEATURES_OK (6.2 allows it). */
@@ -114,6 +116,10 @@ static const struct vdev_feature core_features[] = {
     {"indirect", VIRTIO_F_INDIRECT_DESC},
     {"event-idx", VIRTIO_F_EVENT_IDX},
     {"access-platform", VIRTIO_F_ACCESS_PLATFORM},
+    {"packed", VIRTIO_F_RING_PACKED},
+    {"in-order", VIRTIO_F_IN_ORDER},
+    {"notification-data", VIRTIO_F_NOTIFICATION_DATA},
+    {"notif-config-data", VIRTIO_F_NOTIF_CONFIG_DATA},
     {"ring-reset", VIRTIO_F_RING_RESET},
     {NULL, 0},
 };
@@ -141,8 +147,6 @@ uint64_t vdev_device_features(const struct vdev *d)
         return d->offered & ~VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM);
     if (MUTANT(features_offers_undefined))
         return d->offered | 1ull << 63;
-    if (MUTANT(features_lack_required))
-        return d->offered | VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA);
     return d->offered;
 }
 

@@ -145,7 +145,8 @@ struct vdev_queue_regs {
 void vdev_queue_get(const struct vdev *d, unsigned queue, struct vdev_queue_regs *regs);
 /* The largest size that a queue takes, whatever the driver chose; 0: there is no such queue. */
 uint16_t vdev_queue_size_max(const struct vdev *d, unsigned queue);
-/* Ignored (and logged) while the queue is enabled or when the value is not allowed. */
+/* Ignored (and logged) while the queue is enabled or when the format (2.7, 2.8.10.1) does not
+ * allow the value. */
 void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size);
 void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t driver, gpa_t device);
 void vdev_queue_enable(struct vdev *d, unsigned queue);
@@ -162,7 +163,8 @@ const struct vdev_type *vdev_get_type(const struct vdev *d);
 /*
  * The mask (1 << bit) of a feature's name, for "features=-discard" on a command line: the type's
  * own and those that the core has for every device ("indirect", "event-idx", "access-platform",
- * "ring-reset"). UINT64_MAX when this type has no such feature.
+ * "packed", "in-order", "notification-data", "notif-config-data", "ring-reset"). UINT64_MAX when
+ * this type has no such feature.
  */
 uint64_t vdev_feature_by_name(const struct vdev_type *type, const char *name);
 

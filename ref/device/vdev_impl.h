@@ -18,7 +18,9 @@
  *
  * Completion. vdev_request_done gives the memory back first, then writes the used entry; between
  * vdev_batch_begin and vdev_batch_end entries are gathered, then published with one interrupt
- * decision for each queue. The pump is such a batch.
+ * decision for each queue. The pump is such a batch. A type may finish requests in any order: when
+ * IN_ORDER was negotiated, the core keeps the used entry of one that was overtaken by others until
+ * those are done, too (its memory goes back at once).
  */
 #ifndef RP_DEVICE_VDEV_IMPL_H
 #define RP_DEVICE_VDEV_IMPL_H
@@ -40,7 +42,10 @@ struct vdev_slot {
     struct gmem_lease lease;
     struct virtq_token token;
     bool busy;
+    bool done; /* the type has given it back */
+    uint32_t written;
     struct vdev_slot *next_free;
+    struct vdev_slot *next_taken; /* IN_ORDER */
 };
 
 struct vdev_queue {
@@ -59,6 +64,7 @@ struct vdev_queue {
     struct iovec *slot_iovs;
     unsigned char *slot_users;
     struct vdev_slot *free;
+    struct vdev_slot *oldest, *newest; /* IN_ORDER: requests in the order of their buffers */
     unsigned in_flight;
     bool starved;   /* chains are waiting for a free slot */
     bool resetting; /* this queue alone; what it completes goes nowhere */

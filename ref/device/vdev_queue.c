@@ -79,6 +79,7 @@ static struct vdev_slot *slot_take(struct vdev_queue *q)
 
     q->free = s->next_free;
     s->busy = true;
+    s->done = false;
     q->in_flight++;
     return s;
 }
@@ -151,13 +152,14 @@ static void *area_join(const struct gmem_lease *lease, unsigned *next, uint32_t 
     return base;
 }
 
-static int ring_lease(struct vdev_queue *q, const struct virtq_layout *layout,
-                      struct virtq_areas *areas)
+static int ring_lease(struct vdev_queue *q, enum virtq_format format,
+                      const struct virtq_layout *layout, struct virtq_areas *areas)
 {
-    /* The device writes to its own area only; flags and event fields are read and written. */
+    /* The device writes to its own area, and to a packed ring: used descriptors take the places of
+     * available ones (2.8). */
+    bool desc_written = format == VIRTQ_PACKED || MUTANT(desc_written_back);
     struct gmem_range ranges[3] = {
-        {q->regs.desc, layout->desc_bytes,
-         GMEM_READ | (MUTANT(desc_written_back) ? (uint32_t)GMEM_WRITE : 0)},
+        {q->regs.desc, layout->desc_bytes, GMEM_READ | (desc_written ? (uint32_t)GMEM_WRITE : 0)},
         {q->regs.driver, layout->driver_bytes, GMEM_READ},
         {q->regs.device, layout->device_bytes, GMEM_READ | GMEM_WRITE},
     };
@@ -182,7 +184,8 @@ static int ring_lease(struct vdev_queue *q, const struct virtq_layout *layout,
 void vdev_queue_enable(struct vdev *d, unsigned queue)
 {
     struct virtq_layout layout;
-    struct virtq_dev_config config = {.format = VIRTQ_SPLIT};
+    struct virtq_dev_config config = {.format = vdev_has(d, VIRTIO_F_RING_PACKED) ? VIRTQ_PACKED
+                                                                                  : VIRTQ_SPLIT};
     struct vdev_queue *q;
     int rc;
 
@@ -206,7 +209,7 @@ void vdev_queue_enable(struct vdev *d, unsigned queue)
         vdev_fault(d, "host-memory", "queue %u: no memory for %u requests", queue, q->regs.size);
         return;
     }
-    rc = ring_lease(q, &layout, &config.areas);
+    rc = ring_lease(q, config.format, &layout, &config.areas);
     if (rc) {
         pool_free(q);
         vdev_fault(d, "ring-unreachable", "queue %u: %s", queue, strerror(-rc));
@@ -215,6 +218,7 @@ void vdev_queue_enable(struct vdev *d, unsigned queue)
     config.size = q->regs.size;
     config.indirect = vdev_has(d, VIRTIO_F_INDIRECT_DESC) || MUTANT(indirect_unnegotiated);
     config.event_idx = vdev_has(d, VIRTIO_F_EVENT_IDX) && !MUTANT(event_idx_ignored);
+    config.in_order = vdev_has(d, VIRTIO_F_IN_ORDER);
     config.chain_max = d->chain_max;
     config.indirect_get = indirect_get;
     config.indirect_put = indirect_put;
@@ -289,11 +293,17 @@ uint16_t vdev_queue_size_max(const struct vdev *d, unsigned queue)
     return (uint16_t)d->queues[queue].size_max;
 }
 
+static bool size_allowed(const struct vdev *d, uint16_t size)
+{
+    return vdev_has(d, VIRTIO_F_RING_PACKED) ? size != 0 : is_pow2(size);
+}
+
 void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size)
 {
     if (queue >= d->num_queues)
         return;
-    if (d->queues[queue].regs.enabled || !is_pow2(size) || size > d->queues[queue].size_max) {
+    if (d->queues[queue].regs.enabled || !size_allowed(d, size) ||
+        size > d->queues[queue].size_max) {
         log_warn_limited("%s: queue %u: size %u refused", d->label, queue, size);
         return;
     }
@@ -386,6 +396,19 @@ static void request_fill(struct vdev_slot *s)
         r->in_bytes += r->in[i].iov_len;
 }
 
+/* No request is taken while one waits to be resolved, so this is the order of the buffers, too. */
+static void order_add(struct vdev_slot *s)
+{
+    struct vdev_queue *q = s->req.queue;
+
+    s->next_taken = NULL;
+    if (q->oldest)
+        q->newest->next_taken = s;
+    else
+        q->oldest = s;
+    q->newest = s;
+}
+
 /* Resolve a chain's ranges. 0, or -errno with the slot given back unless the host was short of
  * something. */
 static int request_resolve(struct vdev_slot *s, const struct gmem_range *ranges, unsigned count)
@@ -399,6 +422,8 @@ static int request_resolve(struct vdev_slot *s, const struct gmem_range *ranges,
         rc = gmem_get(d->gmem, ranges, count, &s->lease);
     if (rc == 0) {
         request_fill(s);
+        if (q->vq.cfg.in_order)
+            order_add(s);
         return 0;
     }
     if (is_host_shortage(rc))
@@ -654,6 +679,24 @@ static void request_push(struct vdev_slot *s, uint32_t written)
     d->unpublished |= 1ull << q->index;
 }
 
+/* Used, and the slot is free for another request. */
+static void request_retire(struct vdev_slot *s, uint32_t written)
+{
+    request_push(s, written);
+    slot_give(s);
+}
+
+/* The same with IN_ORDER, for the requests that nothing older holds up any more (6.2). */
+static void order_retire(struct vdev_queue *q)
+{
+    while (q->oldest && q->oldest->done) {
+        struct vdev_slot *s = q->oldest;
+
+        q->oldest = s->next_taken;
+        request_retire(s, s->written);
+    }
+}
+
 void vdev_request_done(struct vdev_request *r, uint32_t written)
 {
     struct vdev_slot *s = container_of(r, struct vdev_slot, req);
@@ -667,11 +710,16 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
         request_push(s, written);
         vdev_queues_publish(d);
         gmem_put(d->gmem, &s->lease);
+        slot_give(s);
     } else {
         gmem_put(d->gmem, &s->lease);
-        request_push(s, written);
+        s->done = true;
+        s->written = written;
+        if (r->queue->vq.cfg.in_order)
+            order_retire(r->queue);
+        else
+            request_retire(s, written);
     }
-    slot_give(s);
     if (d->batch_depth == 0)
         vdev_queues_publish(d);
 }

@@ -259,8 +259,10 @@ int fe_blk_create(struct fe_virtio *v, const struct fe_blk_config *cfg, struct f
                           VIRTIO_F(VIRTIO_BLK_F_FLUSH) | VIRTIO_F(VIRTIO_BLK_F_TOPOLOGY) |
                           VIRTIO_F(VIRTIO_BLK_F_MQ) | VIRTIO_F(VIRTIO_BLK_F_DISCARD) |
                           VIRTIO_F(VIRTIO_BLK_F_WRITE_ZEROES) | VIRTIO_F(VIRTIO_F_INDIRECT_DESC) |
-                          VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM);
-    uint64_t need = VIRTIO_F(VIRTIO_F_VERSION_1);
+                          VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) |
+                          VIRTIO_F(VIRTIO_F_IN_ORDER) | VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA) |
+                          VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA);
+    uint64_t need = VIRTIO_F(VIRTIO_F_VERSION_1) | cfg->features_need;
     struct fe_blk *b;
     int rc;
 

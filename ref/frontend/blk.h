@@ -43,9 +43,11 @@ struct fe_blk_config {
     unsigned queue_size;      /* descriptors wanted, a power of two; 0: the device's maximum */
     /* Interrupts for waiting; without, only polling works. */
     bool interrupts;
-    unsigned vcpu_first;   /* queue n is on vCPU (vcpu_first + n) modulo their number */
-    uint64_t features_off; /* feature bits not to be negotiated */
-    uint64_t timeout_ns;   /* of reset and of the synchronous calls; 0: 10 s */
+    unsigned vcpu_first;    /* queue n is on vCPU (vcpu_first + n) modulo their number */
+    uint64_t features_need; /* feature bits that the device has to offer; RING_PACKED is asked for
+                               in no other way */
+    uint64_t features_off;  /* feature bits not to be negotiated */
+    uint64_t timeout_ns;    /* of reset and of the synchronous calls; 0: 10 s */
 };
 
 struct fe_blk_info {
@@ -60,7 +62,8 @@ struct fe_blk_info {
 };
 
 /*
- * Reset, negotiate and start the device behind `v` (borrowed). -ENODEV: no block device;
+ * Reset, negotiate and start the device behind `v` (borrowed). -ENODEV: no block device; -ENOTSUP:
+ * a feature that is needed is not offered;
  * -EPROTO: configuration that cannot be; other errors as in virtio.h and memory.h.
  */
 int fe_blk_create(struct fe_virtio *v, const struct fe_blk_config *cfg, struct fe_blk **out);

@@ -45,8 +45,6 @@ static int queue_size(struct fe_virtio *v, const struct fe_queue_config *cfg, un
         return rc;
     if (max == 0)
         return -ENOENT;
-    if (max > VIRTQ_SIZE_MAX || (max & (max - 1)))
-        return -EPROTO;
     *size = cfg->size && cfg->size < max ? cfg->size : max;
     return 0;
 }
@@ -55,8 +53,9 @@ int fe_queue_init(struct fe_queue *q, struct fe_virtio *v, struct fe_memory *m,
                   const struct fe_queue_config *cfg)
 {
     struct virtq_drv_config drv = {
-        .format = VIRTQ_SPLIT,
+        .format = v->features & VIRTIO_F(VIRTIO_F_RING_PACKED) ? VIRTQ_PACKED : VIRTQ_SPLIT,
         .event_idx = (v->features & VIRTIO_F(VIRTIO_F_EVENT_IDX)) != 0,
+        .in_order = (v->features & VIRTIO_F(VIRTIO_F_IN_ORDER)) != 0,
     };
     struct virtq_layout layout;
     uint32_t total;
@@ -71,7 +70,7 @@ int fe_queue_init(struct fe_queue *q, struct fe_virtio *v, struct fe_memory *m,
     rc = queue_size(v, cfg, &q->size);
     if (rc)
         goto out;
-    rc = virtq_layout_init(&layout, VIRTQ_SPLIT, q->size);
+    rc = virtq_layout_init(&layout, drv.format, q->size) ? -EPROTO : 0;
     if (rc)
         goto out;
     total = virtq_layout_place(&layout, false, &q->desc_off, &q->driver_off, &q->device_off);
@@ -134,7 +133,7 @@ int fe_queue_kick(struct fe_queue *q)
         return 0;
     if (!virtq_drv_kick_needed(&q->drv))
         return 0;
-    return fe_virtio_notify(q->virtio, q->vcpu, q->index);
+    return fe_virtio_notify(q->virtio, q->vcpu, q->index, virtq_drv_next_avail(&q->drv));
 }
 
 int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns)

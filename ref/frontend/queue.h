@@ -30,7 +30,8 @@ struct fe_queue_config {
     bool interrupt;
 };
 
-/* -ENOENT: the device has no such queue; -EPROTO: its size is no power of two. */
+/* The format of the ring, and whether the device uses it in order, is what was negotiated. -ENOENT:
+ * the device has no such queue; -EPROTO: its size is none that the format has. */
 int fe_queue_init(struct fe_queue *q, struct fe_virtio *v, struct fe_memory *m,
                   const struct fe_queue_config *cfg);
 /*

@@ -177,9 +177,9 @@ int fe_virtio_config_get(struct fe_virtio *v, unsigned offset, unsigned bytes, v
     return -EAGAIN;
 }
 
-int fe_virtio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue)
+int fe_virtio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next)
 {
-    return v->ops->notify(v, vcpu, queue);
+    return v->ops->notify(v, vcpu, queue, next);
 }
 
 void fe_virtio_destroy(struct fe_virtio *v)

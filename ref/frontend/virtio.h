@@ -45,7 +45,8 @@ struct fe_virtio_ops {
     /* Size, addresses, vector, enable. -EIO: the device refused the vector; -EBUSY: the queue is
      * in use. */
     int (*queue_setup)(struct fe_virtio *v, unsigned queue, const struct fe_queue_setup *s);
-    int (*notify)(struct fe_virtio *v, unsigned vcpu, unsigned queue);
+    /* `next` as fe_virtio_notify has it: used when VIRTIO_F_NOTIFICATION_DATA was negotiated. */
+    int (*notify)(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next);
     /* Reads the interrupt status and acknowledges what it said, by reading or by a write of its
      * own: bit 0 queue, bit 1 configuration. */
     int (*isr_read)(struct fe_virtio *v, uint8_t *isr);
@@ -109,7 +110,9 @@ int fe_virtio_check(struct fe_virtio *v);
  */
 int fe_virtio_config_get(struct fe_virtio *v, unsigned offset, unsigned bytes, void *value);
 
-int fe_virtio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue);
+/* Ring a queue's doorbell. `next` is where the next available entry will be: next_off, and
+ * next_wrap in bit 15 (2.9; virtq_drv_next_avail). */
+int fe_virtio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next);
 
 void fe_virtio_destroy(struct fe_virtio *v); /* NULL is allowed */
 

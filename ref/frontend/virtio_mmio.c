@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "spec/virtio.h"
+
 static struct fe_virtio_mmio *vmmio_of(struct fe_virtio *v)
 {
     return (struct fe_virtio_mmio *)v; /* the first member */
@@ -158,12 +160,15 @@ static int vmmio_queue_setup(struct fe_virtio *v, unsigned queue, const struct f
     return vmmio_set(v, FE_VMMIO_REG(queue_ready), 1);
 }
 
-static int vmmio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue)
+static int vmmio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next)
 {
     struct fe_virtio_mmio *m = vmmio_of(v);
+    uint32_t value = queue;
 
+    if (v->features & VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA))
+        value |= (uint32_t)next << VIRTIO_NOTIFY_NEXT_OFF_SHIFT;
     return v->platform->ops->mmio_write(v->platform, vcpu,
-                                        m->window.base + FE_VMMIO_REG(queue_notify), 4, queue);
+                                        m->window.base + FE_VMMIO_REG(queue_notify), 4, value);
 }
 
 static int vmmio_isr_read(struct fe_virtio *v, uint8_t *isr)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "spec/pci.h"
+#include "spec/virtio.h"
 #include "spec/virtio_pci.h"
 
 #define VPCI_COMMON_BYTES_MIN offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
@@ -272,17 +273,34 @@ static int vpci_set_vector(struct fe_virtio_pci *p, unsigned field, uint16_t vec
     return value == vector ? 0 : -EIO;
 }
 
-static int vpci_queue_notify_offset(struct fe_virtio_pci *p, unsigned queue)
+static bool vpci_has(const struct fe_virtio_pci *p, unsigned bit)
 {
-    uint64_t value, at;
+    return p->virtio.features & VIRTIO_F(bit);
+}
+
+static unsigned vpci_doorbell_bytes(const struct fe_virtio_pci *p)
+{
+    return vpci_has(p, VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
+}
+
+/* Where the selected queue's doorbell is, and what to write there (4.1.5.2). */
+static int vpci_queue_doorbell(struct fe_virtio_pci *p, unsigned queue)
+{
+    uint64_t value, at, name = queue;
     int rc = fe_vpci_common_read(p, FE_VPCI_FIELD(queue_notify_off), &value);
 
     if (rc)
         return rc;
     at = value * p->notify_multiplier;
-    if (at + 2 > p->notify.bytes)
+    if (at + vpci_doorbell_bytes(p) > p->notify.bytes)
         return -EPROTO;
+    if (vpci_has(p, VIRTIO_F_NOTIF_CONFIG_DATA)) {
+        rc = fe_vpci_common_read(p, FE_VPCI_FIELD(queue_notif_config_data), &name);
+        if (rc)
+            return rc;
+    }
     p->notify_offset[queue] = p->notify.offset + (uint32_t)at;
+    p->notify_name[queue] = (uint16_t)name;
     return 0;
 }
 
@@ -314,19 +332,24 @@ static int vpci_queue_setup(struct fe_virtio *v, unsigned queue, const struct fe
         if (rc)
             return rc;
     }
-    rc = vpci_queue_notify_offset(p, queue);
+    rc = vpci_queue_doorbell(p, queue);
     if (rc)
         return rc;
     return fe_vpci_common_write(p, FE_VPCI_FIELD(queue_enable), 1);
 }
 
-static int vpci_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue)
+static int vpci_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next)
 {
     struct fe_virtio_pci *p = vpci_of(v);
+    uint32_t value;
 
     if (queue >= FE_VIRTIO_QUEUES_MAX)
         return -EINVAL;
-    return fe_pci_bar_write(&p->func, vcpu, p->notify.bar, p->notify_offset[queue], 2, queue);
+    value = p->notify_name[queue];
+    if (vpci_has(p, VIRTIO_F_NOTIFICATION_DATA))
+        value |= (uint32_t)next << VIRTIO_NOTIFY_NEXT_OFF_SHIFT;
+    return fe_pci_bar_write(&p->func, vcpu, p->notify.bar, p->notify_offset[queue],
+                            vpci_doorbell_bytes(p), value);
 }
 
 static int vpci_isr_read(struct fe_virtio *v, uint8_t *isr)

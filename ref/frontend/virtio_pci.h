@@ -29,7 +29,9 @@ struct fe_virtio_pci {
     struct fe_pci_func func;
     struct fe_vpci_region common, notify, isr, device, pci_cfg;
     uint32_t notify_multiplier;
-    uint32_t notify_offset[FE_VIRTIO_QUEUES_MAX]; /* in the BAR, valid for queues set up */
+    /* Valid for queues set up: the doorbell's place in the BAR, and what names the queue there. */
+    uint32_t notify_offset[FE_VIRTIO_QUEUES_MAX];
+    uint16_t notify_name[FE_VIRTIO_QUEUES_MAX];
     /* MSI-X vectors handed out; the message is kept for fe_virtio's reattach. */
     struct {
         bool used;

@@ -91,6 +91,12 @@ static uint32_t device_features(const struct virtio_mmio *vm)
     return (uint32_t)(vdev_device_features(vm->vdev) >> (vm->device_features_sel * 32));
 }
 
+static bool negotiated(const struct virtio_mmio *vm, unsigned bit)
+{
+    return (vdev_status(vm->vdev) & VIRTIO_STATUS_FEATURES_OK) &&
+           (vdev_driver_features(vm->vdev, bit / 32) & 1u << bit % 32);
+}
+
 static uint32_t queue_ready(const struct virtio_mmio *vm)
 {
     struct vdev_queue_regs q;
@@ -217,6 +223,9 @@ static void reg_set(struct virtio_mmio *vm, unsigned offset, uint32_t value)
         queue_ready_set(vm, value);
         break;
     case REG(queue_notify):
+        /* With VIRTIO_F_NOTIFICATION_DATA the upper half is a hint (2.9). */
+        if (negotiated(vm, VIRTIO_F_NOTIFICATION_DATA))
+            value &= VIRTIO_NOTIFY_VQN_MASK;
         vdev_queue_notify(vm->vdev, value);
         break;
     case REG(interrupt_ack):
@@ -288,6 +297,9 @@ int virtio_mmio_create(struct vdev *d, const struct virtio_mmio_ops *ops, void *
     struct virtio_mmio *vm;
 
     if (vdev_get_type(d)->config_bytes > VIRTIO_MMIO_BYTES - VIRTIO_MMIO_CONFIG)
+        return -EINVAL;
+    /* This transport has no place where a driver could read the data. */
+    if (vdev_device_features(d) & VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA))
         return -EINVAL;
     vm = calloc(1, sizeof(*vm));
     if (!vm)

@@ -24,8 +24,11 @@
 
 #define NOTIFY_MULTIPLIER     4u
 #define NOTIFY_MULTIPLIER_MAX 64u
-#define SELECT_LAST_WORD      1u /* features have 64 bits: words 0 and 1 */
-#define EXPRESS_PORT_TYPE     PCI_EXP_TYPE_INTEGRATED_ENDPOINT
+/* What names queue 0 in a doorbell with VIRTIO_F_NOTIF_CONFIG_DATA. Any value is legal; this one is
+ * no index of a queue, so that a driver that ignores it is found out. */
+#define NOTIF_CONFIG_DATA_BASE 0x5100u
+#define SELECT_LAST_WORD       1u /* features have 64 bits: words 0 and 1 */
+#define EXPRESS_PORT_TYPE      PCI_EXP_TYPE_INTEGRATED_ENDPOINT
 
 struct virtio_pci {
     struct vdev *vdev; /* borrowed */
@@ -128,6 +131,7 @@ enum common_reg {
     REG_QUEUE_DRIVER_HIGH,
     REG_QUEUE_DEVICE_LOW,
     REG_QUEUE_DEVICE_HIGH,
+    REG_QUEUE_NOTIF_CONFIG_DATA,
     REG_QUEUE_RESET,
 };
 
@@ -162,10 +166,18 @@ static const struct common_field {
     HALVES(queue_desc, REG_QUEUE_DESC),
     HALVES(queue_driver, REG_QUEUE_DRIVER),
     HALVES(queue_device, REG_QUEUE_DEVICE),
+    FIELD(queue_notif_config_data, REG_QUEUE_NOTIF_CONFIG_DATA),
     FIELD(queue_reset, REG_QUEUE_RESET),
 #undef FIELD
 #undef HALVES
 };
+
+/* Some registers exist, and the doorbell has its form, by what was negotiated. */
+static bool negotiated(const struct virtio_pci *vp, unsigned bit)
+{
+    return (vdev_status(vp->vdev) & VIRTIO_STATUS_FEATURES_OK) &&
+           (vdev_driver_features(vp->vdev, bit / 32) & 1u << bit % 32);
+}
 
 static uint32_t half(gpa_t addr, bool high)
 {
@@ -227,6 +239,10 @@ static uint32_t reg_get(struct virtio_pci *vp, enum common_reg reg)
     case REG_QUEUE_DEVICE_LOW:
     case REG_QUEUE_DEVICE_HIGH:
         return half(q.device, reg == REG_QUEUE_DEVICE_HIGH);
+    case REG_QUEUE_NOTIF_CONFIG_DATA:
+        return exists && negotiated(vp, VIRTIO_F_NOTIF_CONFIG_DATA)
+                   ? NOTIF_CONFIG_DATA_BASE + vp->queue_select
+                   : 0;
     case REG_QUEUE_RESET:
         /* A reset is complete when the write returns: never seen in progress. */
         return MUTANT(queue_reset_stuck) ? 1 : 0;
@@ -248,13 +264,6 @@ static void device_reset(struct virtio_pci *vp)
     vp->isr = 0;
     pci_function_msix_forget(vp->function);
     update_intx(vp);
-}
-
-/* The register exists only with the feature (4.1.4.3). */
-static bool has_ring_reset(const struct virtio_pci *vp)
-{
-    return (vdev_status(vp->vdev) & VIRTIO_STATUS_FEATURES_OK) &&
-           (vdev_driver_features(vp->vdev, 1) & VIRTIO_F(VIRTIO_F_RING_RESET) >> 32);
 }
 
 static void queue_addr_set(struct virtio_pci *vp, enum common_reg reg, uint32_t value)
@@ -325,7 +334,7 @@ static void reg_set(struct virtio_pci *vp, enum common_reg reg, uint32_t value)
         queue_addr_set(vp, reg, value);
         break;
     case REG_QUEUE_RESET:
-        if (value == 1 && exists && has_ring_reset(vp)) {
+        if (value == 1 && exists && negotiated(vp, VIRTIO_F_RING_RESET)) {
             vdev_queue_reset(vp->vdev, vp->queue_select);
             vp->queue_vectors[vp->queue_select] = VIRTIO_MSI_NO_VECTOR;
         }
@@ -334,6 +343,7 @@ static void reg_set(struct virtio_pci *vp, enum common_reg reg, uint32_t value)
     case REG_NUM_QUEUES:
     case REG_CONFIG_GENERATION:
     case REG_QUEUE_NOTIFY_OFF:
+    case REG_QUEUE_NOTIF_CONFIG_DATA:
         log_debug_limited("write to a read-only virtio register: ignored");
         break;
     }
@@ -398,15 +408,19 @@ static uint64_t bar_read(void *ctx, uint64_t offset, unsigned bytes)
     }
 }
 
+/* 4.1.5.2, 2.9: the lower half names the queue. What VIRTIO_F_NOTIFICATION_DATA adds above it is a
+ * hint, which a device that looks at the ring anyway does not need. */
 static void notify_write(struct virtio_pci *vp, unsigned at, uint64_t value)
 {
     unsigned queue = (uint16_t)value;
 
+    if (negotiated(vp, VIRTIO_F_NOTIF_CONFIG_DATA))
+        queue -= NOTIF_CONFIG_DATA_BASE; /* what is below is no queue then */
     /* With a place for each queue the value has to agree with it (4.1.5.2): a driver that
      * disagrees with itself rings no bell. */
     if (vp->notify_multiplier &&
         (at % vp->notify_multiplier || at / vp->notify_multiplier != queue)) {
-        log_warn_limited("doorbell at %#x with value %u: ignored", at, queue);
+        log_warn_limited("doorbell at %#x with value %#x: ignored", at, (unsigned)value);
         return;
     }
     vdev_queue_notify(vp->vdev, queue);
@@ -636,7 +650,7 @@ int virtio_pci_create(struct vdev *d, const struct virtio_pci_options *options,
 {
     static const struct virtio_pci_options defaults = {0};
     const struct virtio_pci_options *o = options ? options : &defaults;
-    uint32_t multiplier = o->notify_multiplier;
+    uint32_t multiplier = o->notify_multiplier, doorbell_bytes = 2;
     struct virtio_pci *vp;
     int rc;
 
@@ -644,8 +658,10 @@ int virtio_pci_create(struct vdev *d, const struct virtio_pci_options *options,
         multiplier = NOTIFY_MULTIPLIER;
     else if (multiplier == UINT32_MAX)
         multiplier = 0;
+    if (vdev_device_features(d) & VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA))
+        doorbell_bytes = 4; /* 4.1.4.4.1 */
     if (multiplier > NOTIFY_MULTIPLIER_MAX ||
-        (multiplier && (!is_pow2(multiplier) || multiplier < 2)))
+        (multiplier && (!is_pow2(multiplier) || multiplier < doorbell_bytes)))
         return -EINVAL;
     vp = calloc(1, sizeof(*vp));
     if (!vp)

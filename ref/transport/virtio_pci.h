@@ -24,7 +24,8 @@ struct virtio_pci_options {
     bool no_msix;                 /* INTx only */
     bool bars_32bit;              /* 32-bit instead of 64-bit BARs */
     uint32_t notify_multiplier;   /* notify_off_multiplier: 0, or an even power of two up to
-                                     64; by default 4 (UINT32_MAX stands for 0) */
+                                     64 (with NOTIFICATION_DATA at least 4); by default 4
+                                     (UINT32_MAX stands for 0) */
     uint8_t interrupt_pin;        /* 0 chooses INTA */
     uint16_t subsystem_vendor_id; /* 0 chooses 0x1af4 */
     uint16_t subsystem_id;        /* 0 chooses 0x40 + the virtio device id */

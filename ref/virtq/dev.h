@@ -144,7 +144,7 @@ unsigned virtq_dev_outstanding(const struct virtq_dev *q);
 /*
  * Write a used entry: `written` bytes from the start of the writable part (2.7.8, 2.8.4). Chains
  * may be pushed in any order, each once; with in_order only in the order in which they were popped
- * (7.2), and those that were written whole may share an entry with the one behind them. The driver
+ * (6.2), and those that were written whole may share an entry with the one behind them. The driver
  * sees nothing before publish.
  */
 void virtq_dev_push(struct virtq_dev *q, struct virtq_token token, uint32_t written);
