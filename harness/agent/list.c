@@ -40,6 +40,11 @@ static const struct {
     {NEED_IRQ, "irq"},
     {NEED_RNG, "rng"},
     {NEED_SERVICE, "service"},
+    {NEED_CONSOLE, "console"},
+    {NEED_MULTIPORT, "multiport"},
+    {NEED_SIZE, "size"},
+    {NEED_EMERGENCY, "emergency"},
+    {NEED_HOST_END, "host-end"},
 };
 
 bool list_in_role(const struct check *c, bool dom0)

@@ -87,6 +87,12 @@ struct subject {
 /* The format of rings that the driver was told to negotiate. */
 #define NEED_SPLIT  (1ull << 28)
 #define NEED_PACKED (1ull << 29)
+/* Of a console. */
+#define NEED_CONSOLE   (1ull << 30)
+#define NEED_MULTIPORT (1ull << 31)
+#define NEED_SIZE      (1ull << 32)
+#define NEED_EMERGENCY (1ull << 33)
+#define NEED_HOST_END  (1ull << 34) /* the testbed reaches the host ends of its ports */
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

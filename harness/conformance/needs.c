@@ -7,6 +7,7 @@
 #include "conformance/service.h"
 #include "spec/virtio.h"
 #include "spec/virtio_blk.h"
+#include "spec/virtio_console.h"
 #include "util/bits.h"
 
 /* What is known about the subject without running a check. */
@@ -94,7 +95,8 @@ static bool platform_takes_line(const struct facts *f)
     (NEED_BLK | NEED_WRITABLE | NEED_READONLY | NEED_MSIX | NEED_INTX | NEED_INDIRECT |            \
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
-     NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE)
+     NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE | NEED_CONSOLE | NEED_MULTIPORT |        \
+     NEED_SIZE | NEED_EMERGENCY)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -115,6 +117,15 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "no virtio-mmio device is bound"},
         {NEED_BLK, f.device_id == VIRTIO_ID_BLOCK, "the device is no block device"},
         {NEED_RNG, f.device_id == VIRTIO_ID_ENTROPY, "the device is no entropy device"},
+        {NEED_CONSOLE, f.device_id == VIRTIO_ID_CONSOLE, "the device is no console"},
+        {NEED_MULTIPORT, facts_feature(&f, VIRTIO_CONSOLE_F_MULTIPORT),
+         "VIRTIO_CONSOLE_F_MULTIPORT is not offered"},
+        {NEED_SIZE, facts_feature(&f, VIRTIO_CONSOLE_F_SIZE),
+         "VIRTIO_CONSOLE_F_SIZE is not offered"},
+        {NEED_EMERGENCY, facts_feature(&f, VIRTIO_CONSOLE_F_EMERG_WRITE),
+         "VIRTIO_CONSOLE_F_EMERG_WRITE is not offered"},
+        {NEED_HOST_END, params_flag(s, "host_ends"),
+         "the testbed does not reach the host ends of the ports"},
         {NEED_SERVICE, service_of_device(f.device_id),
          "no request is known that this type of device completes by itself"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runner/host_ends.h"
 #include "util/bits.h"
 
 #define SECOND_END_NS 2000000000u
@@ -104,6 +105,19 @@ static int store_write(struct session *s, const json_t *args, json_t **value)
     return s->cell->ops->store_write(s->cell, path, text);
 }
 
+static void console_info(const struct scenario_device *d, json_t *info)
+{
+    json_object_set_new(info, "ports", json_integer(d->ports));
+    json_object_set_new(info, "cols", json_integer(d->cols));
+    json_object_set_new(info, "rows", json_integer(d->rows));
+    for (unsigned i = 1; i < d->ports; i++) {
+        char key[16], name[TESTBED_PORT_NAME_BYTES];
+
+        snprintf(key, sizeof(key), "name%u", i);
+        json_object_set_new(info, key, json_string(testbed_port_name(i, name)));
+    }
+}
+
 static int device_info(struct session *s, const json_t *args, json_t **value)
 {
     static const char *const backings[] = {[BACKING_NONE] = "none",
@@ -129,6 +143,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
                        (int)(plan->queue_size ? plan->queue_size : d->queue_size), "serial",
                        d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
                        (json_int_t)d->size_bytes, "backing", backings[d->backing], "store", store);
+    if (*value && d->type == DEVICE_CONSOLE)
+        console_info(d, *value);
     return 0;
 }
 
@@ -147,12 +163,15 @@ static const struct {
     int (*handle)(struct session *s, const json_t *args, json_t **value);
     bool of_backend; /* needs one that the cell started */
 } ask_table[] = {
-    {"backend.start", backend_start, true},   {"backend.stop", backend_stop, true},
-    {"backend.kill", backend_kill, true},     {"backend.restart", backend_restart, true},
-    {"backend.second", backend_second, true}, {"backend.alive", backend_alive, false},
-    {"backend.audit", backend_audit, true},   {"store.read", store_read, false},
-    {"store.write", store_write, false},      {"device.info", device_info, false},
-    {"domain.pause", domain_pause, false},    {"domain.unpause", domain_unpause, false},
+    {"backend.start", backend_start, true},    {"backend.stop", backend_stop, true},
+    {"backend.kill", backend_kill, true},      {"backend.restart", backend_restart, true},
+    {"backend.second", backend_second, true},  {"backend.alive", backend_alive, false},
+    {"backend.audit", backend_audit, true},    {"store.read", store_read, false},
+    {"store.write", store_write, false},       {"device.info", device_info, false},
+    {"console.open", host_end_open, true},     {"console.close", host_end_close, true},
+    {"console.write", host_end_write, true},   {"console.read", host_end_read, true},
+    {"console.manage", host_end_manage, true}, {"domain.pause", domain_pause, false},
+    {"domain.unpause", domain_unpause, false},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

@@ -10,6 +10,11 @@
  *   store.write     {path, value}                  -> {}
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing}
+ *                                                      of a console: ports, cols, rows, name1, ...
+ *   console.open, .close  {port}                   -> {}      the host end of a port
+ *   console.write   {port, data}                   -> {}
+ *   console.read    {port, bytes, ms}              -> {data, ended}
+ *   console.manage  {command}                      -> {}      such as "resize 80 25"
  *   domain.pause, domain.unpause  {}               -> {}
  *
  * (`peer` goes to the other agent, see session.h.) Anything else is refused with an error that

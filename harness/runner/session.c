@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runner/asks.h"
+#include "runner/host_ends.h"
 
 #define HELLO_NS 20000000000ull
 #define WRITE_NS 5000000000ull
@@ -277,8 +278,9 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->backend_down = false;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* With `auto` the backend takes each address its own way, so a check may mix them. */
-    q.params = json_pack("{s:I, s:b}", "seed", (json_int_t)s->seed, "mixed",
-                         s->cell->plan.memory == MEMORY_AUTO);
+    q.params =
+        json_pack("{s:I, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
+                  s->cell->plan.memory == MEMORY_AUTO, "host_ends", s->cell->ops->backend_is_near);
     ret = link_write(s, s->runs, &q);
     json_decref(q.params);
     while (!ret) {
@@ -298,5 +300,6 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         if (over)
             break;
     }
+    host_ends_close(s);
     return ret;
 }

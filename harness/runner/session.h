@@ -27,8 +27,9 @@ struct session {
     struct wire_check *checks;
     unsigned check_count;
     /* Since session_run began. */
-    bool backend_touched; /* stopped, killed or started by the check */
-    bool backend_down;    /* the check left it so */
+    bool backend_touched;              /* stopped, killed or started by the check */
+    bool backend_down;                 /* the check left it so */
+    int host_ends[SCENARIO_PORTS_MAX]; /* connections to a console's ports; 0: none */
     char why[512];
 };
 

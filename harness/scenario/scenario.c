@@ -41,7 +41,7 @@ static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
-static const char *const device_type_names[] = {"blk", "rng", NULL};
+static const char *const device_type_names[] = {"blk", "rng", "console", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const domain_names[] = {"domu", "dom0", NULL};
 static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
@@ -347,6 +347,7 @@ static const char *const *const device_type_keys[] = {
     [DEVICE_BLK] =
         (const char *const[]){"backing", "path", "size", "fill", "ro", "queues", "serial", NULL},
     [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
+    [DEVICE_CONSOLE] = (const char *const[]){"ports", "max-ports", "cols", "rows", NULL},
 };
 
 static bool takes_key(enum scenario_device_type type, const char *key)
@@ -453,12 +454,35 @@ static int read_rng(struct reader *r, const struct doc_node *n, struct scenario_
     return ret;
 }
 
+static int read_console(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct doc_node *c = doc_get(n, "ports");
+    int ret = 0;
+
+    d->ports = 1;
+    if (c)
+        ret = read_count(r, c, "ports", 1, SCENARIO_PORTS_MAX, &d->ports);
+    c = doc_get(n, "max-ports");
+    if (!ret && c)
+        ret = read_count(r, c, "max-ports", d->ports, SCENARIO_PORTS_MAX, &d->ports_max);
+    c = doc_get(n, "cols");
+    if (!ret && c)
+        ret = read_count(r, c, "cols", 1, UINT16_MAX, &d->cols);
+    c = doc_get(n, "rows");
+    if (!ret && c)
+        ret = read_count(r, c, "rows", 1, UINT16_MAX, &d->rows);
+    if (!ret && !d->cols != !d->rows)
+        ret = refuse_at(r, n, "cols and rows go together");
+    return ret;
+}
+
 static int read_device(struct reader *r, const struct doc_node *n)
 {
     static int (*const of_type[])(struct reader *, const struct doc_node *,
                                   struct scenario_device *) = {
         [DEVICE_BLK] = read_blk,
         [DEVICE_RNG] = read_rng,
+        [DEVICE_CONSOLE] = read_console,
     };
     struct scenario *s = r->s;
     const struct doc_node *c;

@@ -19,6 +19,7 @@
 
 #define SCENARIO_DEVICES_MAX  32
 #define SCENARIO_LIST_MAX     64
+#define SCENARIO_PORTS_MAX    16u /* of a console */
 #define SCENARIO_TIMELINE_MAX 256
 #define SCENARIO_CELLS_MAX    4096u
 /* libxl has SPIs for so many, and x86 ISA IRQs. */
@@ -60,7 +61,7 @@ enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
 /* ---- parts ---- */
-enum scenario_device_type { DEVICE_BLK, DEVICE_RNG };
+enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE };
 const char *scenario_device_type_name(enum scenario_device_type t);
 
 /* What a device keeps its data on, or takes it from. */
@@ -86,6 +87,10 @@ struct scenario_device {
     char *serial;    /* NULL: none */
     /* rng */
     uint32_t rate_bytes_per_s; /* 0: no limit */
+    /* console: every port's host end is a socket of the testbed */
+    uint32_t ports;      /* that there are at first, 1 or more */
+    uint32_t ports_max;  /* that there may be; 0: as many */
+    uint32_t cols, rows; /* 0: none is told */
 };
 
 enum scenario_action {

@@ -421,6 +421,7 @@ static void sim_versions(const struct testbed_config *cfg,
 
 const struct testbed_ops testbed_sim = {
     .name = "sim",
+    .backend_is_near = true,
     .note = "Testbed sim: a simulated Xen. Its times speak of rings and copies, never of Xen's "
             "hypercalls.",
     .versions = sim_versions,

@@ -102,6 +102,53 @@ static void mmio_settings(struct testbed_cell *c, unsigned index, struct setting
         setting(to, "grant_usage", c->plan.addressing == ADDRESSING_GRANTS ? "1" : "0");
 }
 
+const char *testbed_port_name(unsigned port, char name[TESTBED_PORT_NAME_BYTES])
+{
+    snprintf(name, TESTBED_PORT_NAME_BYTES, "org.ringproof.%u", port);
+    return name;
+}
+
+char *testbed_port_path(const struct testbed_cell *c, unsigned device, unsigned port)
+{
+    char *path;
+    int n = port == TESTBED_PORT_MANAGE
+                ? asprintf(&path, "%s/manage%u", c->image_dir, device)
+                : asprintf(&path, "%s/port%u.%u", c->image_dir, device, port);
+
+    return n < 0 ? NULL : path;
+}
+
+static void setting_owned(struct settings *to, const char *key, const char *prefix, char *value)
+{
+    char *text = NULL;
+
+    if (!value || asprintf(&text, "%s%s", prefix, value) < 0) {
+        to->ret = -ENOMEM;
+        text = NULL;
+    }
+    setting(to, key, text);
+    free(text);
+    free(value);
+}
+
+static void console_settings(struct testbed_cell *c, unsigned index, struct settings *to)
+{
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+
+    for (unsigned i = 0; i < d->ports; i++) {
+        char key[16], name[TESTBED_PORT_NAME_BYTES];
+
+        snprintf(key, sizeof(key), "port%u", i);
+        setting_owned(to, key, "unix:", testbed_port_path(c, index, i));
+        snprintf(key, sizeof(key), "name%u", i);
+        setting(to, key, i ? testbed_port_name(i, name) : NULL);
+    }
+    setting_owned(to, "manage", "", testbed_port_path(c, index, TESTBED_PORT_MANAGE));
+    setting_number(to, "ports", d->ports_max);
+    setting_number(to, "cols", d->cols);
+    setting_number(to, "rows", d->rows);
+}
+
 /* The settings of a device, for the command line and for the store alike. */
 static int device_settings(struct testbed_cell *c, unsigned index,
                            int (*set)(void *ctx, const char *key, const char *value), void *ctx)
@@ -109,6 +156,7 @@ static int device_settings(struct testbed_cell *c, unsigned index,
     static void (*const of_type[])(struct testbed_cell *, unsigned, struct settings *) = {
         [DEVICE_BLK] = blk_settings,
         [DEVICE_RNG] = rng_settings,
+        [DEVICE_CONSOLE] = console_settings,
     };
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
@@ -124,7 +172,7 @@ static int device_settings(struct testbed_cell *c, unsigned index,
 }
 
 struct option_text {
-    char text[1024];
+    char text[4096];
     size_t used;
 };
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,4 +127,31 @@ char *testbed_log_tail(const struct testbed_cell *c, const char *name)
     text = file_tail(path, LOG_TAIL_BYTES);
     free(path);
     return text;
+}
+
+int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char *path;
+    int fd, ret = 0;
+
+    if (!c->ops->backend_is_near)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: the host ends of %s are out of reach",
+                            c->ops->name);
+    path = testbed_port_path(c, device, port);
+    if (!path || strlen(path) >= sizeof(at.sun_path)) {
+        ret = path ? -ENAMETOOLONG : -ENOMEM;
+        free(path);
+        return testbed_fail(c, ret, "the host end: %s", strerror(-ret));
+    }
+    strcpy(at.sun_path, path);
+    free(path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof(at))) {
+        ret = testbed_fail(c, -errno, "%s: %s", at.sun_path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return ret;
+    }
+    return fd;
 }

@@ -75,11 +75,12 @@ struct testbed_cell {
 
 struct testbed_ops {
     const char *name;
-    const char *note;    /* one sentence on what times measured here mean */
-    unsigned slowness;   /* limits on time are so many times as long as on sim; 0: as long */
-    bool one_at_a_time;  /* cells share one machine */
-    bool hung_is_costly; /* domain_hung is for those who got no answer */
-    uint64_t open_ns;    /* how long open may take beside the cell's own time */
+    const char *note;     /* one sentence on what times measured here mean */
+    unsigned slowness;    /* limits on time are so many times as long as on sim; 0: as long */
+    bool one_at_a_time;   /* cells share one machine */
+    bool backend_is_near; /* its files and sockets are this process's, too */
+    bool hung_is_costly;  /* domain_hung is for those who got no answer */
+    uint64_t open_ns;     /* how long open may take beside the cell's own time */
 
     /*
      * What all cells share: started once, in the runner's own process, with a folder for what it
@@ -143,6 +144,17 @@ unsigned testbed_slowness(const struct testbed_ops *ops, unsigned wanted);
 unsigned testbed_cell_slowness(const struct testbed_cell *c);
 /* Of a device's image, as the backend sees it; malloc'd, NULL without memory. */
 char *testbed_image_path(const struct testbed_cell *c, unsigned device);
+
+/*
+ * Host ends of a console device's ports: sockets that the backend listens at. Port 0 is a console
+ * without a name; others have one.
+ */
+#define TESTBED_PORT_MANAGE     UINT32_MAX /* where the device itself takes commands */
+#define TESTBED_PORT_NAME_BYTES 32
+const char *testbed_port_name(unsigned port, char name[TESTBED_PORT_NAME_BYTES]);
+char *testbed_port_path(const struct testbed_cell *c, unsigned device, unsigned port);
+/* Connect to one: a descriptor (non-blocking), -EOPNOTSUPP where the backend is out of reach. */
+int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port);
 /* The backend's command line from the cell's plan; what it takes from the store is written there.
  * `argv` is the caller's on errors, too. */
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,

@@ -244,6 +244,7 @@ static int xen_alive(struct testbed_cell *c)
 
 const struct testbed_ops testbed_xen = {
     .name = "xen",
+    .backend_is_near = true,
     .note = "Testbed xen: the dom0 that the harness runs in. Its times are this machine's.",
     .slowness = 2,
     .one_at_a_time = true,

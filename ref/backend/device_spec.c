@@ -30,12 +30,17 @@ enum key_kind {
     KEY_MEMORY,
     KEY_GRANT_USAGE,
     KEY_FEATURES,
+    KEY_PORT_END,
+    KEY_PORT_NAME,
+    KEY_PORT_CONSOLE,
+    KEY_MANAGE,
 };
 
 /* Whose a key is. */
-#define FOR_ALL UINT32_MAX
-#define FOR_BLK (1u << DEVICE_BLK)
-#define FOR_RNG (1u << DEVICE_RNG)
+#define FOR_ALL     UINT32_MAX
+#define FOR_BLK     (1u << DEVICE_BLK)
+#define FOR_RNG     (1u << DEVICE_RNG)
+#define FOR_CONSOLE (1u << DEVICE_CONSOLE)
 
 #define SECTOR_BYTES 512u /* unit of a null store */
 
@@ -45,7 +50,7 @@ struct key {
     uint32_t types;    /* FOR_* */
     enum key_kind kind;
     size_t offset;     /* of the field in struct device_spec */
-    uint32_t min, max; /* of numbers */
+    uint32_t min, max; /* of numbers; of N in a name that ends with it */
     const char *help;
 };
 
@@ -76,6 +81,18 @@ static const struct key keys[] = {
     {"size-max", NULL, FOR_BLK, KEY_U32, FIELD(size_max), 4096, 1u << 30, "bytes of one segment"},
     {"rate", NULL, FOR_RNG, KEY_U32, FIELD(rate_bytes_per_s), 1, UINT32_MAX,
      "random bytes in a second at most"},
+    {"portN", NULL, FOR_CONSOLE, KEY_PORT_END, 0, 0, DEVICE_PORTS_MAX - 1,
+     "where the bytes of port N go: null, file:PATH, unix:PATH, pty or pty:LINK"},
+    {"nameN", NULL, FOR_CONSOLE, KEY_PORT_NAME, 0, 0, DEVICE_PORTS_MAX - 1,
+     "what the driver is told that port N is called"},
+    {"consoleN", NULL, FOR_CONSOLE, KEY_PORT_CONSOLE, 0, 0, DEVICE_PORTS_MAX - 1,
+     "1: port N is a console port (port 0 is, unless 0)"},
+    {"ports", NULL, FOR_CONSOLE, KEY_U32, FIELD(ports_max), 1, DEVICE_PORTS_MAX,
+     "how many ports there may be"},
+    {"cols", NULL, FOR_CONSOLE, KEY_U32, FIELD(cols), 1, UINT16_MAX, "width of the console"},
+    {"rows", NULL, FOR_CONSOLE, KEY_U32, FIELD(rows), 1, UINT16_MAX, "height of the console"},
+    {"manage", NULL, FOR_CONSOLE, KEY_MANAGE, 0, 0, 0,
+     "socket that takes: resize COLS ROWS, remove PORT, add PORT"},
     {"features", NULL, FOR_ALL, KEY_FEATURES, 0, 0, 0,
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
@@ -88,19 +105,39 @@ static const struct key keys[] = {
     {"notify-multiplier", NULL, FOR_ALL, KEY_MULTIPLIER, 0, 0, 64, "bytes between doorbells"},
     {"pin", NULL, FOR_ALL, KEY_U8, FIELD(interrupt_pin), 1, 4, "INTx pin, 1 to 4"},
 };
-_Static_assert(ARRAY_LENGTH(keys) <= 32, "device_spec.keys has a bit for each");
+_Static_assert(ARRAY_LENGTH(keys) <= 64, "device_spec.keys has a bit for each");
 
-static const struct key *find_key(const char *name)
+/* "portN" stands for port0, port1, ... */
+static bool is_indexed(const struct key *key)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
-        if (!strcmp(keys[i].name, name) || (keys[i].alias && !strcmp(keys[i].alias, name)))
+    return key->kind == KEY_PORT_END || key->kind == KEY_PORT_NAME || key->kind == KEY_PORT_CONSOLE;
+}
+
+static const struct key *find_key(const char *name, unsigned *index)
+{
+    *index = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
+        size_t len = strlen(keys[i].name);
+        uint32_t number;
+
+        if (is_indexed(&keys[i])) {
+            if (!strncmp(keys[i].name, name, len - 1) &&
+                !parse_u32(name + len - 1, 0, keys[i].max, &number)) {
+                *index = number;
+                return &keys[i];
+            }
+        } else if (!strcmp(keys[i].name, name) || (keys[i].alias && !strcmp(keys[i].alias, name))) {
             return &keys[i];
+        }
+    }
     return NULL;
 }
 
 bool device_spec_knows(const char *key)
 {
-    return find_key(key) != NULL;
+    unsigned index;
+
+    return find_key(key, &index) != NULL;
 }
 
 void device_spec_init(struct device_spec *spec)
@@ -111,6 +148,9 @@ void device_spec_init(struct device_spec *spec)
 void device_spec_fini(struct device_spec *spec)
 {
     free(spec->path);
+    free(spec->manage);
+    for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
+        free(spec->ports[i].end);
     *spec = (struct device_spec){0};
 }
 
@@ -170,7 +210,22 @@ static int set_line(struct device_spec *spec, const char *value)
     return 0;
 }
 
-static int set_value(struct device_spec *spec, const struct key *key, const char *value)
+static int set_text(char **to, const char *value)
+{
+    char *copy;
+
+    if (!*value)
+        return -EINVAL;
+    copy = strdup(value);
+    if (!copy)
+        return -ENOMEM;
+    free(*to);
+    *to = copy;
+    return 0;
+}
+
+static int set_value(struct device_spec *spec, const struct key *key, unsigned index,
+                     const char *value)
 {
     void *field = (char *)spec + key->offset;
     uint32_t number;
@@ -240,6 +295,19 @@ static int set_value(struct device_spec *spec, const struct key *key, const char
         return rc;
     case KEY_FEATURES:
         return set_features(spec, value);
+    case KEY_PORT_END:
+        return set_text(&spec->ports[index].end, value);
+    case KEY_PORT_NAME:
+        if (!*value || strlen(value) > DEVICE_PORT_NAME_BYTES_MAX)
+            return -EINVAL;
+        strcpy(spec->ports[index].name, value);
+        return 0;
+    case KEY_PORT_CONSOLE:
+        rc = parse_bool(value, &spec->ports[index].console);
+        spec->ports[index].has_console = rc == 0;
+        return rc;
+    case KEY_MANAGE:
+        return set_text(&spec->manage, value);
     }
     return -EINVAL;
 }
@@ -247,7 +315,8 @@ static int set_value(struct device_spec *spec, const struct key *key, const char
 int device_spec_set(struct device_spec *spec, const char *key, const char *value,
                     char error[DEVICE_SPEC_ERROR_BYTES])
 {
-    const struct key *k = find_key(key);
+    unsigned index;
+    const struct key *k = find_key(key, &index);
     char names[64];
     int rc;
 
@@ -255,9 +324,9 @@ int device_spec_set(struct device_spec *spec, const char *key, const char *value
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "unknown key \"%.40s\"", key);
         return -EINVAL;
     }
-    rc = set_value(spec, k, value);
+    rc = set_value(spec, k, index, value);
     if (!rc)
-        spec->keys |= 1u << (k - keys);
+        spec->keys |= BIT64(k - keys);
     if (rc == -ENOMEM)
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "out of memory");
     else if (rc && k->kind == KEY_TYPE)
@@ -347,7 +416,9 @@ static int take_features(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_
 
 static bool was_set(const struct device_spec *spec, const char *name)
 {
-    return spec->keys & 1u << (find_key(name) - keys);
+    unsigned index;
+
+    return spec->keys & BIT64(find_key(name, &index) - keys);
 }
 
 static const char *place_lacks(const struct device_spec *spec)
@@ -380,7 +451,7 @@ int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYT
         return -EINVAL;
     }
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
-        if (!(spec->keys & 1u << i) || (keys[i].types & 1u << (spec->type - device_types)))
+        if (!(spec->keys & BIT64(i)) || (keys[i].types & 1u << (spec->type - device_types)))
             continue;
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s: a %s has no such key", keys[i].name,
                  spec->type->name);

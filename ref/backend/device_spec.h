@@ -15,12 +15,20 @@
 #define DEVICE_SERIAL_BYTES_MAX    20
 #define DEVICE_SPEC_FEATURES_BYTES 256
 #define DEVICE_SPEC_MEMORY_BYTES   32
+#define DEVICE_PORTS_MAX           16
+#define DEVICE_PORT_NAME_BYTES_MAX 63
 
 struct device_type;
 
+struct device_port {
+    char *end; /* owned; NULL: there is no such port */
+    char name[DEVICE_PORT_NAME_BYTES_MAX + 1];
+    bool has_console, console;
+};
+
 struct device_spec {
     const struct device_type *type; /* NULL: not said yet */
-    uint32_t keys;                  /* which were set: bits of device_spec.c's table */
+    uint64_t keys;                  /* which were set: bits of device_spec.c's table */
     struct place place;
     bool has_sbdf;
     char *path;                                /* owned; NULL: none was given, or null:SIZE */
@@ -37,6 +45,11 @@ struct device_spec {
     char serial[DEVICE_SERIAL_BYTES_MAX + 1];
     /* rng */
     uint32_t rate_bytes_per_s; /* 0: no limit */
+    /* console */
+    struct device_port ports[DEVICE_PORTS_MAX];
+    uint32_t ports_max; /* 0: the ports that there are */
+    uint32_t cols, rows;
+    char *manage; /* owned; path of a socket, or NULL */
     /* virtio-pci */
     uint32_t vectors; /* 0: one a queue and one for configuration changes */
     bool no_msix, bars_32bit;

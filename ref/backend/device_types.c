@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "device/blk.h"
+#include "device/console.h"
 #include "device/rng.h"
+#include "spec/virtio.h"
+#include "spec/virtio_console.h"
 #include "util/bits.h"
 
 /* ---- blk ---- */
@@ -82,11 +85,113 @@ static void rng_stats_json(const struct vdev *d, FILE *out)
             s.bytes, s.waits);
 }
 
+/* ---- console ---- */
+
+_Static_assert(DEVICE_PORTS_MAX == CONSOLE_PORTS_MAX, "each port of a console has its keys");
+
+static const struct {
+    const char *prefix;
+    enum console_end_kind kind;
+    bool takes_path, needs_path;
+} end_kinds[] = {
+    {"null", CONSOLE_END_NULL, false, false},
+    {"file", CONSOLE_END_FILE, true, true},
+    {"unix", CONSOLE_END_UNIX, true, true},
+    {"pty", CONSOLE_END_PTY, true, false},
+};
+
+/* "KIND" or "KIND:PATH". False: it is none. */
+static bool parse_end(const char *text, struct console_port_options *o)
+{
+    size_t len = strcspn(text, ":");
+    const char *path = text[len] ? text + len + 1 : NULL;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(end_kinds); i++) {
+        if (strlen(end_kinds[i].prefix) != len || strncmp(end_kinds[i].prefix, text, len))
+            continue;
+        if (path ? !*path || !end_kinds[i].takes_path : end_kinds[i].needs_path)
+            return false;
+        o->kind = end_kinds[i].kind;
+        o->path = path;
+        return true;
+    }
+    return false;
+}
+
+static unsigned ports_configured(const struct device_spec *spec)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
+        if (spec->ports[i].end)
+            n = i + 1;
+    return n;
+}
+
+static const char *console_lacks(const struct device_spec *spec)
+{
+    struct console_port_options o;
+
+    if (!spec->ports[0].end)
+        return "no port0";
+    if (!spec->cols != !spec->rows)
+        return "cols and rows go together";
+    if (spec->ports_max && spec->ports_max < ports_configured(spec))
+        return "ports is less than the ports that there are";
+    for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++) {
+        if (spec->ports[i].end && !parse_end(spec->ports[i].end, &o))
+            return "the end of a port is null, file:PATH, unix:PATH, pty or pty:LINK";
+        if (!spec->ports[i].end && *spec->ports[i].name)
+            return "a port that is not there has a name";
+    }
+    return NULL;
+}
+
+static int console_make(const struct vdev_config *config, const struct device_spec *spec,
+                        struct vdev **out, char *error, size_t error_bytes)
+{
+    struct console_options options = {
+        .ports_max = spec->ports_max ? spec->ports_max : ports_configured(spec),
+        .cols = (uint16_t)spec->cols,
+        .rows = (uint16_t)spec->rows,
+        .manage = spec->manage,
+        .features_off = device_spec_own_features(spec->features_off),
+    };
+
+    options.multiport =
+        options.ports_max > 1 || (spec->features_on & VIRTIO_F(VIRTIO_CONSOLE_F_MULTIPORT));
+    for (unsigned i = 0; i < options.ports_max; i++) {
+        const struct device_port *p = &spec->ports[i];
+
+        options.ports[i] = (struct console_port_options){
+            .name = *p->name ? p->name : NULL,
+            /* Somebody has to be the console of a guest that wants one. */
+            .console = p->has_console ? p->console : i == 0,
+        };
+        if (p->end)
+            parse_end(p->end, &options.ports[i]);
+    }
+    return console_create(config, &options, out, error, error_bytes);
+}
+
+static void console_stats_json(const struct vdev *d, FILE *out)
+{
+    struct console_stats s;
+
+    console_get_stats(d, &s);
+    fprintf(
+        out,
+        "\"to_driver_bytes\":%" PRIu64 ",\"from_driver_bytes\":%" PRIu64
+        ",\"dropped_bytes\":%" PRIu64 ",\"control_sent\":%" PRIu64 ",\"control_refused\":%" PRIu64,
+        s.to_driver_bytes, s.from_driver_bytes, s.dropped_bytes, s.control_sent, s.control_refused);
+}
+
 /* ---- the table ---- */
 
 const struct device_type device_types[DEVICE_TYPES] = {
     [DEVICE_BLK] = {"blk", &blk_type, blk_lacks, blk_make, blk_stats_json},
     [DEVICE_RNG] = {"rng", &rng_type, rng_lacks, rng_make, rng_stats_json},
+    [DEVICE_CONSOLE] = {"console", &console_type, console_lacks, console_make, console_stats_json},
 };
 
 const struct device_type *device_type_find(const char *name)

@@ -3,7 +3,7 @@
  * Devices that a toolstack describes in Xenstore, and their coming and going:
  *
  *   /local/domain/<own>/backend/virtio/<domid>/<devid>/
- *       type       blk, rng; or virtio,device2 (the ID in hex, as device trees have it)
+ *       type       blk, rng, console; or virtio,device2 (the ID in hex, as device trees have it)
  *       transport  pci or missing, or mmio
  *       sbdf       pci: 0000-00-01-0; or segment, bus, device and function as numbers
  *       base, irq  mmio: where its registers are, and its line
