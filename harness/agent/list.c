@@ -45,6 +45,8 @@ static const struct {
     {NEED_SIZE, "size"},
     {NEED_EMERGENCY, "emergency"},
     {NEED_HOST_END, "host-end"},
+    {NEED_NET, "net"},
+    {NEED_WIRE, "wire"},
 };
 
 bool list_in_role(const struct check *c, bool dom0)

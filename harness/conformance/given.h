@@ -93,6 +93,8 @@ struct subject {
 #define NEED_SIZE      (1ull << 32)
 #define NEED_EMERGENCY (1ull << 33)
 #define NEED_HOST_END  (1ull << 34) /* the testbed reaches the host ends of its ports */
+#define NEED_NET       (1ull << 35)
+#define NEED_WIRE      (1ull << 36) /* the testbed has the other end of the device's wire */
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

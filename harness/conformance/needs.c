@@ -96,7 +96,7 @@ static bool platform_takes_line(const struct facts *f)
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
      NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE | NEED_CONSOLE | NEED_MULTIPORT |        \
-     NEED_SIZE | NEED_EMERGENCY)
+     NEED_SIZE | NEED_EMERGENCY | NEED_NET)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -128,6 +128,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "the testbed does not reach the host ends of the ports"},
         {NEED_SERVICE, service_of_device(f.device_id),
          "no request is known that this type of device completes by itself"},
+        {NEED_NET, f.device_id == VIRTIO_ID_NET, "the device is no network device"},
+        {NEED_WIRE, params_flag(s, "wire"), "nobody has the other end of the device's wire"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},
         {NEED_SPLIT, !s->packed, "the frontend uses packed rings"},

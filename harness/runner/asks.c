@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runner/host_ends.h"
+#include "runner/wire_end.h"
 #include "util/bits.h"
 
 #define SECOND_END_NS 2000000000u
@@ -171,7 +172,8 @@ static const struct {
     {"console.open", host_end_open, true},     {"console.close", host_end_close, true},
     {"console.write", host_end_write, true},   {"console.read", host_end_read, true},
     {"console.manage", host_end_manage, true}, {"domain.pause", domain_pause, false},
-    {"domain.unpause", domain_unpause, false},
+    {"domain.unpause", domain_unpause, false}, {"net.send", wire_end_send, true},
+    {"net.recv", wire_end_recv, true},         {"net.link", wire_end_link, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

@@ -16,6 +16,16 @@
  *   console.read    {port, bytes, ms}              -> {data, ended}
  *   console.manage  {command}                      -> {}      such as "resize 80 25"
  *   domain.pause, domain.unpause  {}               -> {}
+ *   net.send        {head, header, bytes, seed, count}  -> {sent, cut}
+ *   net.recv        {timeout_ms}                   -> {bytes, header, head, sum, cut}
+ *   net.link        {up}                           -> {}
+ *
+ * net.* is the other end of a network device's wire. A frame to send begins with `head` (hex) and
+ * goes on, up to `bytes`, with byte i being (31 i + 7 (i >> 8) + seed) modulo 256; `header` is the
+ * 12 bytes of struct virtio_net_hdr (zeroes when absent). The n-th of `count` frames (1 when
+ * absent) has seed + n; fewer are sent when the wire is full. A received frame is told by its
+ * length (0: none came), its header, its first 256 bytes, and the 64-bit FNV-1a hash of all of
+ * them. `cut`: the device has closed its end.
  *
  * (`peer` goes to the other agent, see session.h.) Anything else is refused with an error that
  * begins "not supported", which a check turns into a skip.

@@ -158,7 +158,8 @@ int host_end_manage(struct session *s, const json_t *args, json_t **value)
     ret = write_all(s, fd, command, strlen(command));
     if (!ret)
         ret = write_all(s, fd, "\n", 1);
-    while (!ret && !strchr(text, '\n') && used + 1 < sizeof(text) && wait_for(fd, POLLIN, deadline)) {
+    while (!ret && !strchr(text, '\n') && used + 1 < sizeof(text) &&
+           wait_for(fd, POLLIN, deadline)) {
         ssize_t n = recv(fd, text + used, sizeof(text) - 1 - used, MSG_DONTWAIT);
 
         if (n == 0)

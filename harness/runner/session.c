@@ -11,6 +11,7 @@
 
 #include "runner/asks.h"
 #include "runner/host_ends.h"
+#include "runner/wire_end.h"
 
 #define HELLO_NS 20000000000ull
 #define WRITE_NS 5000000000ull
@@ -278,9 +279,12 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->backend_down = false;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* With `auto` the backend takes each address its own way, so a check may mix them. */
-    q.params =
-        json_pack("{s:I, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
-                  s->cell->plan.memory == MEMORY_AUTO, "host_ends", s->cell->ops->backend_is_near);
+    q.params = json_pack("{s:I, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
+                         s->cell->plan.memory == MEMORY_AUTO, "host_ends",
+                         s->cell->ops->backend_is_near, "wire", testbed_has_wire(s->cell));
+    /* A backend that does not listen is found out by the check. */
+    if (testbed_has_wire(s->cell))
+        (void)wire_end_plug_in(s);
     ret = link_write(s, s->runs, &q);
     json_decref(q.params);
     while (!ret) {
@@ -301,5 +305,6 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
             break;
     }
     host_ends_close(s);
+    wire_end_unplug(s);
     return ret;
 }

@@ -30,6 +30,7 @@ struct session {
     bool backend_touched;              /* stopped, killed or started by the check */
     bool backend_down;                 /* the check left it so */
     int host_ends[SCENARIO_PORTS_MAX]; /* connections to a console's ports; 0: none */
+    int wire;                          /* the other end of a network device's wire; 0: none */
     char why[512];
 };
 

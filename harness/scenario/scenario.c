@@ -18,6 +18,7 @@
 #define DEFAULT_MEMORY_BYTES (64ull << 20)
 #define QUEUE_SIZE_MAX       32768u
 #define QUEUES_MAX           64u
+#define NET_PAIRS_MAX        31u
 #define VCPUS_MAX            128u
 /* Of one device, and the end of the list. */
 #define SCENARIO_DEVICE_KEYS_MAX 32
@@ -41,7 +42,8 @@ static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
-static const char *const device_type_names[] = {"blk", "rng", "console", NULL};
+static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
+static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const domain_names[] = {"domu", "dom0", NULL};
 static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
@@ -348,6 +350,7 @@ static const char *const *const device_type_keys[] = {
         (const char *const[]){"backing", "path", "size", "fill", "ro", "queues", "serial", NULL},
     [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
     [DEVICE_CONSOLE] = (const char *const[]){"ports", "max-ports", "cols", "rows", NULL},
+    [DEVICE_NET] = (const char *const[]){"wire", "queues", "mac", "mtu", NULL},
 };
 
 static bool takes_key(enum scenario_device_type type, const char *key)
@@ -476,6 +479,36 @@ static int read_console(struct reader *r, const struct doc_node *n, struct scena
     return ret;
 }
 
+static bool mac_valid(const char *text)
+{
+    for (unsigned i = 0; i < 17; i++)
+        if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char)text[i]))
+            return false;
+    return !text[17];
+}
+
+static int read_net(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct doc_node *c = doc_get(n, "wire");
+    unsigned v = WIRE_SOCKET;
+    int ret = c ? read_name(r, c, "wire", wire_names, &v) : 0;
+
+    d->wire = (enum scenario_wire)v;
+    c = doc_get(n, "queues");
+    if (!ret && c)
+        ret = read_count(r, c, "queues", 1, NET_PAIRS_MAX, &d->queues);
+    c = doc_get(n, "mac");
+    if (!ret && c) {
+        ret = read_text(r, c, "mac", &d->mac);
+        if (!ret && !mac_valid(d->mac))
+            ret = refuse_at(r, c, "'%.64s' is no address like 02:00:00:00:00:01", d->mac);
+    }
+    c = doc_get(n, "mtu");
+    if (!ret && c)
+        ret = read_count(r, c, "mtu", 68, 65535, &d->mtu);
+    return ret;
+}
+
 static int read_device(struct reader *r, const struct doc_node *n)
 {
     static int (*const of_type[])(struct reader *, const struct doc_node *,
@@ -483,6 +516,7 @@ static int read_device(struct reader *r, const struct doc_node *n)
         [DEVICE_BLK] = read_blk,
         [DEVICE_RNG] = read_rng,
         [DEVICE_CONSOLE] = read_console,
+        [DEVICE_NET] = read_net,
     };
     struct scenario *s = r->s;
     const struct doc_node *c;
@@ -1045,6 +1079,7 @@ void scenario_free(struct scenario *s)
         free(s->devices[i].sbdf);
         free(s->devices[i].path);
         free(s->devices[i].serial);
+        free(s->devices[i].mac);
         free(s->devices[i].features);
     }
     free(s->fio.job);

@@ -61,7 +61,7 @@ enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
 /* ---- parts ---- */
-enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE };
+enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET };
 const char *scenario_device_type_name(enum scenario_device_type t);
 
 /* What a device keeps its data on, or takes it from. */
@@ -70,6 +70,12 @@ enum scenario_backing {
     BACKING_IMAGE, /* a sparse image made for the cell, gone after it */
     BACKING_NULL,  /* the backend's null store */
     BACKING_PATH,  /* a file or block device of the user's */
+};
+
+/* What a network device's frames go to. */
+enum scenario_wire {
+    WIRE_SOCKET, /* checks have the other end */
+    WIRE_TAP,    /* an interface of the backend's domain */
 };
 
 struct scenario_device {
@@ -83,7 +89,7 @@ struct scenario_device {
     uint64_t size_bytes; /* image and null */
     bool filled;         /* image: every sector carries its number (see README), else zeroes */
     bool ro;
-    uint32_t queues; /* 0: the backend's default */
+    uint32_t queues; /* blk and net (pairs); 0: the backend's default */
     char *serial;    /* NULL: none */
     /* rng */
     uint32_t rate_bytes_per_s; /* 0: no limit */
@@ -91,6 +97,10 @@ struct scenario_device {
     uint32_t ports;      /* that there are at first, 1 or more */
     uint32_t ports_max;  /* that there may be; 0: as many */
     uint32_t cols, rows; /* 0: none is told */
+    /* net */
+    enum scenario_wire wire;
+    char *mac;    /* NULL: the testbed's choice */
+    uint32_t mtu; /* 0: the device does not say */
 };
 
 enum scenario_action {

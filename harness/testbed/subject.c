@@ -149,6 +149,34 @@ static void console_settings(struct testbed_cell *c, unsigned index, struct sett
     setting_number(to, "rows", d->rows);
 }
 
+char *testbed_wire_path(const struct testbed_cell *c, unsigned device)
+{
+    char *path;
+
+    return asprintf(&path, "%s/wire%u", c->image_dir, device) < 0 ? NULL : path;
+}
+
+static void net_settings(struct testbed_cell *c, unsigned index, struct settings *to)
+{
+    const struct scenario_device *d = &c->plan.scenario->devices[index];
+    char text[32], *path;
+
+    if (d->wire == WIRE_TAP) {
+        snprintf(text, sizeof(text), TESTBED_TAP_BACKEND "%u", index);
+        setting(to, "tap", text);
+    } else {
+        path = testbed_wire_path(c, index);
+        if (!path)
+            to->ret = -ENOMEM;
+        setting(to, "path", path);
+        free(path);
+    }
+    snprintf(text, sizeof(text), "02:00:00:00:00:%02x", index + 1);
+    setting(to, "mac", d->mac ? d->mac : text);
+    setting_number(to, "mtu", d->mtu);
+    setting_number(to, "queues", c->plan.queues ? c->plan.queues : d->queues);
+}
+
 /* The settings of a device, for the command line and for the store alike. */
 static int device_settings(struct testbed_cell *c, unsigned index,
                            int (*set)(void *ctx, const char *key, const char *value), void *ctx)
@@ -157,6 +185,7 @@ static int device_settings(struct testbed_cell *c, unsigned index,
         [DEVICE_BLK] = blk_settings,
         [DEVICE_RNG] = rng_settings,
         [DEVICE_CONSOLE] = console_settings,
+        [DEVICE_NET] = net_settings,
     };
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};

@@ -155,3 +155,11 @@ int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port)
     }
     return fd;
 }
+
+bool testbed_has_wire(const struct testbed_cell *c)
+{
+    const struct scenario *s = c->plan.scenario;
+
+    return c->ops->backend_is_near && s->device_count && s->devices[0].type == DEVICE_NET &&
+           s->devices[0].wire == WIRE_SOCKET;
+}

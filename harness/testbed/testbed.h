@@ -155,6 +155,14 @@ const char *testbed_port_name(unsigned port, char name[TESTBED_PORT_NAME_BYTES])
 char *testbed_port_path(const struct testbed_cell *c, unsigned device, unsigned port);
 /* Connect to one: a descriptor (non-blocking), -EOPNOTSUPP where the backend is out of reach. */
 int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port);
+
+/* Of the socket that a device with WIRE_SOCKET makes; malloc'd, NULL without memory. */
+char *testbed_wire_path(const struct testbed_cell *c, unsigned device);
+/* Interfaces of devices with WIRE_TAP: the number of the device follows. */
+#define TESTBED_TAP_BACKEND  "rpback"
+#define TESTBED_TAP_FRONTEND "rpfront"
+/* Can checks of this cell have the other end of a wire? */
+bool testbed_has_wire(const struct testbed_cell *c);
 /* The backend's command line from the cell's plan; what it takes from the store is written there.
  * `argv` is the caller's on errors, too. */
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,

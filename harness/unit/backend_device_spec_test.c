@@ -122,7 +122,7 @@ static const struct {
     const char *text, *names;
 } refused[] = {
     {"", "type"},
-    {"net,sbdf=0000:00:01.0,path=a", "type"},
+    {"tape,sbdf=0000:00:01.0,path=a", "type"},
     {"blk", "sbdf"},
     {"blk,sbdf=0000:00:01.0", "path"},
     {"blk,sbdf=0000:00:20.0,path=a", "sbdf"},
@@ -166,6 +166,16 @@ static const struct {
     {"blk,transport=mmio,base=0x2000000,irq=1020,path=a", "irq"},
     {"blk,transport=ccw,path=a", "transport"},
     {"blk,sbdf=0000:00:01.0,path=a,grant_usage=perhaps", "grant_usage"},
+    {"net,sbdf=0000:00:01.0", "tap"},
+    {"net,sbdf=0000:00:01.0,path=a,tap=b", "tap"},
+    {"net,sbdf=0000:00:01.0,path=null:1M", "null"},
+    {"net,sbdf=0000:00:01.0,tap=a-name-too-long-for-linux", "tap"},
+    {"net,sbdf=0000:00:01.0,path=a,mac=01:00:00:00:00:01", "mac"},
+    {"net,sbdf=0000:00:01.0,path=a,mac=2:0:0:0:0:1", "mac"},
+    {"net,sbdf=0000:00:01.0,path=a,mtu=67", "mtu"},
+    {"net,sbdf=0000:00:01.0,fd=65536", "fd"},
+    {"net,sbdf=0000:00:01.0,path=a,serial=1", "serial"},
+    {"blk,sbdf=0000:00:01.0,path=a,mtu=1500", "mtu"},
     {"blk,,path=a", "empty"},
     {"blk,sbdf=0000:00:01.0,path=a,", "empty"},
 };

@@ -22,7 +22,7 @@
 #define RIG_RO_BASE    0x80000000ull /* readable only, as a grant towards the device is */
 #define RIG_RO_BYTES   0x10000u
 #define RIG_QUEUE_SIZE 64u
-#define RIG_QUEUES     4u
+#define RIG_QUEUES     8u
 #define RIG_DATA       0x200000u /* offset of what tests use for data */
 #define RIG_WAIT_NS    5000000000ull
 

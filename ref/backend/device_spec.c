@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/device_types.h"
+#include "device/net.h"
 #include "spec/virtio.h"
 #include "spec/virtio_mmio.h"
 #include "util/bits.h"
@@ -34,6 +35,9 @@ enum key_kind {
     KEY_PORT_NAME,
     KEY_PORT_CONSOLE,
     KEY_MANAGE,
+    KEY_TAP,
+    KEY_FD,
+    KEY_MAC,
 };
 
 /* Whose a key is. */
@@ -41,6 +45,7 @@ enum key_kind {
 #define FOR_BLK     (1u << DEVICE_BLK)
 #define FOR_RNG     (1u << DEVICE_RNG)
 #define FOR_CONSOLE (1u << DEVICE_CONSOLE)
+#define FOR_NET     (1u << DEVICE_NET)
 
 #define SECTOR_BYTES 512u /* unit of a null store */
 
@@ -65,12 +70,14 @@ static const struct key keys[] = {
      "mmio: address of its 0x200 bytes of registers, their multiple"},
     {"irq", NULL, FOR_ALL, KEY_LINE, 0, 0, 0,
      "mmio: its line: Arm a GIC id from 32, x86 an ISA IRQ below 16"},
-    {"path", "params", FOR_BLK | FOR_RNG, KEY_PATH, 0, 0, 0,
-     "image file, block device, or null:SIZE for no disk; source of random bytes"},
+    {"path", "params", FOR_BLK | FOR_RNG | FOR_NET, KEY_PATH, 0, 0, 0,
+     "image file, block device, or null:SIZE for no disk; source of random bytes;\n"
+     "                         socket to make for the other end of the wire"},
     {"ro", NULL, FOR_BLK, KEY_BOOL, FIELD(read_only), 0, 0, "1: read-only"},
     {"mode", NULL, FOR_BLK, KEY_MODE, 0, 0, 0, "r or w: the same as ro, as toolstacks write it"},
     {"direct", NULL, FOR_BLK, KEY_BOOL, FIELD(direct), 0, 0, "1: bypass the page cache (O_DIRECT)"},
-    {"queues", NULL, FOR_BLK, KEY_U32, FIELD(queues), 1, VDEV_QUEUES_MAX, "request queues"},
+    {"queues", NULL, FOR_BLK | FOR_NET, KEY_U32, FIELD(queues), 1, VDEV_QUEUES_MAX,
+     "request queues; pairs of queues"},
     {"queue-size", NULL, FOR_ALL, KEY_U32, FIELD(queue_size), 2, 32768,
      "largest queue, a power of two"},
     {"serial", NULL, FOR_BLK, KEY_SERIAL, 0, 0, 0, "identity, up to 20 characters"},
@@ -93,6 +100,11 @@ static const struct key keys[] = {
     {"rows", NULL, FOR_CONSOLE, KEY_U32, FIELD(rows), 1, UINT16_MAX, "height of the console"},
     {"manage", NULL, FOR_CONSOLE, KEY_MANAGE, 0, 0, 0,
      "socket that takes: resize COLS ROWS, remove PORT, add PORT"},
+    {"tap", NULL, FOR_NET, KEY_TAP, 0, 0, 0, "interface to make or open for a wire"},
+    {"fd", NULL, FOR_NET, KEY_FD, FIELD(wire_fd), 0, 65535,
+     "open descriptor for a wire: a TAP, or a socket of packets"},
+    {"mac", NULL, FOR_NET, KEY_MAC, 0, 0, 0, "address, 02:00:00:00:00:01; without, the driver's"},
+    {"mtu", NULL, FOR_NET, KEY_U32, FIELD(mtu), 68, 65535, "MTU that the driver is told"},
     {"features", NULL, FOR_ALL, KEY_FEATURES, 0, 0, 0,
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
@@ -308,6 +320,19 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         return rc;
     case KEY_MANAGE:
         return set_text(&spec->manage, value);
+    case KEY_TAP:
+        if (!*value || strlen(value) >= sizeof(spec->tap))
+            return -EINVAL;
+        strcpy(spec->tap, value);
+        return 0;
+    case KEY_FD:
+        rc = parse_u32(value, key->min, key->max, field);
+        spec->has_wire_fd = rc == 0;
+        return rc;
+    case KEY_MAC:
+        rc = net_parse_mac(value, spec->mac);
+        spec->has_mac = rc == 0;
+        return rc;
     }
     return -EINVAL;
 }
@@ -332,7 +357,7 @@ int device_spec_set(struct device_spec *spec, const char *key, const char *value
     else if (rc && k->kind == KEY_TYPE)
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "type: there is no \"%.40s\" (known: %s)", value,
                  device_type_names(names, sizeof(names)));
-    else if (rc && (k->kind == KEY_U32 || k->kind == KEY_U8))
+    else if (rc && (k->kind == KEY_U32 || k->kind == KEY_U8 || k->kind == KEY_FD))
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s: \"%.40s\" is not a number from %u to %u", key,
                  value, k->min, k->max);
     else if (rc)

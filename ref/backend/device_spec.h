@@ -17,6 +17,7 @@
 #define DEVICE_SPEC_MEMORY_BYTES   32
 #define DEVICE_PORTS_MAX           16
 #define DEVICE_PORT_NAME_BYTES_MAX 63
+#define DEVICE_SPEC_TAP_BYTES      16 /* IFNAMSIZ */
 
 struct device_type;
 
@@ -40,7 +41,7 @@ struct device_spec {
     uint64_t features_on, features_off;
     /* blk */
     bool read_only, direct;
-    uint32_t queues; /* 0: the default */
+    uint32_t queues; /* blk and net (pairs); 0: the default */
     uint32_t block_bytes, physical_block_bytes, seg_max, size_max;
     char serial[DEVICE_SERIAL_BYTES_MAX + 1];
     /* rng */
@@ -50,6 +51,12 @@ struct device_spec {
     uint32_t ports_max; /* 0: the ports that there are */
     uint32_t cols, rows;
     char *manage; /* owned; path of a socket, or NULL */
+    /* net */
+    char tap[DEVICE_SPEC_TAP_BYTES]; /* "": none */
+    uint32_t wire_fd;                /* with has_wire_fd */
+    bool has_wire_fd, has_mac;
+    uint8_t mac[6];
+    uint32_t mtu; /* 0: not said */
     /* virtio-pci */
     uint32_t vectors; /* 0: one a queue and one for configuration changes */
     bool no_msix, bars_32bit;

@@ -6,6 +6,7 @@
 
 #include "device/blk.h"
 #include "device/console.h"
+#include "device/net.h"
 #include "device/rng.h"
 #include "spec/virtio.h"
 #include "spec/virtio_console.h"
@@ -186,12 +187,58 @@ static void console_stats_json(const struct vdev *d, FILE *out)
         s.to_driver_bytes, s.from_driver_bytes, s.dropped_bytes, s.control_sent, s.control_refused);
 }
 
+/* ---- net ---- */
+
+static const char *net_lacks(const struct device_spec *spec)
+{
+    unsigned wires = (*spec->tap != '\0') + (spec->path != NULL) + spec->has_wire_fd;
+
+    if (spec->null_bytes)
+        return "a null store has no frames";
+    return wires == 1 ? NULL : "one of tap, path and fd is needed";
+}
+
+static int net_make(const struct vdev_config *config, const struct device_spec *spec,
+                    struct vdev **out, char *error, size_t error_bytes)
+{
+    struct net_options options = {
+        .tap = *spec->tap ? spec->tap : NULL,
+        .listen = spec->path,
+        .fd = spec->has_wire_fd ? (int)spec->wire_fd : -1,
+        .pairs = spec->queues,
+        .has_mac = spec->has_mac,
+        .mtu = (uint16_t)spec->mtu,
+        .features_off = device_spec_own_features(spec->features_off),
+    };
+
+    memcpy(options.mac, spec->mac, sizeof(options.mac));
+    return net_create(config, &options, out, error, error_bytes);
+}
+
+static void net_stats_json(const struct vdev *d, FILE *out)
+{
+    struct net_stats s;
+
+    net_get_stats(d, &s);
+    fprintf(out,
+            "\"rx_frames\":%" PRIu64 ",\"rx_bytes\":%" PRIu64 ",\"tx_frames\":%" PRIu64
+            ",\"tx_bytes\":%" PRIu64 ",\"rx_waits\":%" PRIu64 ",\"tx_waits\":%" PRIu64
+            ",\"rx_filtered\":%" PRIu64 ",\"rx_malformed\":%" PRIu64 ",\"rx_oversize\":%" PRIu64
+            ",\"rx_no_queue\":%" PRIu64 ",\"rx_csum_finished\":%" PRIu64
+            ",\"tx_malformed\":%" PRIu64 ",\"tx_oversize\":%" PRIu64 ",\"tx_refused\":%" PRIu64
+            ",\"ctrl_ok\":%" PRIu64 ",\"ctrl_err\":%" PRIu64 ",\"links\":%" PRIu64,
+            s.rx_frames, s.rx_bytes, s.tx_frames, s.tx_bytes, s.rx_waits, s.tx_waits, s.rx_filtered,
+            s.rx_malformed, s.rx_oversize, s.rx_no_queue, s.rx_csum_finished, s.tx_malformed,
+            s.tx_oversize, s.tx_refused, s.ctrl_ok, s.ctrl_err, s.links);
+}
+
 /* ---- the table ---- */
 
 const struct device_type device_types[DEVICE_TYPES] = {
     [DEVICE_BLK] = {"blk", &blk_type, blk_lacks, blk_make, blk_stats_json},
     [DEVICE_RNG] = {"rng", &rng_type, rng_lacks, rng_make, rng_stats_json},
     [DEVICE_CONSOLE] = {"console", &console_type, console_lacks, console_make, console_stats_json},
+    [DEVICE_NET] = {"net", &net_type, net_lacks, net_make, net_stats_json},
 };
 
 const struct device_type *device_type_find(const char *name)
