@@ -112,7 +112,8 @@ CHECK(queues_for_all_ports, .judges = DEVICE, .proves = "xen.console.ports.1", .
         expect(t, MUST,
                queue_max(d, VIRTIO_CONSOLE_PORT_RX(i)) && queue_max(d, VIRTIO_CONSOLE_PORT_TX(i)),
                "port %u has no queues", i);
-    expect(t, MUST, queue_max(d, VIRTIO_CONSOLE_CONTROL_RX) && queue_max(d, VIRTIO_CONSOLE_CONTROL_TX),
+    expect(t, MUST,
+           queue_max(d, VIRTIO_CONSOLE_CONTROL_RX) && queue_max(d, VIRTIO_CONSOLE_CONTROL_TX),
            "there are no control queues");
 }
 
@@ -195,12 +196,14 @@ CHECK(host_side_opens_and_closes, .judges = DEVICE, .proves = "xen.console.contr
         host_open(k, 1);
         expect(t, MUST, console_hears(k, 1, told_open), "the host end of port 1 is open, untold");
         host_close(k, 1);
-        expect(t, MUST, console_hears(k, 1, told_closed), "the host end of port 1 is closed, untold");
+        expect(t, MUST, console_hears(k, 1, told_closed),
+               "the host end of port 1 is closed, untold");
     }
 }
 
 CHECK(size_of_a_port_is_told, .judges = DEVICE, .proves = "xen.console.size.3",
-      .needs = PORTS | NEED_SIZE | NEED_HOST_END, .title = "RESIZE for console ports, columns first")
+      .needs = PORTS | NEED_SIZE | NEED_HOST_END,
+      .title = "RESIZE for console ports, columns first")
 {
     struct console *k = given_ports(t, 1);
     uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
@@ -233,7 +236,8 @@ static unsigned hear_additions(struct console *k, struct buffer *b)
 {
     unsigned ports = console_ports(k), added = 0;
 
-    while (added < ports && give_one_control_buffer(k, b) == sizeof(struct virtio_console_control)) {
+    while (added < ports &&
+           give_one_control_buffer(k, b) == sizeof(struct virtio_console_control)) {
         struct virtio_console_control m;
 
         memcpy(&m, b->va, sizeof(m));
@@ -303,7 +307,8 @@ CHECK(small_control_buffers, .judges = DEVICE, .proves = "xen.console.control.5"
     }
     expect_eq(t, MUST, give_one_control_buffer(k, b), sizeof(m), "the length of the next message");
     memcpy(&m, b->va, sizeof(m));
-    expect_eq(t, MUST, le16_get(m.event), VIRTIO_CONSOLE_DEVICE_ADD, "the kind of the first message");
+    expect_eq(t, MUST, le16_get(m.event), VIRTIO_CONSOLE_DEVICE_ADD,
+              "the kind of the first message");
 }
 
 CHECK(reset_forgets_the_ports, .judges = DEVICE, .proves = "xen.console.control.6", .needs = PORTS,
@@ -361,7 +366,8 @@ CHECK(control_messages_about_nothing, .judges = DEVICE, .proves = "xen.console.h
 }
 
 CHECK(receive_buffers_that_are_readable, .judges = DEVICE, .proves = "xen.console.hostile.3",
-      .needs = CONSOLE | NEED_HOST_END, .title = "A receive queue with buffers that cannot be written")
+      .needs = CONSOLE | NEED_HOST_END,
+      .title = "A receive queue with buffers that cannot be written")
 {
     struct console *k = given_console(t, 0);
     struct buffer *b = given_buffer(k->d, 64, 0, FE_DMA_BOTH);
@@ -402,7 +408,8 @@ CHECK(transmit_buffers_that_are_writable, .judges = DEVICE, .proves = "xen.conso
 /* ---- bytes ---- */
 
 CHECK(output_arrives, .judges = DEVICE, .proves = "xen.console.data.1",
-      .needs = CONSOLE | NEED_HOST_END, .title = "What the driver sends comes out, in order and whole")
+      .needs = CONSOLE | NEED_HOST_END,
+      .title = "What the driver sends comes out, in order and whole")
 {
     static const uint32_t sizes[] = {1, 2, 3, 80, 1000, 4096, TEXT_MAX};
     struct console *k = given_console(t, 0);
@@ -546,7 +553,8 @@ CHECK(ports_do_not_mix, .judges = DEVICE, .proves = "xen.console.data.6",
     for (unsigned i = 0; i < 2; i++)
         host_open(k, i);
     for (unsigned i = 0; i < 2; i++) {
-        expect(t, MUST, console_hears(k, i, told_open), "the host end of port %u is open, untold", i);
+        expect(t, MUST, console_hears(k, i, told_open), "the host end of port %u is open, untold",
+               i);
         console_text(text, 40, 70 + i);
         console_send(k, i, text, 40);
         expect(t, MUST, host_read(k, i, got, 40, READ_MS) == 40 && !strcmp(text, got),
@@ -557,8 +565,7 @@ CHECK(ports_do_not_mix, .judges = DEVICE, .proves = "xen.console.data.6",
 }
 
 CHECK(closed_port_gets_nothing, .judges = DEVICE, .proves = "xen.console.data.7",
-      .needs = PORTS | NEED_HOST_END,
-      .title = "Bytes wait until the driver has opened the port")
+      .needs = PORTS | NEED_HOST_END, .title = "Bytes wait until the driver has opened the port")
 {
     struct console *k = given_ports(t, 2);
     struct buffer *b;
@@ -570,7 +577,8 @@ CHECK(closed_port_gets_nothing, .judges = DEVICE, .proves = "xen.console.data.7"
     expect(t, SHOULD, console_received(k, 1, b, LIMIT_QUIET_NS) == 0,
            "bytes came to a port that the driver has closed");
     console_say(k, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-    expect(t, MUST, console_received(k, 1, b, LIMIT_REPLY_NS) == 9 && !memcmp(b->va, "for later", 9),
+    expect(t, MUST,
+           console_received(k, 1, b, LIMIT_REPLY_NS) == 9 && !memcmp(b->va, "for later", 9),
            "bytes that waited for the driver did not come when it opened the port");
     buffer_release(b);
 }

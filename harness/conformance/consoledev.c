@@ -72,8 +72,7 @@ void console_give_control_buffers(struct console *k)
         struct piece p;
 
         if (!k->control_in[i])
-            k->control_in[i] =
-                given_buffer(k->d, CONSOLE_CONTROL_LEN, 0x200, FE_DMA_FROM_DEVICE);
+            k->control_in[i] = given_buffer(k->d, CONSOLE_CONTROL_LEN, 0x200, FE_DMA_FROM_DEVICE);
         p = piece_of(k->control_in[i], true);
         ring_offer(k->control_rx, ring_chain(k->control_rx, i, &p, 1));
     }
@@ -389,4 +388,32 @@ void host_manage(struct console *k, const char *command)
 
     snprintf(args, sizeof(args), "{\"command\": \"%s\"}", command);
     given_ask(k->d->t, "console.manage", args);
+}
+
+static uint32_t generation_get(struct device *d)
+{
+    uint32_t generation = 0;
+
+    must(d->t, d->v->ops->config_generation(d->v, &generation), "reading the generation");
+    return generation;
+}
+
+void expect_generation_moves(struct check_ctx *t)
+{
+    struct console *k = given_console(t, VIRTIO_F(VIRTIO_CONSOLE_F_SIZE));
+    const unsigned at = offsetof(struct virtio_console_config, cols);
+    uint32_t cols = (uint32_t)device_get(k->d, at, 2);
+    uint32_t rows = (uint32_t)device_get(k->d, at + 2, 2);
+    char command[64];
+
+    for (unsigned round = 0; round < 4; round++) {
+        const uint32_t want = round % 2 ? cols : cols + 1;
+        uint32_t before = generation_get(k->d);
+
+        snprintf(command, sizeof(command), "resize %u %u", want, rows);
+        host_manage(k, command);
+        expect_eq(t, MUST, device_get(k->d, at, 2), want, "cols after a change");
+        expect(t, MUST, generation_get(k->d) != before,
+               "the generation is still %u after a change and a read of the configuration", before);
+    }
 }

@@ -85,4 +85,11 @@ void host_write(struct console *k, unsigned port, const char *text);
 uint32_t host_read(struct console *k, unsigned port, char *text, uint32_t bytes, unsigned ms);
 void host_manage(struct console *k, const char *command);
 
+/*
+ * The size of a console is what the host can change in a configuration. After a change and a read
+ * of it the generation is another one, so that a driver in the midst of reading sees it.
+ */
+void expect_generation_moves(struct check_ctx *t);
+#define NEED_CONFIG_CHANGE (NEED_CONSOLE | NEED_SIZE | NEED_HOST_END)
+
 #endif

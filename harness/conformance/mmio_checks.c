@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "conformance/consoledev.h"
 #include "conformance/service.h"
 #include "spec/virtio.h"
 #include "spec/virtio_mmio.h"
@@ -88,6 +89,13 @@ CHECK(config_generation_is_stable, .judges = DEVICE, .proves = "xen.mmio.generat
         (void)device_get(d, 0, 4);
     expect_eq(t, MUST, reg_get(d, REG(config_generation)), before,
               "ConfigGeneration after 16 reads of the configuration");
+}
+
+CHECK(config_generation_moves, .judges = DEVICE, .proves = LAYOUT "6",
+      .needs = NEED_MMIO | NEED_CONFIG_CHANGE,
+      .title = "With a change of configuration ConfigGeneration changes")
+{
+    expect_generation_moves(t);
 }
 
 CHECK(absent_shared_memory_reads_ones, .judges = DEVICE, .proves = "xen.mmio.shm.1",

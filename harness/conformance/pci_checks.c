@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conformance/consoledev.h"
 #include "conformance/ring.h"
 #include "conformance/service.h"
 #include "spec/pci.h"
@@ -350,6 +351,13 @@ CHECK(reset_clears_queue_registers, .judges = DEVICE,
     common_set(d, FE_VPCI_FIELD(queue_select), 0);
     expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_enable)), 0, "queue_enable after a reset");
     expect_eq(t, MUST, common_get(d, FE_VPCI_FIELD(queue_size)), max, "queue_size after a reset");
+}
+
+CHECK(config_generation_moves, .judges = DEVICE, .proves = COMMON_DISCOVERY "6",
+      .needs = NEED_PCI | NEED_CONFIG_CHANGE,
+      .title = "With a change of configuration config_generation changes")
+{
+    expect_generation_moves(t);
 }
 
 CHECK(config_generation_is_stable, .judges = DEVICE, .proves = "xen.pci.generation.1",

@@ -69,7 +69,7 @@ static const struct key keys[] = {
     {"base", NULL, FOR_ALL, KEY_BASE, 0, 0, 0,
      "mmio: address of its 0x200 bytes of registers, their multiple"},
     {"irq", NULL, FOR_ALL, KEY_LINE, 0, 0, 0,
-     "mmio: its line: Arm a GIC id from 32, x86 an ISA IRQ below 16"},
+     "mmio: its line: Arm a GIC id from 32, x86 HVM (not PVH) an ISA IRQ below 16"},
     {"path", "params", FOR_BLK | FOR_RNG | FOR_NET, KEY_PATH, 0, 0, 0,
      "image file, block device, or null:SIZE for no disk; source of random bytes;\n"
      "                         socket to make for the other end of the wire"},

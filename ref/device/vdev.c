@@ -318,7 +318,8 @@ void vdev_config_read(struct vdev *d, unsigned offset, unsigned bytes, void *val
 
     /* The generation moves when the driver reads after a change, not with each change, so that
      * it cannot come full circle between two reads (4.1.4.3.1). */
-    if (d->config_changed || MUTANT(config_generation_restless)) {
+    if ((d->config_changed && !MUTANT(config_generation_still)) ||
+        MUTANT(config_generation_restless)) {
         d->generation++;
         d->config_changed = false;
     }

@@ -23,6 +23,9 @@ int xen_irq_intx(struct xen_handles *x, uint16_t domid, sbdf_t at, unsigned pin,
  * The level of an interrupt line. From 32 on it is an interrupt id of Arm's GIC, an SPI that has
  * been given to the domain; below 16 an ISA IRQ of x86, which is the GSI of that number (0 is GSI
  * 2). No other x86 line can be set by its number: xen_irq_intx has those. -EINVAL: neither.
+ *
+ * Not for PVH domains: they have no ISA IRQs, and Xen (4.17.7 seen) does not check. It changes its
+ * PIC's registers, which lie over a pointer of such a domain, and dies.
  */
 int xen_irq_line(struct xen_handles *x, uint16_t domid, unsigned line, bool level);
 

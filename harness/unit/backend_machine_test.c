@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bridges in front of a stand-in for libxendevicemodel: wires that functions share, what is
- * claimed in each mode, and functions that come and go while it runs.
+ * The machine in front of a stand-in for libxendevicemodel: wires that functions share, what is
+ * claimed of bridges in each mode, windows of virtio-mmio devices with lines of their own, and
+ * devices that come and go while it runs.
  */
 #include <check.h>
 #include <errno.h>
@@ -14,9 +15,11 @@
 #include <xenforeignmemory.h>
 #include <xengnttab.h>
 
-#include "backend/bridge.h"
+#include "backend/machine.h"
+#include "device/blk.h"
+#include "spec/virtio_mmio.h"
+#include "unit/device_rig.h"
 #include "util/bits.h"
-#include "util/evloop.h"
 
 #define ECAM 0xe0000000ull
 #define MEM  0xe4000000ull
@@ -126,6 +129,12 @@ int xendevicemodel_unmap_pcidev_from_ioreq_server(xendevicemodel_handle *h, domi
 int xendevicemodel_set_irq_level(xendevicemodel_handle *h, domid_t d, unsigned irq, unsigned level)
 {
     say("line%llu=%llu ", irq, level);
+    return 0;
+}
+int xendevicemodel_set_isa_irq_level(xendevicemodel_handle *h, domid_t d, uint8_t irq,
+                                     unsigned level)
+{
+    say("isa%llu=%llu ", irq, level);
     return 0;
 }
 int xendevicemodel_set_pci_intx_level(xendevicemodel_handle *h, domid_t d, uint16_t seg,
@@ -269,9 +278,94 @@ START_TEST(functions_claim_themselves)
 }
 END_TEST
 
+/* ---- windows ---- */
+
+#define WINDOW 0x2000000ull
+
+static uint64_t machine_rd(struct machine *m, uint64_t addr)
+{
+    return machine_ioreq_ops()->read(m, addr, 4);
+}
+static void machine_wr(struct machine *m, uint64_t addr, uint32_t value)
+{
+    machine_ioreq_ops()->write(m, addr, 4, value);
+}
+
+static struct vdev *null_disk(struct rig *g)
+{
+    const struct blk_options blk = {.null_bytes = 1 << 20};
+    struct vdev_config config = rig_setup(g);
+    char error[128];
+
+    ck_assert_int_eq(blk_create(&config, &blk, &g->dev, error, sizeof(error)), 0);
+    return g->dev;
+}
+
+/* On a line of Arm's, and on one of x86's. */
+START_TEST(windows_have_lines)
+{
+    static const char *const lines[] = {"line33=1 ", "isa5=1 "};
+    const struct bridges_config config = {
+        .xen = xen, .domid = 1, .intx_line = 44, .list = &where, .count = 1};
+    const uint64_t status = WINDOW + offsetof(struct virtio_mmio_regs, status);
+    const uint64_t features = WINDOW + offsetof(struct virtio_mmio_regs, driver_features);
+    struct place at = {.kind = PLACE_MMIO, .base = WINDOW, .line = _i ? 5 : 33}, other = at;
+    struct windows *ws;
+    struct machine *m;
+    uint64_t count = 0;
+    struct rig g;
+
+    use(BRIDGE_CLAIM_WINDOW, BRIDGE_NO_LINE); /* the server; its own bridges stay aside */
+    ck_assert_int_eq(machine_create(&config, &m), 0);
+    ws = machine_windows(m);
+    ck_assert_int_eq(windows_attach(ws, &at, null_disk(&g), &count), 0);
+    ck_assert_str_eq(log_text, "");
+    ck_assert_int_eq(machine_connect(m, server, false), 0);
+    ck_assert_str_eq(log_text, "+e0000000-e3ffffff +e4000000-e7ffffff +2000000-20001ff ");
+
+    other.base += VIRTIO_MMIO_BYTES;
+    ck_assert_int_eq(windows_attach(ws, &other, g.dev, &count), -EEXIST); /* the line */
+    other.base = WINDOW, other.line++;
+    ck_assert_int_eq(windows_attach(ws, &other, g.dev, &count), -EEXIST); /* the window */
+    ck_assert(!bridges_have(machine_bridges(m), &at));
+    other.line = 47;
+    ck_assert(bridges_have(machine_bridges(m), &other)); /* a line of INTx */
+    other.line = 48, other.base = MEM;
+    ck_assert(bridges_have(machine_bridges(m), &other));
+
+    ck_assert_uint_eq(machine_rd(m, WINDOW), VIRTIO_MMIO_MAGIC);
+    ck_assert_uint_eq(machine_rd(m, WINDOW + VIRTIO_MMIO_BYTES) & UINT32_MAX, UINT32_MAX);
+    ck_assert_uint_eq(machine_rd(m, ECAM) & UINT32_MAX, UINT32_MAX);
+    machine_wr(m, status, 1);
+    machine_wr(m, status, 3);
+    machine_wr(m, features + 4, 1);
+    machine_wr(m, features, 3); /* VERSION_1, ACCESS_PLATFORM */
+    machine_wr(m, status, 11);
+    machine_wr(m, status, 15);
+    ck_assert_uint_eq(machine_rd(m, status), 15);
+    *log_text = 0;
+    vdev_config_changed(g.dev);
+    vdev_config_changed(g.dev);
+    ck_assert_str_eq(log_text, lines[_i]);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(windows_get_stats(ws)->line, 1);
+
+    *log_text = 0;
+    windows_detach(ws, &at); /* with its line up */
+    ck_assert_str_eq(log_text, _i ? "isa5=0 -2000000-20001ff " : "line33=0 -2000000-20001ff ");
+    ck_assert_uint_eq(machine_rd(m, WINDOW) & UINT32_MAX, UINT32_MAX);
+    *log_text = 0;
+    ck_assert_int_eq(windows_attach(ws, &at, g.dev, &count), 0); /* again, while it runs */
+    ck_assert_str_eq(log_text, "+2000000-20001ff ");
+    machine_disconnect(m);
+    machine_destroy(m);
+    rig_teardown(&g);
+}
+END_TEST
+
 int main(void)
 {
-    Suite *s = suite_create("backend_bridge");
+    Suite *s = suite_create("backend_machine");
     TCase *t = tcase_create("bridge");
     SRunner *r;
     int failed;
@@ -280,6 +374,7 @@ int main(void)
     tcase_add_loop_test(t, shared_wires, 0, 2);
     tcase_add_test(t, window_claims_all);
     tcase_add_loop_test(t, functions_claim_themselves, 0, 2);
+    tcase_add_loop_test(t, windows_have_lines, 0, 2);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_set_fork_status(r, CK_FORK);
