@@ -57,7 +57,7 @@ CHECK(emergency_write_is_seen, .judges = DEVICE, .proves = "console.device-initi
     config_write(k->d, CONFIG(emerg_wr), 4, 'r');
     expect(t, SHOULD, host_read(k, 0, text, 1, READ_MS) == 1 && text[0] == 'r',
            "an emergency write to a running device is not seen");
-    ring_offer(k->tx[0], 0xffff);
+    ring_break(k->tx[0]);
     ring_kick(k->tx[0]);
     (void)device_status(k->d);
     config_write(k->d, CONFIG(emerg_wr), 4, 'b');

@@ -104,6 +104,28 @@ START_TEST(null_store_and_store_spelling)
 }
 END_TEST
 
+START_TEST(ports_of_a_console)
+{
+    ck_assert_int_eq(device_spec_parse(&spec,
+                                       "console,sbdf=0000:00:01.0,port0=pty,port1=unix:/a:b,"
+                                       "name1=org.x.0,console1=1,port15=null,cols=80,rows=25,"
+                                       "manage=/m,features=-size",
+                                       error),
+                     0);
+    ck_assert_str_eq(spec.ports[0].end, "pty");
+    ck_assert_str_eq(spec.ports[1].end, "unix:/a:b");
+    ck_assert_str_eq(spec.ports[1].name, "org.x.0");
+    ck_assert(spec.ports[1].has_console && spec.ports[1].console && !spec.ports[0].has_console);
+    ck_assert_ptr_null(spec.ports[2].end);
+    ck_assert_str_eq(spec.ports[15].end, "null");
+    ck_assert_str_eq(spec.manage, "/m");
+    ck_assert(device_spec_knows("port3") && device_spec_knows("console15"));
+    ck_assert(!device_spec_knows("port") && !device_spec_knows("port16"));
+    ck_assert(!device_spec_knows("portN") && !device_spec_knows("po"));
+    device_spec_fini(&spec);
+}
+END_TEST
+
 START_TEST(keys_of_a_type_in_any_order)
 {
     device_spec_init(&spec);
@@ -176,6 +198,17 @@ static const struct {
     {"net,sbdf=0000:00:01.0,fd=65536", "fd"},
     {"net,sbdf=0000:00:01.0,path=a,serial=1", "serial"},
     {"blk,sbdf=0000:00:01.0,path=a,mtu=1500", "mtu"},
+    {"console,sbdf=0000:00:01.0", "port0"},
+    {"console,sbdf=0000:00:01.0,port1=null", "port0"},
+    {"console,sbdf=0000:00:01.0,port0=tty", "end of a port"},
+    {"console,sbdf=0000:00:01.0,port0=file", "end of a port"},
+    {"console,sbdf=0000:00:01.0,port0=null:/x", "end of a port"},
+    {"console,sbdf=0000:00:01.0,port0=unix:", "end of a port"},
+    {"console,sbdf=0000:00:01.0,port0=null,port16=null", "port16"},
+    {"console,sbdf=0000:00:01.0,port0=null,port2=null,ports=2", "ports"},
+    {"console,sbdf=0000:00:01.0,port0=null,name1=x", "name"},
+    {"console,sbdf=0000:00:01.0,port0=null,cols=80", "cols"},
+    {"console,sbdf=0000:00:01.0,port0=null,path=a", "path"},
     {"blk,,path=a", "empty"},
     {"blk,sbdf=0000:00:01.0,path=a,", "empty"},
 };
@@ -200,6 +233,7 @@ int main(void)
     tcase_add_test(t, mmio_as_libxl_writes_it);
     tcase_add_loop_test(t, places_meet_and_are_recorded, 0, ARRAY_LENGTH(meetings));
     tcase_add_test(t, null_store_and_store_spelling);
+    tcase_add_test(t, ports_of_a_console);
     tcase_add_test(t, keys_of_a_type_in_any_order);
     tcase_add_loop_test(t, refusals_name_the_key, 0, ARRAY_LENGTH(refused));
     suite_add_tcase(s, t);

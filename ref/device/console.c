@@ -493,7 +493,7 @@ static void end_changed(struct console_end *e)
     vdev_batch_end(d);
 }
 
-/* Give back what is held of a queue, of all queues of a port: nobody looks at it any more. */
+/* Give back what is held of a port's queues, undone. */
 static void port_drop(struct console_port *p, bool in, bool out)
 {
     struct vdev_request *r = p->in;
@@ -674,7 +674,9 @@ int console_port_remove(struct vdev *d, unsigned port)
     p->exists = false;
     console_end_disconnect(&p->end);
     vdev_batch_begin(d);
-    port_drop(p, true, true);
+    /* Empty buffers stay; output has nowhere to go. */
+    port_drop(p, false, true);
+    vdev_queue_again(d, VIRTIO_CONSOLE_PORT_TX(port));
     control_send(c);
     vdev_batch_end(d);
     return 0;
