@@ -95,6 +95,10 @@ struct subject {
 #define NEED_HOST_END  (1ull << 34) /* the testbed reaches the host ends of its ports */
 #define NEED_NET       (1ull << 35)
 #define NEED_WIRE      (1ull << 36) /* the testbed has the other end of the device's wire */
+/* What else a queue can be negotiated with. */
+#define NEED_IN_ORDER          (1ull << 37)
+#define NEED_NOTIFICATION_DATA (1ull << 38)
+#define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conformance/blkdev.h"
 #include "conformance/service.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
@@ -379,4 +380,172 @@ CHECK(broken_queue_stays_stopped, .judges = DEVICE, .proves = "xen.hostile.stop.
     ring_kick(s->q);
     expect_unused(s->q, SHOULD, "a buffer was used although the device needs a reset");
     expect_service_recovers(s, "a broken ring");
+}
+
+/* ---- packed rings ---- */
+
+#define HOSTILE_PACKED (NEED_DEVICE | NEED_PACKED | NEED_SERVICE)
+
+/* A descriptor of `r`'s first buffer at a place of the first lap. */
+static void place_set(struct service *s, const struct request *r, unsigned at, uint16_t id,
+                      uint16_t flags)
+{
+    const struct request_part *first = &r->part[0];
+
+    virtq_raw_pdesc_set(
+        &s->q->raw, at,
+        (struct virtq_raw_pdesc){
+            .addr = first->b->addr.raw,
+            .len = first->b->bytes,
+            .id = id,
+            .flags = (uint16_t)(flags | (first->dir != FE_DMA_TO_DEVICE ? VIRTQ_DESC_F_WRITE : 0)),
+        });
+}
+
+CHECK(packed_chain_without_its_end, .judges = DEVICE, .proves = "xen.hostile.packed.1",
+      .needs = HOSTILE_PACKED, .title = "A chain that goes on in descriptors not available")
+{
+    static const uint16_t next_flags[] = {0, VIRTQ_PACKED_DESC_F_USED,
+                                          VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED};
+    struct service *s = given_service(t, 0, 0);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(next_flags); i++) {
+        struct request *r;
+
+        if (i)
+            service_restart(s, 0, 0);
+        r = given_request(s);
+        place_set(s, r, 1, 0, next_flags[i]);
+        place_set(s, r, 0, 0, VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_DESC_F_NEXT);
+        expect_survives(s, provoke(s), "a chain without its end");
+    }
+}
+
+CHECK(packed_chain_round_the_ring, .judges = DEVICE, .proves = "xen.hostile.packed.2",
+      .needs = HOSTILE_PACKED, .title = "Every descriptor of the ring has NEXT")
+{
+    struct service *s = given_service(t, 0, 4);
+    struct request *r = given_request(s);
+
+    for (unsigned i = s->q->size; i-- > 0;)
+        place_set(s, r, i, (uint16_t)i, VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_DESC_F_NEXT);
+    expect_survives(s, provoke(s), "a chain that does not end");
+}
+
+/* Has the device taken all that is in the ring? With EVENT_IDX it then names the next place. */
+static bool all_taken(struct ring *q)
+{
+    uint64_t deadline = given_now_ns() + MS(100);
+    uint16_t next = ring_place_event(q, q->avail);
+    struct virtq_raw_event e;
+
+    do {
+        e = virtq_raw_device_event_get(&q->raw);
+        if (e.flags == VIRTQ_PACKED_EVENT_DESC && e.desc == next)
+            return true;
+    } while (given_now_ns() < deadline);
+    return false;
+}
+
+CHECK(packed_places_taken_twice, .judges = DEVICE, .proves = "xen.hostile.packed.3",
+      .needs = NEED_DEVICE | NEED_PACKED | NEED_BLK | NEED_FLUSH | NEED_WRITABLE | NEED_EVENT_IDX,
+      .timeout_ms = 60000,
+      .title = "A place whose buffer is in flight is made available again for the next lap")
+{
+    const uint64_t features = VIRTIO_F(VIRTIO_BLK_F_FLUSH) | VIRTIO_F(VIRTIO_F_EVENT_IDX);
+    const struct virtio_blk_req_hdr flush = {.type = le32_make(VIRTIO_BLK_T_FLUSH)};
+    struct blk *k = given_blk(t, features, 16);
+    struct buffer *header = given_buffer(k->d, sizeof(flush), 0x40, FE_DMA_TO_DEVICE);
+    struct buffer *statuses = given_buffer(k->d, 8, 0x80, FE_DMA_FROM_DEVICE);
+    unsigned in_time = 0;
+
+    memcpy(header->va, &flush, sizeof(flush));
+    for (unsigned round = 0; round < 10; round++) {
+        blk_write_pattern(k, 8 * round, 8, round);
+        blk_restart(k, features, 16);
+        if (k->q->size != 16)
+            skip_check(t, "the queue has only %u entries", k->q->size);
+        /* Flushes are slow. They fill the ring, so that place 0 is the next one. */
+        for (unsigned i = 0; i < 8; i++) {
+            struct piece p[2] = {piece_of(header, false), piece_part(statuses, i, 1, true)};
+
+            ring_offer(k->q, ring_chain(k->q, 2 * i, p, 2));
+        }
+        ring_kick(k->q);
+        in_time += all_taken(k->q);
+        virtq_raw_pdesc_set(
+            &k->q->raw, 0,
+            (struct virtq_raw_pdesc){header->addr.raw, header->bytes, 0, VIRTQ_PACKED_DESC_F_USED});
+        ring_kick(k->q);
+        (void)device_status_wait(k->d, VIRTIO_STATUS_DEVICE_NEEDS_RESET,
+                                 VIRTIO_STATUS_DEVICE_NEEDS_RESET, MS(50));
+        expect_recovers(k, "a place that was made available twice");
+    }
+    note(t, "taken in time", "%u of 10", in_time);
+    buffer_release(header);
+    buffer_release(statuses);
+}
+
+CHECK(packed_indirect_in_a_list, .judges = DEVICE, .proves = "xen.hostile.packed.4",
+      .needs = HOSTILE_PACKED | NEED_INDIRECT,
+      .title = "INDIRECT with NEXT, and behind a direct descriptor")
+{
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint16_t direct = VIRTQ_PACKED_DESC_F_AVAIL, indirect = direct | VIRTQ_DESC_F_INDIRECT;
+        struct buffer *table;
+        struct request *r;
+
+        if (i)
+            service_restart(s, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
+        table = given_buffer(s->d, 64, 0, FE_DMA_TO_DEVICE);
+        r = given_request(s);
+        place_set(s, r, 1, 0, direct);
+        place_set(s, r, 0, 0, direct);
+        virtq_raw_pdesc_set(
+            &s->q->raw, i ? 1 : 0,
+            (struct virtq_raw_pdesc){table->addr.raw, 64, 0,
+                                     (uint16_t)(indirect | (i ? 0 : VIRTQ_DESC_F_NEXT))});
+        if (i)
+            place_set(s, r, 0, 0, direct | VIRTQ_DESC_F_NEXT);
+        expect_survives(s, provoke(s), "a table inside a list");
+    }
+}
+
+CHECK(packed_id_beyond_the_ring, .judges = DEVICE, .proves = "xen.hostile.packed.5",
+      .needs = HOSTILE_PACKED, .title = "Buffer ids at or past the queue's size")
+{
+    struct service *s = given_service(t, 0, 0);
+    const uint16_t bad[] = {(uint16_t)s->q->size, 0x8000, 0xffff};
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct provoked seen;
+
+        if (i)
+            service_restart(s, 0, 0);
+        place_set(s, given_request(s), 0, bad[i], VIRTQ_PACKED_DESC_F_AVAIL);
+        seen = provoke(s);
+        expect(t, MUST, !seen.used || seen.entry.id == bad[i], "id %u was used for buffer %u",
+               seen.entry.id, bad[i]);
+        expect_survives(s, seen, "an id beyond the ring");
+    }
+}
+
+CHECK(packed_events_beyond_the_ring, .judges = DEVICE, .proves = "xen.hostile.packed.6",
+      .needs = HOSTILE_PACKED | NEED_EVENT_IDX,
+      .title = "Event suppression that names no descriptor, and reserved flags")
+{
+    static const struct virtq_raw_event bad[] = {{0x7fff, VIRTQ_PACKED_EVENT_DESC},
+                                                 {0xffff, VIRTQ_PACKED_EVENT_DESC},
+                                                 {0, 3},
+                                                 {0xffff, 0xffff}};
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_EVENT_IDX), 8);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        virtq_raw_driver_event_set(&s->q->raw, bad[i]);
+        for (unsigned k = 0; k < 4; k++)
+            expect_served(s, s->q, false);
+    }
+    expect_service_recovers(s, "events that cannot be");
 }

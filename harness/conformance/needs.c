@@ -96,7 +96,8 @@ static bool platform_takes_line(const struct facts *f)
      NEED_EVENT_IDX | NEED_MQ | NEED_FLUSH | NEED_DISCARD | NEED_WRITE_ZEROES | NEED_SEG_MAX |     \
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
      NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE | NEED_CONSOLE | NEED_MULTIPORT |        \
-     NEED_SIZE | NEED_EMERGENCY | NEED_NET)
+     NEED_SIZE | NEED_EMERGENCY | NEED_NET | NEED_IN_ORDER | NEED_NOTIFICATION_DATA |              \
+     NEED_NOTIF_CONFIG_DATA)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -136,6 +137,11 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_PACKED, s->packed, "the frontend uses split rings"},
         {NEED_DEVICE, !s->packed || !f.answers || facts_feature(&f, VIRTIO_F_RING_PACKED),
          "VIRTIO_F_RING_PACKED is not offered"},
+        {NEED_IN_ORDER, facts_feature(&f, VIRTIO_F_IN_ORDER), "VIRTIO_F_IN_ORDER is not offered"},
+        {NEED_NOTIFICATION_DATA, facts_feature(&f, VIRTIO_F_NOTIFICATION_DATA),
+         "VIRTIO_F_NOTIFICATION_DATA is not offered"},
+        {NEED_NOTIF_CONFIG_DATA, facts_feature(&f, VIRTIO_F_NOTIF_CONFIG_DATA),
+         "VIRTIO_F_NOTIF_CONFIG_DATA is not offered"},
         {NEED_GRANTS, s->addressing == FE_ADDRESSING_GRANTS, "the frontend uses no grants"},
         {NEED_FOREIGN, s->addressing == FE_ADDRESSING_FOREIGN, "the frontend uses grants"},
         {NEED_MSIX, f.msix, "the device has no MSI-X"},

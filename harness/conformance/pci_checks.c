@@ -194,6 +194,58 @@ CHECK(notification_area_holds_all_queues, .judges = DEVICE,
     }
 }
 
+CHECK(notification_area_holds_data, .judges = DEVICE,
+      .proves = "pci.notification-capability.device.7 pci.notification-capability.device.8 "
+                "pci.notification-capability.device.9 pci.notification-capability.device.10 "
+                "pci.notification-capability.device.11",
+      .needs = NEED_PCI | NEED_NOTIFICATION_DATA,
+      .title = "With NOTIFICATION_DATA a doorbell has four bytes")
+{
+    struct device *d = given_device(t);
+    const struct fe_vpci_region *r = &d->pci->notify;
+    uint32_t multiplier = d->pci->notify_multiplier;
+    unsigned queues = (unsigned)common_get(d, FE_VPCI_FIELD(num_queues));
+
+    expect(t, MUST, is_aligned(r->offset, 4), "the notification area begins at 0x%x", r->offset);
+    expect(t, MUST, multiplier == 0 || (is_pow2(multiplier) && multiplier >= 4),
+           "notify_off_multiplier is %u", multiplier);
+    expect(t, MUST, r->bytes >= 4, "the notification area is %u bytes long", r->bytes);
+    for (unsigned q = 0; q < queues; q++) {
+        uint64_t off;
+
+        common_set(d, FE_VPCI_FIELD(queue_select), q);
+        off = common_get(d, FE_VPCI_FIELD(queue_notify_off));
+        expect(t, MUST, r->bytes >= off * multiplier + 4,
+               "queue %u is notified at %llu * %u, the area is %u bytes long", q,
+               (unsigned long long)off, multiplier, r->bytes);
+    }
+}
+
+/* Enough for next_off and next_wrap to take many values. */
+static void serve_by_doorbells(struct check_ctx *t, uint64_t features)
+{
+    struct service *s = given_service(t, features, 8);
+
+    for (unsigned i = 0; i < 20; i++)
+        expect_served(s, s->q, false);
+}
+
+CHECK(doorbell_with_notification_data, .judges = DEVICE, .proves = "xen.pci.doorbell.1",
+      .needs = NEED_PCI | NEED_SERVICE | NEED_NOTIFICATION_DATA,
+      .title = "A doorbell that says where the next entry will be")
+{
+    serve_by_doorbells(t, VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA));
+}
+
+CHECK(doorbell_with_notif_config_data, .judges = DEVICE, .proves = "xen.pci.doorbell.2",
+      .needs = NEED_PCI | NEED_SERVICE | NEED_NOTIF_CONFIG_DATA,
+      .title = "A doorbell that names the queue by queue_notif_config_data")
+{
+    serve_by_doorbells(t, VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA));
+    serve_by_doorbells(t,
+                       VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA));
+}
+
 CHECK(doorbell_at_notify_offset_works, .judges = DEVICE,
       .proves = "pci.notification-capability.device.5", .needs = NEED_PCI | NEED_SERVICE,
       .title = "A write of the queue's number at its place starts the queue")

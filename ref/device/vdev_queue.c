@@ -295,7 +295,8 @@ uint16_t vdev_queue_size_max(const struct vdev *d, unsigned queue)
 
 static bool size_allowed(const struct vdev *d, uint16_t size)
 {
-    return vdev_has(d, VIRTIO_F_RING_PACKED) ? size != 0 : is_pow2(size);
+    return vdev_has(d, VIRTIO_F_RING_PACKED) && !MUTANT(packed_odd_size_refused) ? size != 0
+                                                                                 : is_pow2(size);
 }
 
 void vdev_queue_set_size(struct vdev *d, unsigned queue, uint16_t size)
@@ -396,6 +397,11 @@ static void request_fill(struct vdev_slot *s)
         r->in_bytes += r->in[i].iov_len;
 }
 
+static bool keeps_order(const struct vdev_queue *q)
+{
+    return q->vq.cfg.in_order && !MUTANT(in_order_ignored);
+}
+
 /* No request is taken while one waits to be resolved, so this is the order of the buffers, too. */
 static void order_add(struct vdev_slot *s)
 {
@@ -422,7 +428,7 @@ static int request_resolve(struct vdev_slot *s, const struct gmem_range *ranges,
         rc = gmem_get(d->gmem, ranges, count, &s->lease);
     if (rc == 0) {
         request_fill(s);
-        if (q->vq.cfg.in_order)
+        if (keeps_order(q))
             order_add(s);
         return 0;
     }
@@ -715,7 +721,7 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
         gmem_put(d->gmem, &s->lease);
         s->done = true;
         s->written = written;
-        if (r->queue->vq.cfg.in_order)
+        if (keeps_order(r->queue))
             order_retire(r->queue);
         else
             request_retire(s, written);

@@ -414,7 +414,9 @@ static void notify_write(struct virtio_pci *vp, unsigned at, uint64_t value)
 {
     unsigned queue = (uint16_t)value;
 
-    if (negotiated(vp, VIRTIO_F_NOTIF_CONFIG_DATA))
+    if (MUTANT(notification_data_is_no_queue) && value > UINT16_MAX)
+        return;
+    if (negotiated(vp, VIRTIO_F_NOTIF_CONFIG_DATA) && !MUTANT(notif_config_data_ignored))
         queue -= NOTIF_CONFIG_DATA_BASE; /* what is below is no queue then */
     /* With a place for each queue the value has to agree with it (4.1.5.2): a driver that
      * disagrees with itself rings no bell. */
@@ -571,6 +573,8 @@ static int add_capabilities(struct virtio_pci *vp)
         rc = add_cap(f, VIRTIO_PCI_CAP_DEVICE_CFG, DEVICE_OFFSET, config_bytes, NULL);
     if (MUTANT(notify_offset_odd))
         notify_offset++, notify_bytes--;
+    if (MUTANT(notify_area_short_of_data))
+        notify_bytes = (vdev_num_queues(vp->vdev) - 1) * vp->notify_multiplier + 2;
     if (MUTANT(notify_area_short))
         notify_bytes = (vdev_num_queues(vp->vdev) - 1) * vp->notify_multiplier + 1;
     if (rc >= 0)

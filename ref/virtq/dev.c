@@ -100,6 +100,8 @@ void virtq_dev_push(struct virtq_dev *q, struct virtq_token token, uint32_t writ
     if (q->batch.chains) {
         b.chains = (uint16_t)(b.chains + q->batch.chains);
         b.descs = (uint16_t)(b.descs + q->batch.descs);
+        if (MUTANT(in_order_batch_id_of_first))
+            b.id = q->batch.id;
     }
     q->batch = b;
 }

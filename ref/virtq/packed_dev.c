@@ -21,7 +21,12 @@ int packed_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct
         virtq_dev_table_read(iov, iov_count, i, bytes);
         memcpy(w, bytes, sizeof(w));
         entry = packed_desc_make(w[0], w[1]);
-        fault = virtq_chain_append(q, c, &entry);
+        if (MUTANT(packed_table_flags_obeyed) && (entry.flags & VIRTQ_DESC_F_INDIRECT))
+            fault = VIRTQ_FAULT_INDIRECT_NESTED;
+        else
+            fault = virtq_chain_append(q, c, &entry);
+        if (MUTANT(packed_table_ends_without_next) && !(entry.flags & VIRTQ_DESC_F_NEXT))
+            break;
     }
     q->cfg.indirect_put(q->cfg.ctx);
     return fault == VIRTQ_OK ? 0 : virtq_dev_fault(q, fault, (uint16_t)(i - 1));

@@ -9,26 +9,44 @@
 /* Cold half, in packed_dev.c: resolve and walk an indirect table. 0, -EPROTO or -errno. */
 int packed_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct ring_desc *d);
 
+static inline bool packed_dev_is_ours(uint16_t flags, bool wrap)
+{
+    if (MUTANT(packed_used_bit_ignored))
+        return !(flags & VIRTQ_PACKED_DESC_F_AVAIL) == !wrap;
+    return packed_is_avail(flags, wrap);
+}
+
 static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
 {
     const struct pvirtq_desc *ring = packed_ring(&q->cfg.areas);
     struct virtq_packed_pos pos = q->packed.avail;
     unsigned size = q->cfg.size, room = size - q->packed.descs_out, walked = 0;
-    struct ring_desc d;
+    struct ring_desc d, first;
 
     if (q->fault != VIRTQ_OK)
         return -EPROTO;
     d = packed_desc_fetch(&ring[pos.at]);
-    if (!packed_is_avail(d.flags, pos.wrap))
+    if (MUTANT(packed_looks_ahead))
+        for (unsigned i = 0; !packed_dev_is_ours(d.flags, pos.wrap) && i < 4; i++) {
+            pos = packed_pos_add(pos, 1, size);
+            d = packed_desc_fetch(&ring[pos.at]);
+        }
+    if (!packed_dev_is_ours(d.flags, pos.wrap))
         return 0;
+    first = d;
     virtq_chain_clear(c);
     for (;;) {
         enum virtq_fault fault;
 
         /* A slot stays ours until the driver has seen it used. */
-        if (walked++ == room)
+        if (walked++ == room) {
+            if (MUTANT(packed_overrun_asserted))
+                abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_RING_OVERRUN, pos.at);
+        }
         if (d.flags & VIRTQ_DESC_F_INDIRECT) {
+            if (MUTANT(packed_mixed_asserted) && (walked > 1 || (d.flags & VIRTQ_DESC_F_NEXT)))
+                abort();
             int rc = walked > 1 ? virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_MIXED, pos.at)
                                 : packed_dev_indirect(q, c, &d);
 
@@ -43,14 +61,23 @@ static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
         pos = packed_pos_add(pos, 1, size);
         if (!(d.flags & VIRTQ_DESC_F_NEXT))
             break;
-        if (walked == size)
+        if (walked == size && MUTANT(packed_loop_asserted))
+            abort();
+        if (walked == size || (MUTANT(chain_of_queue_size_refused) && walked + 1 == size))
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_LOOP, pos.at);
+        if (MUTANT(packed_chain_never_crosses))
+            pos.wrap = q->packed.avail.wrap;
         d = packed_desc_fetch(&ring[pos.at]);
         /* The first was made available last (2.8.17): all of the chain has to be there. */
-        if (!packed_is_avail(d.flags, pos.wrap))
+        if (!packed_is_avail(d.flags, pos.wrap)) {
+            if (MUTANT(packed_partial_asserted))
+                abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_PARTIAL, pos.at);
+        }
     }
-    c->token = virtq_chain_token(c, d.link, walked);
+    if (MUTANT(packed_id_asserted) && d.link >= size)
+        abort();
+    c->token = virtq_chain_token(c, MUTANT(packed_id_of_first) ? first.link : d.link, walked);
     q->packed.avail = pos;
     q->packed.taken++;
     q->packed.descs_out = (uint16_t)(q->packed.descs_out + walked);
@@ -60,21 +87,28 @@ static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
 /* Write the used entry of a batch of chains, of one mostly. */
 static inline void packed_dev_use(struct virtq_dev *q, const struct virtq_used_batch *b)
 {
-    uint16_t flags = packed_flags_used(q->packed.used.wrap);
+    struct pvirtq_desc *ring = packed_ring(&q->cfg.areas);
+    uint16_t flags = packed_flags_used(q->packed.used.wrap), id = b->id;
     uint64_t word;
 
     assert(q->packed.taken >= b->chains);
     /* 2.8.3, 2.8.4: without WRITE the length means nothing. */
-    if (b->written)
+    if (b->written && !MUTANT(packed_used_no_write))
         flags |= VIRTQ_DESC_F_WRITE;
-    word = packed_word(b->written, b->id, flags);
+    if (MUTANT(packed_used_id_repeated) && q->packed.unpublished)
+        id = (uint16_t)(q->packed.held_word >> 32);
+    word = packed_word(b->written, id, flags);
+    if (MUTANT(packed_used_written_twice) && q->packed.held_word && !q->packed.unpublished)
+        packed_word_store(&ring[q->packed.held_at], q->packed.held_word ^ 1);
     if (q->packed.unpublished == 0) {
         q->packed.held_at = q->packed.used.at;
         q->packed.held_word = word;
     } else {
-        packed_word_store(&packed_ring(&q->cfg.areas)[q->packed.used.at], word);
+        packed_word_store(&ring[q->packed.used.at], word);
     }
     q->packed.used = packed_pos_add(q->packed.used, b->descs, q->cfg.size);
+    if (MUTANT(packed_writes_beyond))
+        packed_word_store(&ring[q->packed.used.at], 0);
     q->packed.taken = (uint16_t)(q->packed.taken - b->chains);
     q->packed.unpublished = (uint16_t)(q->packed.unpublished + b->chains);
     q->packed.unpublished_descs = (uint16_t)(q->packed.unpublished_descs + b->descs);
@@ -103,6 +137,8 @@ static inline bool packed_dev_interrupt_needed(struct virtq_dev *q)
         return false;
     q->packed.moved = 0;
     ring_full_barrier();
+    if (MUTANT(packed_event_first_missed) && q->cfg.event_idx)
+        moved--;
     return packed_event_wanted(packed_driver_event(&q->cfg.areas), q->cfg.event_idx, q->cfg.size,
                                q->packed.published, moved);
 }
@@ -116,11 +152,13 @@ static inline bool packed_dev_kick_enable(struct virtq_dev *q)
 {
     const struct pvirtq_desc *next = &packed_ring(&q->cfg.areas)[q->packed.avail.at];
 
-    if (q->cfg.event_idx)
+    if (q->cfg.event_idx && !MUTANT(packed_device_event_stale))
         packed_event_store(packed_device_event(&q->cfg.areas), packed_pos_event(q->packed.avail),
                            VIRTQ_PACKED_EVENT_DESC);
-    else
-        packed_event_store(packed_device_event(&q->cfg.areas), 0, VIRTQ_PACKED_EVENT_ENABLE);
+    else if (!MUTANT(packed_device_event_stale))
+        packed_event_store(packed_device_event(&q->cfg.areas), 0,
+                           MUTANT(packed_device_event_reserved) ? VIRTQ_PACKED_EVENT_MASK
+                                                                : VIRTQ_PACKED_EVENT_ENABLE);
     /* The driver stores its flags, then reads the event; here it is the other way round. */
     ring_full_barrier();
     return packed_is_avail(packed_desc_fetch(next).flags, q->packed.avail.wrap);

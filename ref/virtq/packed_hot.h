@@ -10,7 +10,10 @@
 #ifndef RP_VIRTQ_PACKED_HOT_H
 #define RP_VIRTQ_PACKED_HOT_H
 
+#include <stdlib.h>
+
 #include "spec/virtq_packed.h"
+#include "util/mutant.h"
 #include "virtq/ring_hot.h"
 #include "virtq/virtq.h"
 
@@ -139,8 +142,10 @@ static inline bool packed_event_wanted(const struct pvirtq_event_suppress *e, bo
         return false;
     if (flags != VIRTQ_PACKED_EVENT_DESC || !event_idx)
         return true;
+    if (MUTANT(packed_event_asserted) && off >= size)
+        abort();
     /* Counted from the start of the lap that `now` is in. */
-    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != now.wrap)
+    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != now.wrap && !MUTANT(packed_event_wrap_ignored))
         off = (uint16_t)(off - size);
     return virtq_need_event(off, now.at, (uint16_t)(now.at - moved));
 }
