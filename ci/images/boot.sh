@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: boot --dir DIR [--add CPIO]... [--icount] [--xen OPTIONS] [--cmdline OPTIONS] [-- QEMU...]
+# usage: boot --dir DIR [--add CPIO]... [--icount] [--xen OPTIONS] [--cmdline OPTIONS]
+#             [--dom0less INITRD [--guest-cmdline OPTIONS] [--background]] [-- QEMU...]
 #        boot [--add CPIO]...
 #
 # Boot this image in QEMU. What it is and how it is driven: ci/images/README.md. As ci/images/boot.sh,
@@ -8,7 +9,7 @@
 set -eu
 usage()
 {
-    sed -n 's/^# \(usage: \|       boot\)/\1/p' "$0" >&2
+    sed -n 's/^# \(usage: \|       boot\|            \[\)/\1/p' "$0" >&2
     exit 2
 }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,7 +21,7 @@ else
 fi
 arch=$(cat "$image/arch")
 
-dir='' adds='' icount='' xen_extra='' linux_extra=''
+dir='' adds='' icount='' xen_extra='' linux_extra='' guest='' background='' guest_cmdline='console=ttyAMA0'
 while [ $# -gt 0 ]; do
     case $1 in
     --icount)
@@ -28,17 +29,24 @@ while [ $# -gt 0 ]; do
         shift
         continue
         ;;
+    --background)
+        background=1
+        shift
+        continue
+        ;;
     --)
         shift
         break
         ;;
-    --dir | --add | --xen | --cmdline) [ $# -ge 2 ] || usage ;;
+    --dir | --add | --xen | --cmdline | --dom0less | --guest-cmdline) [ $# -ge 2 ] || usage ;;
     *) usage ;;
     esac
     case $1 in
     --dir) dir=$2 ;;
     --add) adds="$adds $2" ;;
     --xen) xen_extra=$2 ;;
+    --dom0less) guest=$2 ;;
+    --guest-cmdline) guest_cmdline=$2 ;;
     --cmdline) linux_extra=$(printf %s "$2" | sed 's/,/,,/g') ;; # as QEMU's options want it
     esac
     shift 2
@@ -70,12 +78,54 @@ if [ "$arch" = x86 ]; then
         -kernel "$image/xen" \
         -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=512M,max:512M sched=credit sched_credit_tslice_ms=1 dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
         -initrd "$image/kernel console=hvc0 earlyprintk=xen $linux_extra,$initrd" "$@"
-else
-    exec qemu-system-aarch64 -accel tcg,thread=single -display none -nodefaults -no-reboot -monitor none \
-        -M "virt,virtualization=on,gic-version=3${icount:+,dtb-randomness=off}" -cpu cortex-a57 -smp 1 -m 1024 \
-        -serial chardev:console -device pci-serial,chardev=control \
-        -kernel "$image/xen" \
-        -append "dtuart=/pl011@9000000 console=dtuart loglvl=all guest_loglvl=all dom0_mem=384M dom0_max_vcpus=1 $xen_extra" \
-        -device "guest-loader,addr=0x4a000000,kernel=$image/kernel,bootargs=console=hvc0 rdinit=/init $linux_extra" \
-        -device "guest-loader,addr=0x50000000,initrd=$initrd" "$@"
 fi
+
+set -- -accel tcg,thread=single -display none -nodefaults -no-reboot -monitor none -cpu cortex-a57 -smp 1 -m 1024 \
+    -kernel "$image/xen" \
+    -append "dtuart=/pl011@9000000 console=dtuart loglvl=all guest_loglvl=all dom0_mem=384M dom0_max_vcpus=1 $xen_extra" \
+    -device "guest-loader,addr=0x4a000000,kernel=$image/kernel,bootargs=console=hvc0 rdinit=/init $linux_extra" \
+    -device "guest-loader,addr=0x50000000,initrd=$initrd" \
+    -serial chardev:console -device pci-serial,chardev=control "$@"
+machine=virt,virtualization=on,gic-version=3${icount:+,dtb-randomness=off}
+[ -n "$guest" ] || exec qemu-system-aarch64 -M "$machine" "$@"
+
+# Xen starts what it finds in /chosen of the device tree, which is QEMU's and a guest more.
+tree=$dir/machine.dtb
+qemu-system-aarch64 -M "$machine,dumpdtb=$tree" "$@" </dev/null >"$dir/dumpdtb.log" 2>&1 || {
+    cat "$dir/dumpdtb.log" >&2
+    exit 1
+}
+rm -f "$dir/dumpdtb.log"
+node=/chosen/domU1
+put()
+{
+    type=$1 property=$2
+    shift 2
+    # shellcheck disable=SC2086
+    fdtput -t "$type" "$tree" "$node" "$property" "$@"
+}
+# module NAME ADDRESS FILE: where QEMU's loader puts a file, and what Xen takes it for.
+module()
+{
+    node=/chosen/domU1/module@$2
+    fdtput -c "$tree" "$node"
+    put s compatible "multiboot,$1" multiboot,module
+    put x reg 0 "$2" 0 "$(printf %x "$(stat -Lc %s "$3")")"
+}
+fdtput -c "$tree" "$node"
+put s compatible xen,domain
+put x '#address-cells' 2
+put x '#size-cells' 2
+put u cpus 1
+put u memory 0 $((192 * 1024)) # KiB
+put s xen,enhanced enabled     # it gets a xenstore, when dom0 has one
+fdtput "$tree" "$node" vpl011
+[ -z "$background" ] || put u trap-unmapped-accesses 0 # from Xen 4.21 on: they read all ones
+module kernel 58000000 "$image/kernel"
+put s bootargs "rdinit=/init $guest_cmdline"
+module ramdisk 5a000000 "$guest"
+module device-tree 5f000000 "$image/domu-uio.dtb"
+exec qemu-system-aarch64 -M "$machine" -dtb "$tree" \
+    -device "loader,addr=0x58000000,file=$image/kernel,force-raw=on" \
+    -device "loader,addr=0x5a000000,file=$guest,force-raw=on" \
+    -device "loader,addr=0x5f000000,file=$image/domu-uio.dtb,force-raw=on" "$@"
