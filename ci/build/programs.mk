@@ -57,7 +57,7 @@ ALL_PRODUCTS += $(SIMLIB)/xenstored-preload.so
 $(LIB)/platform-simxen.so: $(call sim_objs,guest) $(call objs_of,util) | $(SIMLIB)/libsimxen.so
 	@mkdir -p $(@D)
 	@echo "  LD   $(VARIANT) $@"
-	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/../simxen' -o $@ $^ -L$(SIMLIB) -l:libsimxen.so
+	@$(CC) -shared $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/../simxen' -o $@ $^ -L$(SIMLIB) -l:libsimxen.so -lxenstore
 ALL_PRODUCTS += $(LIB)/platform-simxen.so
 
 # ---- the platform plugin for a real domU ----

@@ -47,6 +47,7 @@ static const struct {
     {NEED_HOST_END, "host-end"},
     {NEED_NET, "net"},
     {NEED_WIRE, "wire"},
+    {NEED_UNSERVED, "unserved"},
 };
 
 bool list_in_role(const struct check *c, bool dom0)

@@ -99,6 +99,8 @@ struct subject {
 #define NEED_IN_ORDER          (1ull << 37)
 #define NEED_NOTIFICATION_DATA (1ull << 38)
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
+/* No backend has served the domain yet; the check has it started (backend.start). */
+#define NEED_UNSERVED (1ull << 40)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -114,6 +117,32 @@ out:
     return fd;
 }
 
+/* The dom0's end of a domain's channel (libxenvchan's ring), as a program on a socket. */
+static int open_channel(const char *domid, const char *node)
+{
+    char path[128];
+    int pair[2];
+    pid_t pid;
+
+    snprintf(path, sizeof(path), "/local/domain/%s/%s", domid, node);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return -errno;
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (dup2(pair[1], STDIN_FILENO) >= 0 && dup2(pair[1], STDOUT_FILENO) >= 0)
+            execlp("vchan-socket-proxy", "vchan-socket-proxy", "--mode=client", domid, path, "-",
+                   NULL);
+        _exit(127);
+    }
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return -ENOMEM;
+    }
+    return pair[0];
+}
+
 static int write_all(int fd, const char *text, size_t bytes)
 {
     while (bytes) {
@@ -148,23 +177,15 @@ static int find_end(char *line, size_t *used, const char *text, size_t bytes)
     return status;
 }
 
-static int console(const char *domid)
+/* Between a domain and our standard streams, until its agent has ended. `fd` is closed. */
+static int carry(const char *domid, int fd)
 {
     static const char quit[] = "{\"op\":\"quit\"}\n";
     struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}};
     char buf[4096], line[65];
-    struct termios raw;
     size_t used = 0;
-    int fd = open_console(domid), status = -1;
+    int status = -1;
 
-    if (fd < 0) {
-        fprintf(stderr, "console of domain %s: %s\n", domid, strerror(-fd));
-        return 1;
-    }
-    if (!tcgetattr(fd, &raw)) {
-        cfmakeraw(&raw);
-        tcsetattr(fd, TCSANOW, &raw);
-    }
     p[1].fd = fd;
     while (status < 0) {
         if (poll(p, 2, -1) < 0)
@@ -192,6 +213,44 @@ static int console(const char *domid)
     return status < 0 ? 1 : status;
 }
 
+static int no_stream(const char *domid, int err)
+{
+    fprintf(stderr, "console of domain %s: %s\n", domid, strerror(-err));
+    return 1;
+}
+
+static int console(const char *domid)
+{
+    struct termios raw;
+    int fd = open_console(domid);
+
+    if (fd < 0)
+        return no_stream(domid, fd);
+    if (!tcgetattr(fd, &raw)) {
+        cfmakeraw(&raw);
+        tcsetattr(fd, TCSANOW, &raw);
+    }
+    return carry(domid, fd);
+}
+
+/* The agent's arguments are the first line. */
+static int channel(const char *domid, const char *node, char **words)
+{
+    int fd = open_channel(domid, node), rc = fd < 0 ? fd : 0;
+
+    for (; !rc && *words; words++) {
+        rc = write_all(fd, *words, strlen(*words));
+        if (!rc)
+            rc = write_all(fd, words[1] ? " " : "\n", 1);
+    }
+    if (rc) {
+        if (fd >= 0)
+            close(fd);
+        return no_stream(domid, rc);
+    }
+    return carry(domid, fd);
+}
+
 /* ---- image ---- */
 
 static int image(const char *path, const char *bytes, const char *content)
@@ -211,9 +270,12 @@ int tools_main(int argc, char **argv)
         return audit(argv[1]);
     if (argc == 2 && !strcmp(argv[0], "console"))
         return console(argv[1]);
+    if (argc > 3 && !strcmp(argv[0], "channel"))
+        return channel(argv[1], argv[2], argv + 3);
     if (argc == 4 && !strcmp(argv[0], "image"))
         return image(argv[1], argv[2], argv[3]);
-    fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID | image FILE BYTES "
+    fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID |\n       channel DOMID NODE "
+          "WORD... | image FILE BYTES "
           "empty|filled]\n",
           stderr);
     return 2;

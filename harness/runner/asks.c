@@ -15,7 +15,7 @@
 
 static int backend_start(struct session *s, const json_t *args, json_t **value)
 {
-    int ret = s->cell->ops->backend_start(s->cell);
+    int ret = session_backend_start(s);
 
     s->backend_touched = true;
     if (!ret)
@@ -137,13 +137,14 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
     if (plan->config == CONFIG_XENSTORE)
         snprintf(store, sizeof(store), "/local/domain/0/backend/virtio/%u/0",
                  s->cell->ops->domid(s->cell));
-    *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s}", "count",
+    *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "count",
                        (int)sc->device_count, "type", scenario_device_type_name(d->type), "sbdf",
                        d->sbdf ? d->sbdf : "", "ro", d->ro, "queues",
                        (int)(plan->queues ? plan->queues : d->queues), "queue_size",
                        (int)(plan->queue_size ? plan->queue_size : d->queue_size), "serial",
                        d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
-                       (json_int_t)d->size_bytes, "backing", backings[d->backing], "store", store);
+                       (json_int_t)d->size_bytes, "backing", backings[d->backing], "store", store,
+                       "told_key", plan->start == START_DOM0LESS ? TESTBED_TOLD_KEY : "");
     if (*value && d->type == DEVICE_CONSOLE)
         console_info(d, *value);
     return 0;

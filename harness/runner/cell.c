@@ -28,7 +28,6 @@ struct run {
     struct testbed_cell *cell;
     struct session session;
     struct report_cell *report;
-    struct testbed_audit baseline;
     uint64_t deadline_ns;
     bool stale; /* the world has to be made anew before the next check */
 };
@@ -88,7 +87,32 @@ static bool has_backend(const struct run *r)
     return r->job->plan.scenario->device_count > 0;
 }
 
-/* A fresh domain, backend and agent; the first time and after something broke. */
+/* Some checks begin where the domain runs and no backend has been there yet. */
+static bool begins_unserved(const struct wire_check *w)
+{
+    for (const char *at = w->needs; (at = strstr(at, "unserved")); at++)
+        if ((at == w->needs || at[-1] == ' ') && strchr(" ", at[strlen("unserved")]))
+            return true;
+    return false;
+}
+
+static bool runs_first(const struct run *r)
+{
+    return r->job->plan.start == START_DOM0LESS;
+}
+
+/* A backend in a world that has none yet. */
+static int serve(struct run *r)
+{
+    int ret = session_backend_start(&r->session);
+
+    if (ret)
+        report_cell_worsen(r->report, cell_start_outcome(r->cell, ret), r->cell->why);
+    return ret;
+}
+
+/* A fresh domain, backend and agent; the first time and after something broke. A domain that Xen
+ * starts runs before its backend, which comes when a check wants it. */
 static int build(struct run *r)
 {
     struct testbed_cell *c = r->cell;
@@ -96,15 +120,14 @@ static int build(struct run *r)
 
     session_close(&r->session);
     ret = c->ops->domain_create(c);
-    if (!ret && has_backend(r))
-        ret = c->ops->backend_start(c);
-    if (!ret && has_backend(r))
-        ret = c->ops->backend_audit(c, &r->baseline);
     if (ret) {
-        report_cell_worsen(r->report, cell_start_outcome(c, ret), c->why);
+        report_cell_worsen(r->report, ERROR, c->why);
         return ret;
     }
-    ret = session_open(&r->session, c, r->options->seed, r->deadline_ns);
+    session_init(&r->session, c, r->options->seed);
+    if (has_backend(r) && !runs_first(r) && (ret = serve(r)))
+        return ret;
+    ret = session_open(&r->session, r->deadline_ns);
     if (!ret)
         ret = session_list(&r->session, r->deadline_ns);
     if (ret)
@@ -153,7 +176,7 @@ static unsigned describe_excess(char *buf, size_t size, const char *what, uint64
 static void leftovers(struct run *r, char *buf, size_t size)
 {
     uint64_t deadline = monotonic_ns() + AUDIT_SETTLE_NS;
-    const struct testbed_audit *b = &r->baseline;
+    const struct testbed_audit *b = &r->session.baseline;
 
     for (;;) {
         const struct timespec pause = {.tv_nsec = 2000000};
@@ -187,6 +210,10 @@ static void judge_backend(struct run *r, struct report_check *k, bool answered)
 
     if (!has_backend(r))
         return;
+    if (!r->session.has_baseline) { /* the domain is still unserved */
+        r->stale |= r->session.backend_touched;
+        return;
+    }
     if (!process_running(&c->backend)) {
         if (!r->session.backend_down) {
             snprintf(text, sizeof(text), "the backend died: %s",
@@ -310,7 +337,13 @@ static void run_checks(struct run *r)
             report_cell_worsen(r->report, ERROR, r->cell->why);
             break;
         }
+        /* The domain of a check that begins without a backend has never seen one. */
+        if (runs_first(r) && begins_unserved(&list[i]) && r->session.has_baseline)
+            r->stale = true;
         if (r->stale && build(r))
+            break;
+        if (has_backend(r) && runs_first(r) && !begins_unserved(&list[i]) &&
+            !process_running(&r->cell->backend) && serve(r))
             break;
         run_check(r, &list[i]);
     }

@@ -154,13 +154,17 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
 
 /* ---- the session ---- */
 
-int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, uint64_t deadline_ns)
+void session_init(struct session *s, struct testbed_cell *cell, uint64_t seed)
 {
-    bool dom0 = cell->plan.scenario->in_dom0;
+    *s = (struct session){
+        .cell = cell, .seed = seed, .runs = cell->plan.scenario->in_dom0 ? AGENT_DOM0 : AGENT_DOMU};
+}
 
-    *s = (struct session){.cell = cell, .seed = seed, .runs = dom0 ? AGENT_DOM0 : AGENT_DOMU};
+int session_open(struct session *s, uint64_t deadline_ns)
+{
     int ret = link_open(s, AGENT_DOMU, deadline_ns);
-    if (!ret && dom0)
+
+    if (!ret && s->runs == AGENT_DOM0)
         ret = link_open(s, AGENT_DOM0, deadline_ns);
     return ret;
 }
@@ -264,6 +268,18 @@ static int answer(struct session *s, const struct wire_call *ask, uint64_t deadl
     return ret;
 }
 
+int session_backend_start(struct session *s)
+{
+    const struct testbed_ops *ops = s->cell->ops;
+    int ret = ops->backend_start(s->cell);
+
+    if (!ret && !s->has_baseline) {
+        ret = ops->backend_audit(s->cell, &s->baseline);
+        s->has_baseline = ret == 0;
+    }
+    return ret;
+}
+
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
                 struct check_result *result)
 {
@@ -279,9 +295,10 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->backend_down = false;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* With `auto` the backend takes each address its own way, so a check may mix them. */
-    q.params = json_pack("{s:I, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
-                         s->cell->plan.memory == MEMORY_AUTO, "host_ends",
-                         s->cell->ops->backend_is_near, "wire", testbed_has_wire(s->cell));
+    q.params =
+        json_pack("{s:I, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
+                  s->cell->plan.memory == MEMORY_AUTO, "host_ends", s->cell->ops->backend_is_near,
+                  "wire", testbed_has_wire(s->cell), "unserved", !s->has_baseline);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

@@ -26,6 +26,9 @@ struct session {
     uint64_t seed;
     struct wire_check *checks;
     unsigned check_count;
+    /* What the backend held when it was fresh; none before its first start. */
+    bool has_baseline;
+    struct testbed_audit baseline;
     /* Since session_run began. */
     bool backend_touched;              /* stopped, killed or started by the check */
     bool backend_down;                 /* the check left it so */
@@ -36,13 +39,19 @@ struct session {
 
 /* All return 0 or -errno with a text in s->why. -EPIPE: the agent has died. */
 
+void session_init(struct session *s, struct testbed_cell *cell, uint64_t seed);
 /* Start the agents that the cell needs, wait for their hello. */
-int session_open(struct session *s, struct testbed_cell *cell, uint64_t seed, uint64_t deadline_ns);
-/* Ends them. Fine after a failed open. -EIO, -ETIMEDOUT: one did not end as it should. */
+int session_open(struct session *s, uint64_t deadline_ns);
+/* Ends them. Fine after a failed open, and for a zeroed session. -EIO, -ETIMEDOUT: one did not end
+ * as it should. */
 int session_close(struct session *s);
 
 /* Fill s->checks with all that the agent has. */
 int session_list(struct session *s, uint64_t deadline_ns);
+
+/* Starts the backend, and looks at what it holds if nobody has yet. As backend_start, with the text
+ * in the cell. */
+int session_backend_start(struct session *s);
 
 /* Run one check. -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,

@@ -42,6 +42,7 @@ static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
+static const char *const start_names[] = {"toolstack", "dom0less", NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
@@ -75,6 +76,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_CONFIG] = {.name = "config", .values = config_names},
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
     [AXIS_TRANSPORT] = {.name = "transport", .values = transport_names},
+    [AXIS_START] = {.name = "start", .values = start_names},
 };
 
 enum metric_unit { UNIT_NS, UNIT_BYTES, UNIT_COUNT };
@@ -922,7 +924,8 @@ static int check_whole(struct reader *r, const struct doc_node *root)
                              "nothing in this scenario measures %s", metric_table[m].name);
     }
     static const enum scenario_axis of_devices[] = {AXIS_MEMORY,   AXIS_QUEUE_SIZE, AXIS_QUEUES,
-                                                    AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT};
+                                                    AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT,
+                                                    AXIS_START};
     for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
         const struct doc_node *matrix = doc_get(root, "matrix");
         if (s->axis_count[of_devices[i]] && !s->device_count)
@@ -1149,6 +1152,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_TRANSPORT:
         cell->transport = (enum scenario_transport)name_index(transport_names, value);
+        break;
+    case AXIS_START:
+        cell->start = (enum scenario_start)name_index(start_names, value);
         break;
     case AXIS_QUEUE_SIZE:
         cell->queue_size = (uint32_t)number;

@@ -43,6 +43,7 @@ enum scenario_axis {
     AXIS_CONFIG,     /* where the backend learns its devices: command-line, xenstore */
     AXIS_VCPUS,      /* of the domain */
     AXIS_TRANSPORT,  /* of every device: pci, mmio */
+    AXIS_START,      /* who starts the domain: toolstack, dom0less */
     SCENARIO_AXES
 };
 const char *scenario_axis_name(enum scenario_axis a);
@@ -59,6 +60,10 @@ enum scenario_ring { RING_SPLIT, RING_PACKED };
 enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
 enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
+enum scenario_start {
+    START_TOOLSTACK, /* the toolstack, when the backend serves */
+    START_DOM0LESS,  /* Xen itself: the domain runs before there is a backend */
+};
 
 /* ---- parts ---- */
 enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET };
@@ -206,6 +211,7 @@ struct scenario_cell {
     enum scenario_memory memory;
     enum scenario_config config;
     enum scenario_transport transport;
+    enum scenario_start start;
     uint32_t vcpus;
     uint32_t queues, queue_size; /* 0: what each device says */
     const char *features;        /* NULL: what each device says */

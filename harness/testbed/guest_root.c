@@ -6,12 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The domU's agent takes its arguments from behind the "--" of the kernel's command line. */
+/*
+ * The domU's agent takes its arguments from behind the "--" of the kernel's command line. A domain
+ * that Xen starts (its command line is the machine's) gets them as the first line of a channel
+ * through shared memory, which carries the agent's lines, too: it has no console in dom0.
+ */
 static const char domu_loop[] =
     "#!/bin/sh\n"
     "read -r line </proc/cmdline\n"
+    "case $line in\n"
+    "*' -- '*) line=${line#* -- } ;;\n"
+    "*)\n"
+    /* Nothing says that Xenstore is there, and asking it before is an oops in Linux 6.12. */
+    "    tries=6000\n"
+    "    until grep -q ' xenbus$' /proc/interrupts; do\n"
+    "        [ $((tries -= 1)) -gt 0 ] || exit 1\n"
+    "        usleep 50000\n"
+    "    done\n"
+    "    mkfifo /run/to /run/from\n"
+    "    vchan-socket-proxy --mode=server 0 " GUEST_CHANNEL " - </run/from >/run/to &\n"
+    "    exec >/run/from </run/to\n"
+    "    read -r line\n"
+    "    ;;\n"
+    "esac\n"
     "set -f\n"
-    "set -- ${line#* -- }\n"
+    "set -- $line\n"
     "RINGPROOF_LIBDIR=/opt/ringproof/lib " GUEST_AGENT " \"$@\"\n"
     "status=$?\n"
     "echo\n"

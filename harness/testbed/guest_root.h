@@ -11,6 +11,9 @@
 /* Where the agent is in every root. */
 #define GUEST_AGENT "/opt/ringproof/bin/ringproof-agent"
 
+/* Of a domain that Xen starts, below its home in Xenstore: where its channel's two ends meet. */
+#define GUEST_CHANNEL "data/ringproof-agent"
+
 /* As images and machines are named: "x86", "arm64". */
 const char *guest_image_arch(enum scenario_arch arch);
 /* A file of the current image: in $RINGPROOF_IMAGES, or in the cache. malloc'd, NULL without

@@ -29,11 +29,40 @@ static void qemu_discard(struct testbed_cell *c)
     machine_discard(qemu_of(c)->lease);
 }
 
+/* The machine is this cell's, and has its images. */
+static int take_machine(struct testbed_cell *c)
+{
+    struct qemu_cell *q = qemu_of(c);
+    char text[2048];
+
+    q->lease = machine_use(c->config->world->socket, qemu_machine_name(&c->plan), USE_NS, text,
+                           sizeof(text));
+    if (q->lease < 0)
+        return testbed_fail(c, q->lease, "no machine: %s", text);
+    if (strcmp(text, "booted"))
+        snprintf(c->boot, sizeof(c->boot), "%.*s", (int)sizeof(c->boot) - 1, text);
+    return xen_cell_make_images(c);
+}
+
+/* One boot, one domain that Xen starts. */
+static int qemu_renew(struct testbed_cell *c)
+{
+    static const char *const take[] = {"mkdir", "/run/ringproof-dom0less", NULL};
+    struct qemu_cell *q = qemu_of(c);
+    int ret = xen_cell_command(c, NULL, take);
+
+    if (ret != -EREMOTEIO)
+        return ret;
+    qemu_discard(c);
+    close(q->lease);
+    ret = take_machine(c);
+    return ret ? ret : xen_cell_command(c, NULL, take);
+}
+
 static int qemu_open(const struct testbed_config *cfg, const struct scenario_cell *plan,
                      struct testbed_cell **out, char *why, size_t why_size)
 {
     struct qemu_cell *q = calloc(1, sizeof(*q));
-    char text[2048];
     int ret;
 
     *out = NULL;
@@ -47,16 +76,9 @@ static int qemu_open(const struct testbed_config *cfg, const struct scenario_cel
     c->image_dir = IMAGE_DIR;
     q->x.place = &cfg->world->place;
     q->x.discard = qemu_discard;
+    q->x.renew = qemu_renew;
     *out = c;
-    q->lease =
-        machine_use(cfg->world->socket, guest_image_arch(plan->arch), USE_NS, text, sizeof(text));
-    if (q->lease < 0) {
-        ret = testbed_fail(c, q->lease, "no machine: %s", text);
-    } else {
-        if (strcmp(text, "booted"))
-            snprintf(c->boot, sizeof(c->boot), "%.*s", (int)sizeof(c->boot) - 1, text);
-        ret = xen_cell_make_images(c);
-    }
+    ret = take_machine(c);
     if (ret)
         snprintf(why, why_size, "%s", c->why);
     return ret;
@@ -72,6 +94,46 @@ static void qemu_close(struct testbed_cell *c)
     }
     process_kill_children();
     free(c);
+}
+
+/* mainline's dom0less property trap-unmapped-accesses */
+#define BACKGROUND_MAJOR 4u
+#define BACKGROUND_MINOR 21u
+
+/* The image's hypervisor: {"xen": "4.17.5+72-..."} of versions.json. */
+static bool read_xen_version(unsigned *major, unsigned *minor)
+{
+    char *path = guest_image_path(ARCH_ARM, "versions.json"), line[256];
+    FILE *f = path ? fopen(path, "re") : NULL;
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = sscanf(line, " \"xen\": \"%u.%u", major, minor) == 2;
+    if (f)
+        fclose(f);
+    free(path);
+    return found;
+}
+
+static bool qemu_supports(const struct scenario_cell *plan, char *why, size_t why_size)
+{
+    unsigned major = 0, minor = 0;
+
+    if (plan->arch != ARCH_ARM || plan->background != BACKGROUND_ONES)
+        return xen_cell_supports(plan, why, why_size);
+    if (plan->start != START_DOM0LESS) {
+        snprintf(why, why_size, "Xen has background regions only for domains that it starts");
+        return false;
+    }
+    if (!read_xen_version(&major, &minor) || major < BACKGROUND_MAJOR ||
+        (major == BACKGROUND_MAJOR && minor < BACKGROUND_MINOR)) {
+        snprintf(why, why_size,
+                 "this Xen (%u.%u) has no background regions: trap-unmapped-accesses came with "
+                 "%u.%u",
+                 major, minor, BACKGROUND_MAJOR, BACKGROUND_MINOR);
+        return false;
+    }
+    return xen_cell_supports(plan, why, why_size);
 }
 
 static int qemu_alive(struct testbed_cell *c)
@@ -91,7 +153,7 @@ const struct testbed_ops testbed_qemu = {
     .open_ns = USE_NS,
     .world_open = qemu_world_open,
     .world_close = qemu_world_close,
-    .supports = xen_cell_supports,
+    .supports = qemu_supports,
     .versions = qemu_versions,
     .open = qemu_open,
     .close = qemu_close,

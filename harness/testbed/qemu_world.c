@@ -13,9 +13,24 @@
 
 #include "machine/archive.h"
 #include "testbed/guest_root.h"
+#include "util/bits.h"
 
 #define KEEPER_START_NS 10000000000ull
 #define KEEPER_END_NS   10000000000ull
+#define GUEST_INITRD    "guest-arm64.initrd"
+/* As a toolstack's domU is booted (xen_cell.c), with Xen's own serial port as console. */
+#define GUEST_CMDLINE                                                                              \
+    "console=ttyAMA0 quiet loglevel=4 panic=-1 xen_privcmd.unrestricted=1 "                        \
+    "initcall_blacklist=gen_pci_driver_init uio_pdrv_genirq.of_id=ringproof,intx"
+
+/* Machines whose Xen starts a guest itself: without and with a background region. */
+static const char *const guest_machines[] = {"arm64-dom0less", "arm64-dom0less-ones"};
+
+const char *qemu_machine_name(const struct scenario_cell *plan)
+{
+    return plan->start == START_DOM0LESS ? guest_machines[plan->background == BACKGROUND_ONES]
+                                         : guest_image_arch(plan->arch);
+}
 
 /* <base>/bin of our own build is x86's; arm64's is the build beside it. */
 static char *programs_dir(const struct testbed_config *cfg, enum scenario_arch arch)
@@ -41,9 +56,37 @@ static int make_dom0(const char *path, const char *programs, const char *backend
     return archive_finish(a);
 }
 
+/* The ramdisk of the guest that Xen starts, and commands that boot with it. */
+static int make_guest_machines(const char *boot, const char *dir, const char *additions)
+{
+    char initrd[4096], command[4096], image[4096], *slash;
+    int rc;
+
+    snprintf(initrd, sizeof(initrd), "%s/" GUEST_INITRD, dir);
+    snprintf(image, sizeof(image), "%s", boot);
+    slash = strrchr(image, '/');
+    if (!slash)
+        return -EINVAL;
+    *slash = 0;
+    rc = guest_root_join(initrd, image, dir, additions);
+    for (unsigned i = 0; !rc && i < ARRAY_LENGTH(guest_machines); i++) {
+        snprintf(command, sizeof(command), "%s/%s", dir, guest_machines[i]);
+        FILE *f = fopen(command, "we");
+
+        if (!f)
+            return -errno;
+        fprintf(f,
+                "#!/bin/sh\n"
+                "exec '%s' --dom0less '%s' --guest-cmdline '" GUEST_CMDLINE "' %s \"$@\"\n",
+                boot, initrd, i ? "--background" : "");
+        rc = fclose(f) || chmod(command, 0755) ? -errno : 0;
+    }
+    return rc;
+}
+
 /* What is put over the image's roots. -ENOENT: there are no programs of this architecture. */
 static int make_additions(const struct testbed_config *cfg, enum scenario_arch arch,
-                          const char *dir, char **dom0)
+                          const char *boot, const char *dir, char **dom0)
 {
     char *programs = programs_dir(cfg, arch), *backend = NULL, *agent = NULL, *domu = NULL;
     int rc = -ENOMEM;
@@ -62,6 +105,8 @@ static int make_additions(const struct testbed_config *cfg, enum scenario_arch a
     rc = guest_root_make(domu, programs, agent);
     if (!rc)
         rc = make_dom0(*dom0, programs, backend, agent, domu);
+    if (!rc && arch == ARCH_ARM)
+        rc = make_guest_machines(boot, dir, strrchr(domu, '/') + 1);
     unlink(domu);
 out:
     if (rc) {
@@ -104,7 +149,7 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
         snprintf(why, why_size, "%s is not there (make images)", boot);
         goto out;
     }
-    rc = make_additions(cfg, arch, dir, &dom0);
+    rc = make_additions(cfg, arch, boot, dir, &dom0);
     if (rc == -ENOENT) {
         snprintf(why, why_size, "there are no programs for %s (make guest-%s)",
                  guest_image_arch(arch), guest_image_arch(arch));
@@ -117,6 +162,10 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
     }
     words_add(argv, "--machine");
     words_addf(argv, "%s=%s,%s", guest_image_arch(arch), boot, dom0);
+    for (unsigned i = 0; arch == ARCH_ARM && i < ARRAY_LENGTH(guest_machines); i++) {
+        words_add(argv, "--machine");
+        words_addf(argv, "%s=%s/%s,%s", guest_machines[i], dir, guest_machines[i], dom0);
+    }
 out:
     free(boot);
     free(dom0);
@@ -207,11 +256,12 @@ void qemu_world_close(struct testbed_world *w)
         *slash = 0;
         remove_tree(w->socket);
     }
-    for (unsigned i = 0; w->dir && i < 2; i++) { /* large, and made from what is there */
+    /* Large, and made from what is there. */
+    static const char *const made[] = {"dom0-x86.cpio", "dom0-arm64.cpio", GUEST_INITRD};
+    for (unsigned i = 0; w->dir && i < ARRAY_LENGTH(made); i++) {
         char path[4096];
 
-        snprintf(path, sizeof(path), "%s/dom0-%s.cpio", w->dir,
-                 guest_image_arch(i ? ARCH_ARM : ARCH_X86));
+        snprintf(path, sizeof(path), "%s/%s", w->dir, made[i]);
         unlink(path);
     }
     free(w->dir);

@@ -329,6 +329,10 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     }
     words_add(argv, "--memory");
     words_add(argv, memory_options[c->plan.memory]);
+    if (c->plan.start == START_DOM0LESS) {
+        words_add(argv, "--announce");
+        words_add(argv, TESTBED_TOLD_KEY);
+    }
     words_add(argv, "--ready-fd");
     words_addf(argv, "%d", ready_fd);
     if (c->config->verbose) {

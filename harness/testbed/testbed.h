@@ -169,6 +169,11 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
                               struct words *argv);
 /* Waits for the line "ready"; the end of the backend's process is an answer, too. */
 int testbed_wait_ready(struct testbed_cell *c, int fd);
+/*
+ * Under the domain's home: there once a backend has told it that all of its windows are claimed.
+ * Only where the domain runs before its backend (start: dom0less).
+ */
+#define TESTBED_TOLD_KEY "data/virtio-ready"
 /* An agent's arguments, without the program. `platform` is of the domU's. */
 void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
                              const char *platform, struct words *argv);

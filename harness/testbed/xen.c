@@ -199,6 +199,14 @@ static bool xen_supports(const struct scenario_cell *plan, char *why, size_t why
         snprintf(why, why_size, "this machine is %s", guest_image_arch(machine_arch()));
         return false;
     }
+    if (plan->start == START_DOM0LESS) {
+        snprintf(why, why_size, "what Xen starts itself is in this machine's device tree");
+        return false;
+    }
+    if (plan->background == BACKGROUND_ONES && plan->arch == ARCH_ARM) {
+        snprintf(why, why_size, "only domains that Xen starts itself have background regions");
+        return false;
+    }
     return xen_cell_supports(plan, why, why_size);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "testbed/guest_root.h"
 #include "testbed/profile.h"
 
 #define DOMAIN "ringproof"
@@ -162,8 +163,10 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
-    else if (plan->background == BACKGROUND_ONES && plan->arch == ARCH_ARM)
-        reason = "this Xen has no background regions on Arm";
+    else if (plan->start == START_DOM0LESS && plan->arch != ARCH_ARM)
+        reason = "Xen starts domains itself on Arm alone";
+    else if (plan->start == START_DOM0LESS && plan->vcpus > 1)
+        reason = "the domain that Xen starts has one vCPU";
     for (unsigned i = 0; !reason && i < s->device_count; i++) {
         if (s->devices[i].backing == BACKING_PATH)
             reason = "a disk of the user's is not in the machine";
@@ -234,16 +237,31 @@ static unsigned domain_vcpus(const struct testbed_cell *c)
     return c->plan.vcpus + own;
 }
 
-int xen_cell_domain_create(struct testbed_cell *c)
+/* The domain runs since Xen has booted. What a toolstack gives to a domain it gets now. */
+static int adopt_domain(struct testbed_cell *c)
+{
+    struct xen_cell *q = xen_of(c);
+    char *out = NULL;
+    int ret = q->renew(c);
+
+    if (!ret)
+        ret = DOM0(c, &out, "sh", "-c",
+                   "init-dom0less >&2 && xl rename 1 " DOMAIN " >&2 && xl domid " DOMAIN);
+    if (!ret)
+        q->domid = (uint16_t)strtoul(out, NULL, 10);
+    free(out);
+    q->console_used = false;
+    return ret;
+}
+
+static int create_domain(struct testbed_cell *c)
 {
     struct xen_cell *q = xen_of(c);
     struct words agent = {0};
     char *out = NULL, kernel[512], ramdisk[512], tree[512], memory[48], vcpus[32], extra[1024];
     size_t used;
-    int ret = xen_cell_domain_end(c);
+    int ret = 0;
 
-    if (ret)
-        return ret;
     testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
     /* The agent is the only driver of what is on the bus. */
     used = (size_t)snprintf(extra, sizeof(extra),
@@ -272,9 +290,18 @@ int xen_cell_domain_create(struct testbed_cell *c)
     if (!ret)
         q->domid = (uint16_t)strtoul(out, NULL, 10);
     free(out);
-    if (!ret && q->domid == NO_DOMAIN)
-        ret = testbed_fail(c, -EREMOTEIO, "the domain has no id");
     q->console_used = false;
+    return ret;
+}
+
+int xen_cell_domain_create(struct testbed_cell *c)
+{
+    int ret = xen_cell_domain_end(c);
+
+    if (!ret)
+        ret = c->plan.start == START_DOM0LESS ? adopt_domain(c) : create_domain(c);
+    if (!ret && xen_of(c)->domid == NO_DOMAIN)
+        ret = testbed_fail(c, -EREMOTEIO, "the domain has no id");
     return ret;
 }
 
@@ -387,14 +414,19 @@ int xen_cell_agent_start(struct testbed_cell *c, enum testbed_role role)
     struct testbed_agent *a = &c->agents[role];
     struct words argv = {0};
     int to[2] = {-1, -1}, from[2] = {-1, -1}, ret = 0;
+    bool started_by_xen = c->plan.start == START_DOM0LESS;
 
     if (role == AGENT_DOMU && q->console_used)
         return testbed_fail(c, -EINVAL, "an agent lives as long as its domain");
     words_dom0(c, &argv);
     if (role == AGENT_DOMU) {
         words_add(&argv, xen_of(c)->place->loop);
-        words_add(&argv, "console");
+        words_add(&argv, started_by_xen ? "channel" : "console");
         words_addf(&argv, "%u", q->domid);
+        if (started_by_xen) {
+            words_add(&argv, GUEST_CHANNEL);
+            testbed_agent_arguments(c, role, "linux", &argv);
+        }
     } else {
         words_add(&argv, xen_of(c)->place->agent);
         testbed_agent_arguments(c, role, NULL, &argv);
@@ -414,7 +446,8 @@ int xen_cell_agent_start(struct testbed_cell *c, enum testbed_role role)
     to[1] = from[0] = -1;
     if (role == AGENT_DOMU) {
         q->console_used = true;
-        ret = xen_cell_domain_pause(c, false);
+        if (!started_by_xen)
+            ret = xen_cell_domain_pause(c, false);
     }
 out:
     for (unsigned i = 0; i < 2; i++) {

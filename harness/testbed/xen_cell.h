@@ -32,6 +32,9 @@ struct xen_cell {
     const struct xen_place *place; /* borrowed */
     /* The machine is of no use any more; NULL where there is no other. */
     void (*discard)(struct testbed_cell *c);
+    /* A machine whose domain that Xen started (start: dom0less) is as new; NULL where Xen's domains
+     * are not ours. */
+    int (*renew)(struct testbed_cell *c);
     uint16_t domid;    /* 0: no domain */
     bool console_used; /* the domain has been started */
 };

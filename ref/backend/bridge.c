@@ -8,9 +8,10 @@
 #include "util/mutant.h"
 #include "xen/irq.h"
 
-#define LINES         4u /* INTx lines that pins are spread over */
-#define PINS_PER_BUS  (32u * 4u)
-#define ECAM_FN_BYTES 4096u
+#define LINES              4u /* INTx lines that pins are spread over */
+#define PINS_PER_BUS       (32u * 4u)
+#define ECAM_FN_BYTES      4096u
+#define MUTANT_PIECE_READS 16u
 
 struct bridges;
 
@@ -39,6 +40,7 @@ struct bridges {
     unsigned line_holders[LINES];
     struct occupant *occupants;
     struct ioreq_server *server; /* borrowed; NULL while not connected */
+    unsigned mutant_reads;       /* that mutants count */
     struct bridges_stats stats;
 };
 
@@ -141,6 +143,21 @@ static const struct pci_host_ops function_ops = {
     .bar_unmapped = host_bar_unmapped,
 };
 
+static int claim_window(struct bridges *b, uint64_t base, uint64_t bytes, bool same)
+{
+    return same ? ioreq_server_map_mmio_whole(b->server, base, base + bytes - 1)
+                : ioreq_server_map_mmio(b->server, base, base + bytes - 1);
+}
+
+static int claim_bar_windows(struct bridges *b, bool same)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < b->count; i++)
+        rc = claim_window(b, b->list[i].where.mem_base, b->list[i].where.mem_bytes, same);
+    return rc;
+}
+
 /* ---- inputs from the IOREQ server ---- */
 
 static uint64_t access_read(void *ctx, uint64_t addr, unsigned bytes)
@@ -148,6 +165,10 @@ static uint64_t access_read(void *ctx, uint64_t addr, unsigned bytes)
     struct bridges *b = ctx;
     uint64_t value;
 
+    if (MUTANT(first_reads_are_zero) && b->mutant_reads++ < 4)
+        return 0;
+    if (MUTANT(window_claimed_in_pieces) && ++b->mutant_reads == MUTANT_PIECE_READS)
+        claim_bar_windows(b, false);
     for (unsigned i = 0; i < b->count; i++)
         if (pci_host_read(b->list[i].host, addr, bytes, &value))
             return value;
@@ -228,12 +249,6 @@ static void unclaim_occupant(struct bridges *b, struct occupant *p)
         (void)ioreq_server_unmap_function(b->server, p->at);
 }
 
-static int claim_window(struct bridges *b, uint64_t base, uint64_t bytes, bool same)
-{
-    return same ? ioreq_server_map_mmio_whole(b->server, base, base + bytes - 1)
-                : ioreq_server_map_mmio(b->server, base, base + bytes - 1);
-}
-
 int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_windows)
 {
     int rc = 0;
@@ -244,9 +259,9 @@ int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_wi
             const struct host_bridge *w = &b->list[i].where;
 
             rc = claim_window(b, w->ecam_base, w->ecam_bytes, same_windows);
-            if (!rc)
-                rc = claim_window(b, w->mem_base, w->mem_bytes, same_windows);
         }
+        if (!rc && !MUTANT(window_claimed_in_pieces))
+            rc = claim_bar_windows(b, same_windows);
     }
     for (struct occupant *p = b->occupants; !rc && p; p = p->next)
         rc = claim_occupant(b, p);

@@ -116,6 +116,20 @@ static int set_xenstore(struct backend_options *o, const char *value, char why[W
     return 0;
 }
 
+static int set_announce(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    size_t len =
+        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@");
+
+    if (*value && *value != '/' && !value[len] && len < ANNOUNCE_BYTES) {
+        o->announce = value;
+        return 0;
+    }
+    snprintf(why, WHY_BYTES, "\"%.40s\" is not a path that xenstore takes below a domain's home",
+             value);
+    return -EINVAL;
+}
+
 static int set_wait(struct backend_options *o, const char *value, char why[WHY_BYTES])
 {
     if (!parse_u32(value, 0, 86400000, &o->wait_ms))
@@ -173,6 +187,9 @@ static const struct option options[] = {
     {"xenstore", NULL, set_xenstore,
      "take devices from /local/domain/<own>/backend/virtio/<domid>/<n>, with the\n"
      "        keys above as nodes, and follow changes there: attach and detach at run time"},
+    {"announce", "PATH", set_announce,
+     "tell a domain that runs already: /local/domain/<domid>/PATH is \"ready\" from when\n"
+     "        all is claimed and every device is up, until the backend stops"},
     {"wait-ms", "N", set_wait, "how long to wait for the domain to exist (default 10000)"},
     {"ready-fd", "FD", set_ready_fd, "write \"ready\" and a newline there once the devices are up"},
     {"stats", "FILE|-", set_stats,

@@ -9,7 +9,8 @@
 #include "backend/device_spec.h"
 #include "util/log.h"
 
-#define DEVICES_MAX 256u /* given on the command line */
+#define ANNOUNCE_BYTES 256u /* of --announce's path, with its NUL */
+#define DEVICES_MAX    256u /* given on the command line */
 
 struct backend_options {
     uint16_t domid;
@@ -22,6 +23,7 @@ struct backend_options {
     struct device_spec *devices;
     unsigned device_count;
     bool xenstore;
+    const char *announce; /* borrowed from argv; NULL: nowhere */
     uint32_t wait_ms;
     int ready_fd;      /* -1: none */
     const char *stats; /* borrowed from argv; NULL: none; "-": standard output */

@@ -49,6 +49,7 @@ struct backend {
     int signal_fd;
     struct evloop_fd signal_watch;
     bool stopping; /* a signal asked for the end */
+    bool domain_told;
     struct store_watch introduced, released;
     FILE *stats;
 };
@@ -369,6 +370,45 @@ static int go_live(struct backend *b, unsigned vcpus)
     return rc;
 }
 
+/* What a mutant does too early or in two halves is seen in between. */
+static void mutant_pause(void)
+{
+    const struct timespec t = {.tv_nsec = 300000000};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* ---- telling the domain ---- */
+
+static void announcement_path(const struct backend *b, char path[ANNOUNCE_BYTES + 32])
+{
+    snprintf(path, ANNOUNCE_BYTES + 32, "/local/domain/%u/%s", b->o->domid, b->o->announce);
+}
+
+/* What a predecessor that was killed has left is not true any more. */
+static int withdraw(struct backend *b)
+{
+    char path[ANNOUNCE_BYTES + 32];
+    int rc;
+
+    if (!b->o->announce || !b->store)
+        return 0;
+    announcement_path(b, path);
+    rc = store_remove(b->store, STORE_DIRECT, path);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int announce(struct backend *b)
+{
+    char path[ANNOUNCE_BYTES + 32];
+
+    if (!b->o->announce || MUTANT(announcement_forgotten))
+        return 0;
+    announcement_path(b, path);
+    b->domain_told = true;
+    return store_write(b->store, STORE_DIRECT, path, "ready");
+}
+
 static void say_ready(const struct backend *b)
 {
     static const char text[] = "ready\n";
@@ -422,6 +462,8 @@ static int start(struct backend *b)
     if (MUTANT(backend_ready_too_early))
         say_ready(b);
     rc = wait_for_domain(b);
+    if (!rc && (rc = withdraw(b)) < 0)
+        log_error("--announce: %s", store_error(b->store));
     if (!rc)
         rc = count_vcpus(b, &vcpus);
     if (!rc)
@@ -437,10 +479,23 @@ static int start(struct backend *b)
     }
     /* The devices come first: an adopted server's waiting requests are for them. */
     rc = make_devices(b);
+    if (!rc && MUTANT(window_claimed_after_ready)) {
+        say_ready(b);
+        mutant_pause();
+    }
+    if (!rc && MUTANT(announcement_too_early)) {
+        announce(b);
+        mutant_pause();
+    }
     if (!rc)
         rc = go_live(b, vcpus);
     if (rc)
         return rc;
+    rc = announce(b);
+    if (rc) {
+        log_error("--announce: %s", store_error(b->store));
+        return rc;
+    }
 
     b->released =
         (struct store_watch){.path = "@releaseDomain", .fired = domain_may_have_gone, .user = b};
@@ -465,6 +520,8 @@ static void stop(struct backend *b)
     if (b->stats)
         write_stats(b, b->stats);
     store_devices_destroy(b->store_devices);
+    if (b->domain_told && !MUTANT(announcement_outlives_its_backend) && withdraw(b))
+        log_debug("--announce: %s", store_error(b->store));
     if (b->machine)
         machine_disconnect(b->machine);
     /* While the devices are still there: what vCPUs wait for is answered by them. */

@@ -94,6 +94,10 @@ struct fe_platform_ops {
      * 0: timeout_ns passed. timeout_ns 0 polls.
      */
     int (*irq_wait)(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns);
+
+    /* A node below the domain's home in Xenstore, "data/...": *value is malloc'd. -ENOENT: there
+     * is none. From any thread. */
+    int (*store_read)(struct fe_platform *p, const char *path, char **value);
 };
 
 struct fe_platform {

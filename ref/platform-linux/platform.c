@@ -43,17 +43,27 @@ bad:
     return -EINVAL;
 }
 
-static int read_domid(uint16_t *domid)
+static int store_read(struct fe_platform *p, const char *path, char **value)
 {
     struct xs_handle *xs = xs_open(0);
-    char *text = xs ? xs_read(xs, XBT_NULL, "domid", NULL) : NULL;
-    int rc = text ? 0 : -errno;
+    int rc;
 
-    if (text)
-        *domid = (uint16_t)strtoul(text, NULL, 10);
-    free(text);
+    (void)p;
+    *value = xs ? xs_read(xs, XBT_NULL, path, NULL) : NULL;
+    rc = *value ? 0 : -errno;
     if (xs)
         xs_close(xs);
+    return rc;
+}
+
+static int read_domid(struct fe_platform *p)
+{
+    char *text = NULL;
+    int rc = store_read(p, "domid", &text);
+
+    if (!rc)
+        p->domid = (uint16_t)strtoul(text, NULL, 10);
+    free(text);
     return rc;
 }
 
@@ -132,6 +142,7 @@ static const struct fe_platform_ops lx_ops = {
     .irq_line = lx_irq_line,
     .irq_free = lx_irq_free,
     .irq_wait = lx_irq_wait,
+    .store_read = store_read,
 };
 
 static int platform_open(const char *arg, struct fe_platform **out)
@@ -158,7 +169,7 @@ static int platform_open(const char *arg, struct fe_platform **out)
     }
     if (!rc) {
         step = "read the own domain id from xenstore";
-        rc = read_domid(&l->platform.domid);
+        rc = read_domid(&l->platform);
     }
     if (!rc) {
         step = "choose a vCPU to run on";

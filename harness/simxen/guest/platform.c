@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <xenstore.h>
+
 #include "simxen/guest/pio.h"
 
 #define TIMEOUT_MS_DEFAULT 10000
@@ -118,6 +120,20 @@ static void guest_destroy(struct guest *g)
     free(g);
 }
 
+/* Through the domain's own ring (harness/simxen/xenbus). */
+static int store_read(struct fe_platform *p, const char *path, char **value)
+{
+    struct xs_handle *xs = xs_open(0);
+    int rc;
+
+    (void)p;
+    *value = xs ? xs_read(xs, XBT_NULL, path, NULL) : NULL;
+    rc = *value ? 0 : -errno;
+    if (xs)
+        xs_close(xs);
+    return rc;
+}
+
 static void platform_close(struct fe_platform *p)
 {
     struct guest *g;
@@ -145,6 +161,7 @@ static const struct fe_platform_ops guest_ops = {
     .irq_line = guest_irq_line,
     .irq_free = guest_irq_free,
     .irq_wait = guest_irq_wait,
+    .store_read = store_read,
 };
 
 /* "key=value[,key=value...]", all values unsigned. */
