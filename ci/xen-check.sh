@@ -30,6 +30,7 @@ for arch; do
     esac
     cells="$cells abi[arch=$arch] basic[arch=$arch,* blk[arch=$arch,* ecam-one[arch=$arch* pci[arch=$arch,*"
     cells="$cells grant[arch=$arch,* foreign[arch=$arch,* lifecycle[arch=$arch,addressing=grants]"
+    cells="$cells linux-blk[arch=$arch,*"
     # Guests that Xen starts: a boot for each check of the first, one for all of the second.
     [ "$arch" != arm ] || cells="$cells dom0less[arch=arm,* dom0less-driver[arch=arm,addressing=grants,*"
 done

@@ -9,7 +9,7 @@
 # not compile. What may include libxen's own headers is said in libxen_modules (make lint).
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend \
-           platform_linux simxen check abi conformance agent scenario machine testbed runner report \
+           platform_linux simxen check abi conformance stock agent scenario machine testbed runner report \
            catalog unit fioengine
 
 dir_spec        := ref/spec
@@ -27,6 +27,7 @@ dir_simxen      := harness/simxen
 dir_check       := harness/check
 dir_abi         := harness/abi
 dir_conformance := harness/conformance
+dir_stock       := harness/stock
 dir_agent       := harness/agent
 dir_scenario    := harness/scenario
 dir_machine     := harness/machine
@@ -53,7 +54,9 @@ sees_simxen      := util frontend
 sees_check       := util
 sees_abi         := util check
 sees_conformance := spec util check frontend virtq gmem
-sees_agent       := spec util check abi conformance frontend
+# A guest's view of its kernel's drivers: nothing of ours is in it.
+sees_stock       := util check
+sees_agent       := spec util check abi conformance stock frontend
 sees_scenario    := util
 sees_report      := util check
 sees_catalog     := util check

@@ -72,8 +72,8 @@ BACKEND_MODULES := util virtq gmem xen pci transport device backend
 XEN_LIBS := -lxengnttab -lxenforeignmemory -lxenevtchn -lxendevicemodel -lxentoolcore -lxenstore
 $(eval $(call link_program,ringproof-backend,$(call modules_objs,$(BACKEND_MODULES)) $(OBJ)/ref/backend/main.o,$(XEN_LIBS) -luring))
 
-# ---- the agent: runs checks in a domU, and the libxen checks in dom0 ----
-AGENT_MODULES := util virtq gmem frontend check abi conformance agent
+# ---- the agent: runs checks in a domU, on ours or a stock Linux, and the libxen checks in dom0 ----
+AGENT_MODULES := util virtq gmem frontend check abi conformance stock agent
 $(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -ljansson -ldl))
 
 # ---- machines: who keeps them, and what runs in their dom0 ----

@@ -50,19 +50,28 @@ static const struct {
     {NEED_UNSERVED, "unserved"},
 };
 
-bool list_in_role(const struct check *c, bool dom0)
+/* The one family of a role; NULL: those of no other. */
+static const char *const role_families[WIRE_ROLES] = {
+    [WIRE_DOMU] = NULL, [WIRE_DOM0] = "abi", [WIRE_LINUX] = "linux"};
+
+bool list_in_role(const struct check *c, enum wire_role role)
 {
-    return (strcmp(c->family, "abi") == 0) == dom0;
+    enum wire_role of = WIRE_DOMU;
+
+    for (unsigned i = 0; i < WIRE_ROLES; i++)
+        if (role_families[i] && !strcmp(role_families[i], c->family))
+            of = (enum wire_role)i;
+    return of == role;
 }
 
-uint32_t list_count(bool dom0)
+uint32_t list_count(enum wire_role role)
 {
     size_t n;
     const struct check *const *all = check_all(&n);
     uint32_t count = 0;
 
     for (size_t i = 0; i < n; i++)
-        count += list_in_role(all[i], dom0);
+        count += list_in_role(all[i], role);
     return count;
 }
 
@@ -82,7 +91,7 @@ static void needs_text(uint64_t bits, char *out, size_t size)
         snprintf(out + used, size - used, "%s0x%llx", used ? " " : "", (unsigned long long)bits);
 }
 
-int list_send(struct link *l, bool dom0)
+int list_send(struct link *l, enum wire_role role)
 {
     size_t n;
     const struct check *const *all = check_all(&n);
@@ -92,7 +101,7 @@ int list_send(struct link *l, bool dom0)
     for (size_t i = 0; i < n && !err; i++) {
         const struct check *c = all[i];
 
-        if (!list_in_role(c, dom0))
+        if (!list_in_role(c, role))
             continue;
         memset(e, 0, sizeof(*e));
         e->ev = WIRE_CHECK;

@@ -7,14 +7,14 @@
 
 #include "agent/link.h"
 
-/* Checks of family "abi" belong to the agent in dom0, all others to the one in the domU. */
-bool list_in_role(const struct check *c, bool dom0);
-uint32_t list_count(bool dom0);
+/* Does an agent of this role have the check? */
+bool list_in_role(const struct check *c, enum wire_role role);
+uint32_t list_count(enum wire_role role);
 
 /* One event a check, then end. 0 or -errno. */
-int list_send(struct link *l, bool dom0);
+int list_send(struct link *l, enum wire_role role);
 
-/* All checks of both roles, one a line: family.name, judges, proves, file:line, title, separated
+/* All checks of all roles, one a line: family.name, judges, proves, file:line, title, separated
  * by tabs. Needs no platform. */
 void list_print(FILE *f);
 

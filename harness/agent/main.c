@@ -17,6 +17,7 @@
 #include "agent/peer.h"
 #include "agent/run.h"
 #include "conformance/given.h"
+#include "stock/subject.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
 #include "util/mmio_window.h"
@@ -35,7 +36,9 @@ struct options {
     uint16_t backend_domid;
     enum fe_addressing addressing;
     struct fe_place place;
-    bool has_device, dom0, list_checks, packed;
+    const char *place_text; /* as it was given */
+    enum wire_role role;
+    bool has_device, list_checks, packed;
 };
 
 struct agent {
@@ -45,8 +48,9 @@ struct agent {
     struct fe_platform *platform; /* role domu */
     struct peer *peer;            /* role domu */
     struct fe_host_bridge bridges[BRIDGES_MAX];
-    struct subject subject; /* role domu */
-    struct abi_subject abi; /* role dom0 */
+    struct subject subject;     /* role domu */
+    struct abi_subject abi;     /* role dom0 */
+    struct stock_subject stock; /* role linux */
 };
 
 /* ---- options ---- */
@@ -105,6 +109,7 @@ static int set_sbdf(struct options *o, const char *v, char *why)
     }
     o->has_device = true;
     o->place.transport = FE_TRANSPORT_PCI;
+    o->place_text = v;
     return parse_sbdf(v, &o->place.sbdf);
 }
 
@@ -123,10 +128,7 @@ _Static_assert(HOST_BRIDGE_ERROR_BYTES >= MMIO_WINDOW_ERROR_BYTES, "one buffer f
 static int set_role(struct options *o, const char *v, char *why)
 {
     (void)why;
-    if (strcmp(v, "dom0") != 0 && strcmp(v, "domu") != 0)
-        return -EINVAL;
-    o->dom0 = v[3] == '0';
-    return 0;
+    return wire_role_from_name(v, &o->role) ? 0 : -EINVAL;
 }
 
 static int set_list_checks(struct options *o, const char *v, char *why)
@@ -157,8 +159,8 @@ static const struct {
 } option_table[] = {
     {"platform", "NAME[:ARG]", set_platform,
      "the machine this agent runs on: simxen, linux, or a plugin's path"},
-    {"role", "domu|dom0", set_role,
-     "domu (default): virtio checks; dom0: libxen checks, no platform"},
+    {"role", "domu|dom0|linux", set_role,
+     "domu (default): virtio checks; dom0: libxen's; linux: the kernel's own drivers"},
     {"host-bridge", "SPEC", set_bridge,
      "seg=0,bus=0-63,ecam=BASE+SIZE,mem=BASE+SIZE; may be repeated"},
     {"sbdf", "SBDF", set_sbdf, "the device under test, like 0000:00:01.0"},
@@ -178,6 +180,7 @@ static void usage(FILE *f)
 {
     fprintf(f, "usage: ringproof-agent --platform NAME[:ARG] [option]...\n"
                "       ringproof-agent --role dom0\n"
+               "       ringproof-agent --role linux --sbdf SBDF [option]...\n"
                "Runs checks inside a domain, as a runner asks on standard input.\n\n");
     for (size_t i = 0; i < OPTIONS; i++) {
         char left[48];
@@ -221,12 +224,16 @@ static int options_parse(struct options *o, int argc, char **argv)
         fprintf(stderr, "ringproof-agent: unexpected argument \"%s\"\n", argv[optind]);
         return -EINVAL;
     }
-    if (!o->list_checks && !o->dom0 && !o->platform) {
+    if (!o->list_checks && o->role == WIRE_DOMU && !o->platform) {
         fprintf(stderr, "ringproof-agent: --platform is needed for role domu\n");
         return -EINVAL;
     }
-    if (o->dom0 && o->platform) {
-        fprintf(stderr, "ringproof-agent: role dom0 has no platform\n");
+    if (o->role == WIRE_LINUX && o->has_device && o->place.transport != FE_TRANSPORT_PCI) {
+        fprintf(stderr, "ringproof-agent: role linux finds its device on PCI only\n");
+        return -EINVAL;
+    }
+    if (o->role != WIRE_DOMU && o->platform) {
+        fprintf(stderr, "ringproof-agent: role %s has no platform\n", wire_role_name(o->role));
         return -EINVAL;
     }
     return 0;
@@ -326,10 +333,12 @@ static int hello(struct agent *a)
         return -ENOMEM;
     e->ev = WIRE_HELLO;
     snprintf(e->hello.platform, sizeof(e->hello.platform), "%s",
-             a->platform ? a->platform->name : "libxen");
+             a->platform                ? a->platform->name
+             : a->opt.role == WIRE_DOM0 ? "libxen"
+                                        : "stock");
     e->hello.domid = a->platform ? a->platform->domid : 0;
-    snprintf(e->hello.role, sizeof(e->hello.role), a->opt.dom0 ? "dom0" : "domu");
-    e->hello.checks = list_count(a->opt.dom0);
+    e->hello.role = a->opt.role;
+    e->hello.checks = list_count(a->opt.role);
     err = link_send(&a->link, e);
     free(e);
     return err;
@@ -354,10 +363,15 @@ static int serve_run(struct agent *a, const struct wire_request *q)
     }
     if (!c)
         return run_result(a->run, q->check, ERROR, "this agent has no such check");
-    if (!list_in_role(c, a->opt.dom0))
-        return run_result(a->run, q->check, ERROR, "this check belongs to the agent's other role");
-    if (a->opt.dom0)
+    if (!list_in_role(c, a->opt.role))
+        return run_result(a->run, q->check, ERROR, "this check belongs to another role");
+    if (a->opt.role == WIRE_DOM0)
         return run_check(a->run, c, &a->abi, NULL, q->timeout_ms);
+    if (a->opt.role == WIRE_LINUX) {
+        a->stock.seed = (uint64_t)json_integer_value(json_object_get(q->params, "seed"));
+        a->stock.limit_ms = run_limit_ms(c, q->timeout_ms);
+        return run_check(a->run, c, &a->stock, NULL, q->timeout_ms);
+    }
     if (q->params) {
         params = json_dumps(q->params, JSON_COMPACT);
         if (!params)
@@ -377,7 +391,7 @@ static int serve(struct agent *a)
 
     while (!err && link_next(&a->link, q) > 0) {
         if (q->op == WIRE_LIST)
-            err = list_send(&a->link, a->opt.dom0);
+            err = list_send(&a->link, a->opt.role);
         else
             err = serve_run(a, q);
         wire_request_fini(q);
@@ -411,7 +425,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "ringproof-agent: %s\n", strerror(errno));
         goto out;
     }
-    if (!a.opt.dom0 && domu_start(&a) < 0)
+    a.stock = (struct stock_subject){.ctx = &a.link,
+                                     .ask = ask_json,
+                                     .bus = STOCK_PCI,
+                                     .place = a.opt.place_text,
+                                     .grants = a.opt.addressing == FE_ADDRESSING_GRANTS};
+    if (a.opt.role == WIRE_DOMU && domu_start(&a) < 0)
         goto out;
     err = serve(&a);
     status = err && err != -EPIPE ? AGENT_EXIT_START : AGENT_EXIT_OK;

@@ -174,6 +174,13 @@ static int prepare(struct run *r, const struct check *c, uint32_t timeout_ms)
     return r->timeout ? 0 : -ENOMEM;
 }
 
+uint32_t run_limit_ms(const struct check *c, uint32_t timeout_ms)
+{
+    if (timeout_ms)
+        return timeout_ms;
+    return c->timeout_ms ? c->timeout_ms : RUN_TIMEOUT_MS;
+}
+
 int run_check(struct run *r, const struct check *c, void *subject,
               bool (*met)(void *subject, uint64_t needs, char *why, size_t why_bytes),
               uint32_t timeout_ms)
@@ -182,8 +189,7 @@ int run_check(struct run *r, const struct check *c, void *subject,
     struct itimerspec when = {0}, never = {0};
     int err;
 
-    if (timeout_ms == 0)
-        timeout_ms = c->timeout_ms ? c->timeout_ms : RUN_TIMEOUT_MS;
+    timeout_ms = run_limit_ms(c, timeout_ms);
     err = e ? prepare(r, c, timeout_ms) : -ENOMEM;
     if (err) {
         free(e);

@@ -31,6 +31,9 @@ struct run;
 struct run *run_create(struct link *l);
 void run_destroy(struct run *r); /* NULL is allowed */
 
+/* How long a check may take, of which the request says `timeout_ms` (0: nothing). */
+uint32_t run_limit_ms(const struct check *c, uint32_t timeout_ms);
+
 /*
  * Run a check and send its result. `met` (NULL: always) says whether the check's needs are met,
  * which may take a look at the subject and so runs on the check's time; unmet is a SKIP with its

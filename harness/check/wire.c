@@ -171,6 +171,8 @@ static const char *const judges_names[] = {
     [DEVICE] = "DEVICE",         [DRIVER] = "DRIVER",       [TRANSPORT] = "TRANSPORT",
     [HYPERVISOR] = "HYPERVISOR", [TOOLSTACK] = "TOOLSTACK",
 };
+static const char *const role_names[WIRE_ROLES] = {
+    [WIRE_DOMU] = "domu", [WIRE_DOM0] = "dom0", [WIRE_LINUX] = "linux"};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -182,6 +184,11 @@ const char *wire_level_name(enum check_level l)
 const char *wire_judges_name(enum check_judges j)
 {
     return (unsigned)j < COUNT(judges_names) ? judges_names[j] : "?";
+}
+
+const char *wire_role_name(enum wire_role r)
+{
+    return (unsigned)r < COUNT(role_names) ? role_names[r] : "?";
 }
 
 bool wire_level_from_name(const char *name, enum check_level *out)
@@ -200,6 +207,17 @@ bool wire_judges_from_name(const char *name, enum check_judges *out)
     for (unsigned i = 0; i < COUNT(judges_names); i++) {
         if (strcmp(name, judges_names[i]) == 0) {
             *out = (enum check_judges)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool wire_role_from_name(const char *name, enum wire_role *out)
+{
+    for (unsigned i = 0; i < COUNT(role_names); i++) {
+        if (strcmp(name, role_names[i]) == 0) {
+            *out = (enum wire_role)i;
             return true;
         }
     }
@@ -605,7 +623,7 @@ char *wire_event_encode(const struct wire_event *e, size_t *len)
     case WIRE_HELLO:
         put(o, &err, "platform", text_json(e->hello.platform));
         put_uint(o, &err, "domid", e->hello.domid);
-        put(o, &err, "role", text_json(e->hello.role));
+        put(o, &err, "role", json_string(wire_role_name(e->hello.role)));
         put_uint(o, &err, "checks", e->hello.checks);
         break;
     case WIRE_CHECK:
@@ -739,6 +757,7 @@ int wire_event_decode(const char *line, size_t len, struct wire_event *out, char
 {
     struct scan s = {NULL, "", why, why_bytes, false};
     size_t skip = sizeof(WIRE_PREFIX) - 1;
+    char role[16];
     unsigned kind;
     json_t *o;
     int err;
@@ -759,10 +778,10 @@ int wire_event_decode(const char *line, size_t len, struct wire_event *out, char
         scan_keys(&s, "ev platform domid role checks");
         scan_string(&s, "platform", REQUIRED, out->hello.platform, sizeof(out->hello.platform));
         out->hello.domid = (uint16_t)scan_uint(&s, "domid", REQUIRED, UINT16_MAX);
-        scan_string(&s, "role", REQUIRED, out->hello.role, sizeof(out->hello.role));
+        scan_string(&s, "role", REQUIRED, role, sizeof(role));
         out->hello.checks = (uint32_t)scan_uint(&s, "checks", REQUIRED, UINT32_MAX);
-        if (!s.bad && strcmp(out->hello.role, "domu") != 0 && strcmp(out->hello.role, "dom0") != 0)
-            scan_fail(&s, "\"role\" is \"%s\"", out->hello.role);
+        if (!s.bad && !wire_role_from_name(role, &out->hello.role))
+            scan_fail(&s, "\"role\" is \"%s\"", role);
         break;
     case WIRE_CHECK:
         check_scan(&s, &out->check);

@@ -45,6 +45,14 @@
 #define WIRE_NAME_MAX 128u   /* bytes of a check's full name, a call, a platform, with the NUL */
 #define WIRE_TEXT_MAX 1024u  /* bytes of a title, an error, a list of ids, with the NUL */
 
+/* What an agent is. Each role has checks of its own. */
+enum wire_role {
+    WIRE_DOMU,  /* the driver itself, on a platform */
+    WIRE_DOM0,  /* a device model, by libxen */
+    WIRE_LINUX, /* a program of a stock Linux, whose kernel is the driver */
+    WIRE_ROLES
+};
+
 enum wire_op { WIRE_LIST, WIRE_RUN, WIRE_QUIT, WIRE_ANSWER, WIRE_PEER_CALL };
 enum wire_ev { WIRE_HELLO, WIRE_CHECK, WIRE_END, WIRE_ASK, WIRE_PEER_REPLY, WIRE_RESULT };
 
@@ -89,7 +97,7 @@ struct wire_event {
     struct {
         char platform[WIRE_NAME_MAX];
         uint16_t domid;
-        char role[16]; /* "domu" or "dom0" */
+        enum wire_role role; /* "domu", "dom0", "linux" */
         uint32_t checks;
     } hello;                 /* WIRE_HELLO */
     struct wire_check check; /* WIRE_CHECK */
@@ -136,9 +144,11 @@ int wire_result_from_json(const json_t *o, struct check_result *r, char *why, si
 /* Names as they are written: "MUST", "DEVICE". from_name: false when the name is unknown. */
 const char *wire_level_name(enum check_level l);
 const char *wire_judges_name(enum check_judges j);
+const char *wire_role_name(enum wire_role r);
 bool wire_outcome_from_name(const char *name, enum outcome *out);
 bool wire_level_from_name(const char *name, enum check_level *out);
 bool wire_judges_from_name(const char *name, enum check_judges *out);
+bool wire_role_from_name(const char *name, enum wire_role *out);
 
 /*
  * Bytes to lines. Feed what read(2) gave, then take lines until there is none. The returned text

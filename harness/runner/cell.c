@@ -268,6 +268,8 @@ static void run_check(struct run *r, const struct wire_check *w)
         r->stale = true;
     }
     judge_backend(r, k, ret == 0);
+    /* What failed may have left the domain in a state that fails the next check, too. */
+    r->stale |= k->outcome >= FAIL;
     if (ret && k->outcome < CRASH) {
         report_check_worsen(k, ERROR, r->session.why);
         set_log(&k->log, r->cell, r->session.runs == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");

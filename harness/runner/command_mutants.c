@@ -7,6 +7,9 @@
  * the check does not skip, and shows that it passes there (a check that fails anyway proves
  * nothing). Then each mutant runs in that cell. A fault may show in some cells only (with a
  * serial number of 20 characters, say), so a mutant that survives is tried in the next one.
+ *
+ * A check that only scenarios of another testbed select (one that needs a Linux, say) is left for
+ * a run there.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -17,10 +20,17 @@
 #include "catalog/catalog.h"
 #include "runner/runner.h"
 
+#ifdef __aarch64__
+static const enum scenario_arch own_arch = ARCH_ARM;
+#else
+static const enum scenario_arch own_arch = ARCH_X86;
+#endif
+
 struct subject {
     const struct catalog_mutant *m;
     bool in_sim;           /* the simulated Xen carries it, not the backend */
     unsigned cell;         /* job of the plan that is tried, or was found */
+    bool elsewhere;        /* only another testbed can tell */
     bool exhausted, found; /* found: the check ran there and passed */
     bool tried;            /* with the mutant, in the cell that was found */
     bool survived;         /* in an earlier cell */
@@ -37,6 +47,7 @@ struct mutants {
     struct catalog *catalog;
     struct subject *subjects;
     unsigned count;
+    const struct testbed_ops *testbed;
 };
 
 static void *need(void *p)
@@ -54,11 +65,9 @@ static void trouble(struct subject *s, const char *text)
     s->trouble = need(strdup(text));
 }
 
-/* Can this cell run the check, as far as the scenario's patterns say? */
-static bool cell_has(const struct job *j, const char *check)
+/* Can this scenario run the check, as far as its patterns say? */
+static bool scenario_has(const struct scenario *s, const char *check)
 {
-    const struct scenario *s = j->plan.scenario;
-
     if (s->has_fio)
         return !strcmp(check, "fio.verify");
     for (unsigned i = 0; i < s->check_count; i++)
@@ -70,9 +79,18 @@ static bool cell_has(const struct job *j, const char *check)
 /* Moves to the next cell that may do, from `from` on. */
 static void seek(struct mutants *u, struct subject *s, unsigned from)
 {
-    for (s->cell = from; s->cell < u->plan.job_count; s->cell++)
-        if (cell_has(&u->plan.jobs[s->cell], s->m->check))
+    for (s->cell = from; s->cell < u->plan.job_count; s->cell++) {
+        const struct scenario_cell *cell = &u->plan.jobs[s->cell].plan;
+        char why[256];
+
+        if (!scenario_has(cell->scenario, s->m->check))
+            continue;
+        /* The build with mutants is for this machine's processor. */
+        if (u->testbed->world_open && cell->arch != own_arch)
+            continue;
+        if (!u->testbed->supports || u->testbed->supports(cell, why, sizeof(why)))
             return;
+    }
     s->exhausted = true;
 }
 
@@ -136,7 +154,7 @@ static int find_cells(struct mutants *u)
 
     for (unsigned i = 0; i < u->count; i++) {
         const struct subject *s = &u->subjects[i];
-        open[i] = !s->exhausted && !s->found && !s->trouble;
+        open[i] = !s->elsewhere && !s->exhausted && !s->found && !s->trouble;
         any |= open[i];
     }
     while (any && !ret) {
@@ -204,6 +222,10 @@ static void judge(const struct mutants *u, struct report_cell *cell)
             k = report_cell_add_check(cell, s->m->name, PASS);
             report_set(&k->title, s->m->description);
         }
+        if (s->elsewhere) {
+            report_pairs_add(&k->notes, "elsewhere", s->m->check);
+            continue;
+        }
         report_pairs_add(&k->notes, "check", s->m->check);
         k->expectations++;
         if (s->trouble) {
@@ -220,6 +242,9 @@ static void judge(const struct mutants *u, struct report_cell *cell)
             report_check_worsen(k, ERROR, text);
         }
     }
+    for (unsigned i = 0; i < cell->check_count; i++)
+        if (!cell->checks[i].expectations)
+            report_check_worsen(&cell->checks[i], SKIP, "another testbed has to judge it");
     if (!u->count)
         report_cell_worsen(cell, ERROR, "the catalogue has no mutant");
     report_cell_settle(cell);
@@ -227,12 +252,15 @@ static void judge(const struct mutants *u, struct report_cell *cell)
 
 static void print_table(const struct report_cell *c)
 {
-    unsigned killed = 0, checks = 0;
+    unsigned killed = 0, skipped = 0, checks = 0;
 
     puts("");
     for (unsigned i = 0; i < c->check_count; i++) {
         const struct report_check *k = &c->checks[i];
         killed += k->outcome == PASS;
+        skipped += k->outcome == SKIP;
+        if (k->outcome == SKIP)
+            continue;
         printf("%-8s  %-40s",
                k->outcome == PASS   ? "killed"
                : k->outcome == FAIL ? "SURVIVED"
@@ -248,10 +276,13 @@ static void print_table(const struct report_cell *c)
         if (k->outcome != PASS)
             printf("          %s\n", k->failure_count ? k->failures[0].text : k->reason);
     }
-    if (c->check_count)
-        printf("\n%u of %u mutants killed (%u.%u %%), by %u checks\n", killed, c->check_count,
-               killed * 100 / c->check_count, killed * 1000 / c->check_count % 10, checks);
-    printf("%u passed, %u failed, 0 skipped\n", killed, c->check_count - killed);
+    unsigned judged = c->check_count - skipped;
+    if (judged)
+        printf("\n%u of %u mutants killed (%u.%u %%), by %u checks\n", killed, judged,
+               killed * 100 / judged, killed * 1000 / judged % 10, checks);
+    if (skipped)
+        printf("%u have to be judged on another testbed\n", skipped);
+    printf("%u passed, %u failed, %u skipped\n", killed, judged - killed, skipped);
 }
 
 /* The mutants named on the command line, or all. */
@@ -288,9 +319,16 @@ static int choose(struct mutants *u)
 static void seek_all(struct mutants *u)
 {
     for (unsigned i = 0; i < u->count; i++) {
-        seek(u, &u->subjects[i], 0);
-        if (u->subjects[i].exhausted)
-            trouble(&u->subjects[i], "no scenario selects the check");
+        struct subject *s = &u->subjects[i];
+        bool selected = false;
+
+        for (unsigned k = 0; k < u->plan.scenario_count && !selected; k++)
+            selected = scenario_has(u->plan.scenarios[k], s->m->check);
+        seek(u, s, 0);
+        if (!selected)
+            trouble(s, "no scenario selects the check");
+        else
+            s->elsewhere = s->exhausted || (s->in_sim && u->testbed->world_open);
     }
 }
 
@@ -403,12 +441,18 @@ int command_mutants(int argc, char **argv)
     all.filter = NULL;
     if (plan_make(&all, &u.install, &u.plan))
         goto out;
+    u.testbed = testbed_find(u.options.testbed); /* plan_make has refused an unknown one */
 
     status = REPORT_HARNESS_ERROR;
     report = run_report_create("mutants", &u.options, &u.install, argc, argv);
     results = run_results_dir(&u.options, report);
     if (!results)
         goto out;
+    if (u.testbed->world_open && u.testbed->world_open(&u.backend_config, results,
+                                                       &u.backend_config.world, why, sizeof(why))) {
+        fprintf(stderr, "ringproof mutants: testbed %s: %s\n", u.testbed->name, why);
+        goto out;
+    }
     uint64_t start = monotonic_ns();
     seek_all(&u);
     do {
@@ -433,6 +477,8 @@ int command_mutants(int argc, char **argv)
     printf("results in %s\n", results);
     ret = 0;
 out:
+    if (u.testbed && u.testbed->world_close)
+        u.testbed->world_close(u.backend_config.world);
     for (unsigned i = 0; i < u.count; i++) {
         free(u.subjects[i].trouble);
         free(u.subjects[i].said);

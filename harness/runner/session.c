@@ -145,9 +145,9 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
         return ret;
     if (ev.ev != WIRE_HELLO)
         ret = fail(s, -EPROTO, "the %s agent did not begin with hello", role_name(role));
-    else if (strcmp(ev.hello.role, role_name(role)))
-        ret = fail(s, -EPROTO, "the agent started as %s says that it is %s", role_name(role),
-                   ev.hello.role);
+    else if (strcmp(wire_role_name(ev.hello.role), testbed_agent_role(s->cell, role)))
+        ret = fail(s, -EPROTO, "the agent started as %s says that it is %s",
+                   testbed_agent_role(s->cell, role), wire_role_name(ev.hello.role));
     wire_event_fini(&ev);
     return ret;
 }
@@ -156,8 +156,9 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
 
 void session_init(struct session *s, struct testbed_cell *cell, uint64_t seed)
 {
-    *s = (struct session){
-        .cell = cell, .seed = seed, .runs = cell->plan.scenario->in_dom0 ? AGENT_DOM0 : AGENT_DOMU};
+    bool dom0 = cell->plan.scenario->runs_in == RUNS_IN_DOM0;
+
+    *s = (struct session){.cell = cell, .seed = seed, .runs = dom0 ? AGENT_DOM0 : AGENT_DOMU};
 }
 
 int session_open(struct session *s, uint64_t deadline_ns)

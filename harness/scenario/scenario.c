@@ -46,7 +46,7 @@ static const char *const start_names[] = {"toolstack", "dom0less", NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
-static const char *const domain_names[] = {"domu", "dom0", NULL};
+static const char *const runs_in_names[] = {"domu", "dom0", "linux", NULL};
 static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
 static const char *const when_names[] = {"start", NULL};
 
@@ -909,8 +909,21 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(root, "run"), "fio needs a device");
     if (s->has_fio && s->devices[0].type != DEVICE_BLK)
         return refuse_at(r, doc_get(root, "run"), "fio needs a blk device, which comes first");
-    if (s->in_dom0 && s->has_fio)
+    if (s->runs_in == RUNS_IN_DOM0 && s->has_fio)
         return refuse_at(r, doc_get(root, "runs-in"), "fio runs in the domU");
+    if (s->runs_in == RUNS_IN_LINUX) {
+        const struct doc_node *n = doc_get(root, "runs-in");
+        if (s->has_fio)
+            return refuse_at(r, n, "run is for fio with our engine; here fio is a check");
+        if (!s->device_count)
+            return refuse_at(r, n, "a stock Linux needs a device");
+        if (s->testbeds & 1u << TESTBED_SIM)
+            return refuse_at(r, n, "sim cannot boot a Linux: name the testbeds");
+        if (axis_has(s, AXIS_TRANSPORT, "mmio"))
+            return refuse_at(r, n, "a stock Linux finds its devices on PCI only");
+        if (axis_has(s, AXIS_START, "dom0less"))
+            return refuse_at(r, n, "a stock Linux is started by the toolstack");
+    }
     if (s->timeline_count && !s->device_count)
         return refuse_at(r, doc_get(root, "timeline"), "there is no backend without a device");
     if (s->timeline_count && !s->has_fio)
@@ -995,8 +1008,8 @@ static int read_root(struct reader *r, const struct doc_node *root)
         ret = read_checks(r, c);
     c = doc_get(root, "runs-in");
     if (!ret && c)
-        ret = read_name(r, c, "domain", domain_names, &v);
-    s->in_dom0 = v == 1;
+        ret = read_name(r, c, "runs-in", runs_in_names, &v);
+    s->runs_in = (enum scenario_runs_in)v;
     c = doc_get(root, "run");
     if (!ret && c)
         ret = read_run(r, c);

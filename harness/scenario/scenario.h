@@ -108,6 +108,13 @@ struct scenario_device {
     uint32_t mtu; /* 0: the device does not say */
 };
 
+/* Who runs the checks. */
+enum scenario_runs_in {
+    RUNS_IN_DOMU,  /* an agent that is the driver */
+    RUNS_IN_DOM0,  /* an agent in dom0, with one in the domU as its peer */
+    RUNS_IN_LINUX, /* an agent in a stock Linux, whose kernel is the driver */
+};
+
 enum scenario_action {
     ACTION_KILL_BACKEND,    /* SIGKILL */
     ACTION_STOP_BACKEND,    /* SIGTERM, waits for its end */
@@ -170,7 +177,7 @@ struct scenario {
     unsigned check_count;
     bool has_fio;
     struct scenario_fio fio;
-    bool in_dom0; /* checks run in dom0, with an agent in the domU as their peer */
+    enum scenario_runs_in runs_in;
     struct scenario_step timeline[SCENARIO_TIMELINE_MAX];
     unsigned timeline_count;
     struct scenario_expect expect[SCENARIO_METRICS];

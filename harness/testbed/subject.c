@@ -342,6 +342,13 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     return device_arguments(c, argv);
 }
 
+const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role role)
+{
+    if (role == AGENT_DOM0)
+        return "dom0";
+    return c->plan.scenario->runs_in == RUNS_IN_LINUX ? "linux" : "domu";
+}
+
 void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
                              const char *platform, struct words *argv)
 {
@@ -352,11 +359,13 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     char bridge[160], window[64];
 
     words_add(argv, "--role");
-    words_add(argv, role == AGENT_DOM0 ? "dom0" : "domu");
+    words_add(argv, testbed_agent_role(c, role));
     if (role != AGENT_DOMU)
         return;
-    words_add(argv, "--platform");
-    words_add(argv, platform);
+    if (s->runs_in != RUNS_IN_LINUX) {
+        words_add(argv, "--platform");
+        words_add(argv, platform);
+    }
     words_add(argv, "--host-bridge");
     words_add(argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
     words_add(argv, "--backend-domid");

@@ -174,7 +174,9 @@ int testbed_wait_ready(struct testbed_cell *c, int fd);
  * Only where the domain runs before its backend (start: dom0less).
  */
 #define TESTBED_TOLD_KEY "data/virtio-ready"
-/* An agent's arguments, without the program. `platform` is of the domU's. */
+/* The agent's own word for what it is: "domu", "dom0", "linux". */
+const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role role);
+/* An agent's arguments, without the program. `platform` is of one that is the driver. */
 void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
                              const char *platform, struct words *argv);
 

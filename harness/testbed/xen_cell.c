@@ -231,9 +231,10 @@ int xen_cell_domain_end(struct testbed_cell *c)
 
 static unsigned domain_vcpus(const struct testbed_cell *c)
 {
-    bool own = c->plan.scenario->in_dom0 || c->plan.vcpus > 1;
-
+    enum scenario_runs_in runs_in = c->plan.scenario->runs_in;
     /* One is the agent's own, where an access of another may wait (platform-linux). */
+    bool own = runs_in == RUNS_IN_DOM0 || (runs_in == RUNS_IN_DOMU && c->plan.vcpus > 1);
+
     return c->plan.vcpus + own;
 }
 
@@ -254,39 +255,59 @@ static int adopt_domain(struct testbed_cell *c)
     return ret;
 }
 
+/* The lines of a domain's configuration that say what its kernel is and what it drives. */
+static int add_kernel(struct testbed_cell *c, struct words *lines)
+{
+    const char *guest = xen_of(c)->place->guest;
+    bool arm = c->plan.arch == ARCH_ARM, grants = c->plan.addressing == ADDRESSING_GRANTS;
+    bool stock = c->plan.scenario->runs_in == RUNS_IN_LINUX;
+    /* Or else the agent is the only driver of what is on the bus, and on Arm of its interrupts. */
+    const char *no_pci = arm ? "initcall_blacklist=gen_pci_driver_init "
+                               "uio_pdrv_genirq.of_id=ringproof,intx"
+                             : "pci=off";
+    const char *tree = !stock ? "uio" : grants ? "pci-grants" : "pci";
+    struct words agent = {0};
+    char text[1024];
+    size_t used;
+
+    /* Whether its virtio drivers use grants is built into Linux on x86; on Arm a device tree
+     * says it. */
+    words_addf(lines, "kernel=\"%s/kernel%s\"", guest, stock && !arm && !grants ? "-foreign" : "");
+    if (arm)
+        words_addf(lines, "device_tree=\"%s/domu-%s.dtb\"", guest, tree);
+    testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
+    /* A stock kernel's messages are for the agent, whose lines the console carries. */
+    used = (size_t)snprintf(text, sizeof(text),
+                            "console=hvc0 quiet loglevel=%d panic=-1 "
+                            "xen_privcmd.unrestricted=1 %s --",
+                            stock ? 1 : 4, stock ? "" : no_pci);
+    for (unsigned i = 0; i < agent.count && used < sizeof(text); i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, " %s", agent.items[i]);
+    words_addf(lines, "extra=\"%s\"", text);
+    bool failed = agent.failed || used >= sizeof(text);
+    words_fini(&agent);
+    return failed ? testbed_fail(c, -ENAMETOOLONG, "the agent's arguments are too long") : 0;
+}
+
 static int create_domain(struct testbed_cell *c)
 {
     struct xen_cell *q = xen_of(c);
-    struct words agent = {0};
-    char *out = NULL, kernel[512], ramdisk[512], tree[512], memory[48], vcpus[32], extra[1024];
-    size_t used;
-    int ret = 0;
+    struct words create = {0};
+    char *out = NULL;
+    int ret;
 
-    testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
-    /* The agent is the only driver of what is on the bus. */
-    used = (size_t)snprintf(extra, sizeof(extra),
-                            "extra=\"console=hvc0 quiet loglevel=4 panic=-1 "
-                            "xen_privcmd.unrestricted=1 %s --",
-                            c->plan.arch == ARCH_ARM ? "initcall_blacklist=gen_pci_driver_init "
-                                                       "uio_pdrv_genirq.of_id=ringproof,intx"
-                                                     : "pci=off");
-    for (unsigned i = 0; i < agent.count && used < sizeof(extra); i++)
-        used += (size_t)snprintf(extra + used, sizeof(extra) - used, " %s", agent.items[i]);
-    if (used < sizeof(extra))
-        used += (size_t)snprintf(extra + used, sizeof(extra) - used, "\"");
-    if (agent.failed || used >= sizeof(extra))
-        ret = testbed_fail(c, -ENAMETOOLONG, "the agent's arguments are too long");
-    words_fini(&agent);
-    if (ret)
-        return ret;
-    snprintf(kernel, sizeof(kernel), "kernel=\"%s/kernel\"", q->place->guest);
-    snprintf(ramdisk, sizeof(ramdisk), "ramdisk=\"%s\"", q->place->initrd);
-    snprintf(memory, sizeof(memory), "memory=%" PRIu64,
-             MEMORY_BASE_MIB + (c->plan.scenario->memory_bytes >> 20));
-    snprintf(vcpus, sizeof(vcpus), "vcpus=%u", domain_vcpus(c));
-    snprintf(tree, sizeof(tree), "device_tree=\"%s/domu-uio.dtb\"", q->place->guest);
-    ret = DOM0(c, &out, q->place->create, DOMAIN, kernel, ramdisk, memory, vcpus, extra,
-               c->plan.arch == ARCH_ARM ? tree : NULL); /* the agent's interrupts */
+    words_add(&create, q->place->create);
+    words_add(&create, DOMAIN);
+    words_addf(&create, "ramdisk=\"%s\"", q->place->initrd);
+    words_addf(&create, "memory=%" PRIu64,
+               MEMORY_BASE_MIB + (c->plan.scenario->memory_bytes >> 20));
+    words_addf(&create, "vcpus=%u", domain_vcpus(c));
+    ret = add_kernel(c, &create);
+    if (!ret && create.failed)
+        ret = testbed_fail(c, -ENOMEM, "out of memory");
+    if (!ret)
+        ret = xen_cell_command(c, &out, (const char *const *)create.items);
+    words_fini(&create);
     if (!ret)
         q->domid = (uint16_t)strtoul(out, NULL, 10);
     free(out);

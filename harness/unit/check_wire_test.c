@@ -119,7 +119,7 @@ START_TEST(hello_end_and_calls)
     struct wire_event *in = event(WIRE_HELLO), *out;
 
     strcpy(in->hello.platform, "simxen");
-    strcpy(in->hello.role, "domu");
+    in->hello.role = WIRE_LINUX;
     in->hello.domid = 0x7ff0;
     in->hello.checks = 7;
     out = round_trip(in);

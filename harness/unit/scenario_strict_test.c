@@ -117,7 +117,10 @@ static const struct bad_row {
     {HEAD "checks: [a.*]\nexpect: {read: \">= 1GiB\"}\n",
      "4:16: nothing in this scenario measures"},
     {HEAD "checks: [a.*]\ndomain: {memory: 1MiB}\n", "4:18: memory is out of range"},
-    {HEAD "checks: [a.*]\nruns-in: domX\n", "4:10: unknown domain 'domX'"},
+    {HEAD "checks: [a.*]\nruns-in: domX\n", "4:10: unknown runs-in 'domX'"},
+    {HEAD "checks: [a.*]\ntestbeds: [qemu]\nruns-in: linux\n",
+     "5:10: a stock Linux needs a device"},
+    {HEAD DEV "checks: [a.*]\nruns-in: linux\n", "5:10: sim cannot boot a Linux"},
 };
 
 START_TEST(refuses_with_place)
