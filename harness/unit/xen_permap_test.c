@@ -311,6 +311,27 @@ START_TEST(hostile_addresses)
 }
 END_TEST
 
+/* Ranges of the same pages are mapped once, wherever they begin in them; never for more access. */
+START_TEST(pages_are_shared)
+{
+    const struct gmem_range r[5] = {{grant(9, 8), 16, GMEM_READ},
+                                    {grant(9, 64), 8192, GMEM_READ},
+                                    {grant(10, 4), 100, GMEM_READ},
+                                    {grant(9, 4000), 8, GMEM_READ},
+                                    {grant(9, 100), 20, GMEM_WRITE}};
+
+    use("auto");
+    ck_assert_int_eq(gmem_get(gmem, r, 5, &lease), 0);
+    ck_assert_uint_eq(map_calls, 2);
+    ck_assert_uint_eq(gmem->stats.pages_mapped, 4 + 1);
+    /* 9, then 9 10 11 behind it. */
+    ck_assert_ptr_eq((char *)lease.iov[3].iov_base - 4000, (char *)lease.iov[0].iov_base - 8);
+    ck_assert_ptr_eq((char *)lease.iov[2].iov_base - 4, (char *)lease.iov[1].iov_base - 64 + 4096);
+    gmem_put(gmem, &lease);
+    ck_assert_uint_eq(gmem->stats.pages_unmapped, gmem->stats.pages_mapped);
+}
+END_TEST
+
 /* Many large ranges, each within the limit, are limited together. */
 START_TEST(lease_is_bounded)
 {
@@ -318,7 +339,7 @@ START_TEST(lease_is_bounded)
 
     use("auto");
     for (unsigned i = 0; i < 3; i++)
-        r[i] = (struct gmem_range){frame(0, 0), GMEM_LEASE_PAGES_MAX / 2 * 4096u, GMEM_READ};
+        r[i] = (struct gmem_range){frame(i, 0), GMEM_LEASE_PAGES_MAX / 2 * 4096u, GMEM_READ};
     ck_assert_int_eq(gmem_get(gmem, r, 3, &lease), -EFAULT);
     ck_assert_uint_eq(map_calls, 0);
     lease.iov_max = 2;
@@ -340,6 +361,7 @@ int main(void)
     tcase_add_loop_test(t, refused_kinds, 0, 2);
     tcase_add_test(t, error_holds_nothing);
     tcase_add_loop_test(t, hostile_addresses, 0, 8);
+    tcase_add_test(t, pages_are_shared);
     tcase_add_test(t, lease_is_bounded);
     suite_add_tcase(s, t);
     r = srunner_create(s);

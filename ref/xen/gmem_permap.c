@@ -7,6 +7,10 @@
 #include "util/mutant.h"
 #include "xen/gmem_permap.h"
 
+/* Pages, from the last one back, among which the same ones are looked for: bounds the work that a
+ * driver can ask for. */
+#define SHARE_WINDOW 256u
+
 /* One mapping call each; the second index is "writable". */
 struct permap_part {
     void *base;
@@ -83,7 +87,9 @@ static uint32_t pages_share(struct permap_pages *pages, enum permap_kind kind, u
 
     if (MUTANT(permap_pages_not_shared))
         return first;
-    for (uint32_t at = 0; at + n <= first; at++) {
+    uint32_t at = first > SHARE_WINDOW ? first - SHARE_WINDOW : 0;
+
+    for (; at + n <= first; at++) {
         if (!same_pages(pages, kind, at, first, n))
             continue;
         pages->count = first;
