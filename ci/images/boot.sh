@@ -76,7 +76,7 @@ if [ "$arch" = x86 ]; then
         -display none -vga none -nic none -nodefaults -no-reboot -monitor none \
         -serial chardev:console -serial chardev:control \
         -kernel "$image/xen" \
-        -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=512M,max:512M sched=credit sched_credit_tslice_ms=1 dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
+        -append "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=512M,max:512M sched=credit sched_credit_tslice_ms=5 dom0_max_vcpus=1 spec-ctrl=eager-fpu $xen_extra" \
         -initrd "$image/kernel console=hvc0 earlyprintk=xen $linux_extra,$initrd" "$@"
 fi
 
