@@ -37,9 +37,10 @@ run: packages
 	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof run --set main
 
-## make check            unit tests and all quick scenarios on simxen (no root needed)
+## make check            unit tests and all quick scenarios on simxen (no root needed; XEN=quick: some on the real Xen, too)
+XEN ?=
 check: packages
-	+@ci/check.sh
+	+@XEN='$(XEN)' ci/check.sh
 
 ## make unit             only the unit tests, with sanitizers
 unit:

@@ -5,6 +5,14 @@
 set -u
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
+xen=${XEN:-}
+case $xen in
+'' | quick) ;;
+*)
+    echo "check: XEN is quick or nothing" >&2
+    exit 3
+    ;;
+esac
 log_dir=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-check.XXXXXX") || exit 2
 trap 'rm -rf "$log_dir"' EXIT
 trap 'exit 130' INT
@@ -58,6 +66,7 @@ stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized
+[ -z "$xen" ] || stage "the real Xen" ci/xen-check.sh --quick
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -162,14 +162,19 @@ static void machine_stop(struct keeper *k)
     k->state = MACHINE_NONE;
 }
 
-/* Its console's end, below why it ended. */
+/* Its console's end, below why it ended. One that never got a console has said why not. */
 static void describe_end(struct keeper *k, const char *why)
 {
     char path[600], *tail;
 
     snprintf(path, sizeof(path), "%s/console.log", k->dir);
     tail = file_tail(path, TAIL_BYTES);
-    snprintf(k->note, sizeof(k->note), "machine %s: %s (%s); its console ends with:\n%s",
+    if (!tail || !tail[0]) {
+        free(tail);
+        snprintf(path, sizeof(path), "%s/boot.log", k->dir);
+        tail = file_tail(path, TAIL_BYTES);
+    }
+    snprintf(k->note, sizeof(k->note), "machine %s: %s (%s); it ends with:\n%s",
              k->o->machines[k->machine].name, why, path, tail ? tail : "");
     free(tail);
 }

@@ -144,6 +144,24 @@ static void set_log(char **log, struct testbed_cell *c, const char *name)
     free(text);
 }
 
+/* What the agent said beside its protocol, and, in a domU with a console, the kernel around it. */
+static void set_agent_log(struct run *r, struct report_check *k)
+{
+    bool dom0 = r->session.runs == AGENT_DOM0;
+    char *agent = testbed_log_tail(r->cell, dom0 ? "agent-dom0.log" : "agent.log");
+    char *console = testbed_log_tail(r->cell, dom0 ? "console-dom0.log" : "console-domu.log");
+    char *both = NULL;
+
+    if (asprintf(&both, "%s%s%s", agent ? agent : "",
+                 console && console[0] ? "\nits console ends with:\n" : "",
+                 console ? console : "") < 0)
+        both = NULL;
+    report_set(&k->log, both);
+    free(agent);
+    free(console);
+    free(both);
+}
+
 void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell)
 {
     if (!process_running(&c->backend) || !testbed_backend_stop(c))
@@ -272,7 +290,7 @@ static void run_check(struct run *r, const struct wire_check *w)
     r->stale |= k->outcome >= FAIL;
     if (ret && k->outcome < CRASH) {
         report_check_worsen(k, ERROR, r->session.why);
-        set_log(&k->log, r->cell, r->session.runs == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
+        set_agent_log(r, k);
     }
 }
 
