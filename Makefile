@@ -60,6 +60,12 @@ mutants: packages
 xen-check: packages
 	+@ci/xen-check.sh
 
+## make xen-deaths       killed backends, hung guests, panics and full disks on the real Xen in QEMU
+.PHONY: xen-deaths
+xen-deaths: packages build images guest-arm64
+	@ci/xen-deaths.sh arm
+	@ci/xen-deaths.sh x86
+
 ## make install          install to DESTDIR=, PREFIX=/usr/local
 install: build
 	@ci/build/install.sh '$(OUT)' '$(DESTDIR)$(PREFIX)'
