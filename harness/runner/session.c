@@ -15,6 +15,8 @@
 
 #define HELLO_NS 20000000000ull
 #define WRITE_NS 5000000000ull
+/* What an agent gets to say what it saw of the backend's death. */
+#define DEATH_NS 5000000000ull
 /* Of an agent that is told nothing (agent/run.h). */
 #define CHECK_DEFAULT_MS 30000u
 
@@ -88,6 +90,7 @@ static int link_event(struct session *s, enum testbed_role role, uint64_t deadli
     struct agent_link *l = &s->links[role];
     const char *text;
     char why[256];
+    bool died = false;
     size_t len;
 
     for (;;) {
@@ -105,11 +108,20 @@ static int link_event(struct session *s, enum testbed_role role, uint64_t deadli
         case WIRE_NO_LINE:
             break;
         }
-        struct pollfd pfd = {.fd = l->agent->from_fd, .events = POLLIN};
-        int n = poll(&pfd, 1, poll_timeout_ms(deadline));
+        int backend_fd = died || !s->checking || s->backend_down ? -1 : s->cell->backend.pidfd;
+        struct pollfd pfd[2] = {{.fd = l->agent->from_fd, .events = POLLIN},
+                                {.fd = backend_fd, .events = POLLIN}};
+        int n = poll(pfd, 2, poll_timeout_ms(deadline));
         if (n == 0 && monotonic_ns() >= deadline)
-            return fail(s, -ETIMEDOUT, "the %s agent gave no answer in time", role_name(role));
-        if (n <= 0)
+            return fail(s, -ETIMEDOUT, "%sthe %s agent gave no answer in time",
+                        died ? "the backend died, then " : "", role_name(role));
+        if (n > 0 && pfd[1].revents) {
+            /* The guest may wait for it for ever. */
+            uint64_t end = monotonic_ns() + DEATH_NS * testbed_cell_slowness(s->cell);
+            died = true;
+            deadline = end < deadline ? end : deadline;
+        }
+        if (n <= 0 || !pfd[0].revents)
             continue;
         size_t room;
         void *space = wire_reader_space(l->reader, &room);
@@ -294,6 +306,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
 
     s->backend_touched = false;
     s->backend_down = false;
+    s->checking = true;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* With `auto` the backend takes each address its own way, so a check may mix them. */
     q.params =
@@ -322,6 +335,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         if (over)
             break;
     }
+    s->checking = false;
     host_ends_close(s);
     wire_end_unplug(s);
     return ret;

@@ -29,6 +29,7 @@ struct session {
     /* What the backend held when it was fresh; none before its first start. */
     bool has_baseline;
     struct testbed_audit baseline;
+    bool checking; /* a check runs: the backend's death is news */
     /* Since session_run began. */
     bool backend_touched;              /* stopped, killed or started by the check */
     bool backend_down;                 /* the check left it so */

@@ -266,8 +266,8 @@ START_TEST(full_terminal_holds_the_sender_up)
 
     make_dir();
     snprintf(link, sizeof(link), "%s/0", dir);
-    make(&(struct console_options){
-        .ports = {{.kind = CONSOLE_END_PTY, .path = link}}, .ports_max = 1});
+    make(&(struct console_options){.ports = {{.kind = CONSOLE_END_PTY, .path = link}},
+                                   .ports_max = 1});
     start(RIG_MIN, 2);
     fd = open(link, O_RDWR | O_NOCTTY | O_NONBLOCK);
     ck_assert_int_ge(fd, 0);
@@ -298,8 +298,8 @@ START_TEST(file_is_appended_to)
 
     make_dir();
     for (unsigned i = 0; i < 2; i++) {
-        make(&(struct console_options){
-            .ports = {{.kind = CONSOLE_END_FILE, .path = sockets[0]}}, .ports_max = 1});
+        make(&(struct console_options){.ports = {{.kind = CONSOLE_END_FILE, .path = sockets[0]}},
+                                       .ports_max = 1});
         start(RIG_MIN, 2);
         memcpy(g.mem + RIG_DATA + 0x100000, i ? "two" : "one", 3);
         give(1, OUT, 3, false);
@@ -612,8 +612,8 @@ START_TEST(stale_socket_is_replaced)
         strcpy(at.sun_path, sockets[0]);
         ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
         close(fd);
-        make(&(struct console_options){
-            .ports = {{.kind = CONSOLE_END_UNIX, .path = sockets[0]}}, .ports_max = 1});
+        make(&(struct console_options){.ports = {{.kind = CONSOLE_END_UNIX, .path = sockets[0]}},
+                                       .ports_max = 1});
         fd = attach(sockets[0]);
         close(fd);
         rig_teardown(&g);
