@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conformance/consoledev.h"
+#include "frontend/console.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
 
@@ -48,20 +49,20 @@ CHECK(emergency_write_is_seen, .judges = DEVICE, .proves = "console.device-initi
     struct console *k = given_console(t, 0);
     char text[8];
 
-    host_open(k, 0);
+    host_open(t, 0);
     device_reset(k->d);
     config_write(k->d, CONFIG(emerg_wr), 4, 0x41424300u | 'u');
-    expect(t, SHOULD, host_read(k, 0, text, 1, READ_MS) == 1 && text[0] == 'u',
+    expect(t, SHOULD, host_read(t, 0, text, 1, READ_MS) == 1 && text[0] == 'u',
            "an emergency write to an unconfigured device is not seen");
     console_restart(k, 0);
     config_write(k->d, CONFIG(emerg_wr), 4, 'r');
-    expect(t, SHOULD, host_read(k, 0, text, 1, READ_MS) == 1 && text[0] == 'r',
+    expect(t, SHOULD, host_read(t, 0, text, 1, READ_MS) == 1 && text[0] == 'r',
            "an emergency write to a running device is not seen");
     ring_break(k->tx[0]);
     ring_kick(k->tx[0]);
     (void)device_status(k->d);
     config_write(k->d, CONFIG(emerg_wr), 4, 'b');
-    expect(t, SHOULD, host_read(k, 0, text, 1, READ_MS) == 1 && text[0] == 'b',
+    expect(t, SHOULD, host_read(t, 0, text, 1, READ_MS) == 1 && text[0] == 'b',
            "an emergency write after a broken ring is not seen");
 }
 
@@ -91,14 +92,14 @@ CHECK(resize_is_announced, .judges = DEVICE, .proves = "xen.console.size.2",
 
     must(t, d->v->ops->irq_get(d->v, 0, &vector, &irq), "getting a vector");
     must(t, d->v->ops->config_vector(d->v, vector), "setting the configuration vector");
-    host_manage(k, "resize 133 51");
+    host_manage(t, "resize 133 51");
     expect(t, MUST, p->ops->irq_wait(p, irq, LIMIT_REPLY_NS) == 1,
            "no configuration change notification came with a new size");
     expect_eq(t, MUST, device_get(d, CONFIG(cols), 2), 133, "cols after the change");
     expect_eq(t, MUST, device_get(d, CONFIG(rows), 2), 51, "rows after the change");
     d->v->ops->irq_put(d->v, vector, irq);
     snprintf(command, sizeof(command), "resize %u %u", (unsigned)cols, (unsigned)rows);
-    host_manage(k, command);
+    host_manage(t, command);
 }
 
 CHECK(queues_for_all_ports, .judges = DEVICE, .proves = "xen.console.ports.1", .needs = PORTS,
@@ -157,9 +158,9 @@ CHECK(only_added_ports_are_removed, .judges = DEVICE,
 
     console_listen_on(k);
     for (unsigned round = 1; round <= 3; round++) {
-        host_manage(k, "remove 1");
+        host_manage(t, "remove 1");
         expect(t, MUST, console_hears(k, 1, told_removed), "port 1 is gone, and not removed");
-        host_manage(k, "add 1");
+        host_manage(t, "add 1");
         expect(t, MUST, console_hears(k, 1, told_added), "port 1 is back, and not added");
         console_listen_on(k);
         expect_eq(t, MUST, k->port[1].removals, round, "messages that remove port 1");
@@ -193,9 +194,9 @@ CHECK(host_side_opens_and_closes, .judges = DEVICE, .proves = "xen.console.contr
     struct console *k = given_ports(t, 2);
 
     for (unsigned i = 0; i < 3; i++) {
-        host_open(k, 1);
+        host_open(t, 1);
         expect(t, MUST, console_hears(k, 1, told_open), "the host end of port 1 is open, untold");
-        host_close(k, 1);
+        host_close(t, 1);
         expect(t, MUST, console_hears(k, 1, told_closed),
                "the host end of port 1 is closed, untold");
     }
@@ -210,14 +211,14 @@ CHECK(size_of_a_port_is_told, .judges = DEVICE, .proves = "xen.console.size.3",
     uint64_t cols = device_get(k->d, CONFIG(cols), 2), rows = device_get(k->d, CONFIG(rows), 2);
     char command[64];
 
-    host_manage(k, "resize 133 51");
+    host_manage(t, "resize 133 51");
     while (k->port[0].cols != 133 && given_now_ns() < deadline)
         if (!console_listen(k))
             given_pause();
     expect_eq(t, MUST, k->port[0].cols, 133, "cols in a RESIZE message");
     expect_eq(t, MUST, k->port[0].rows, 51, "rows in a RESIZE message");
     snprintf(command, sizeof(command), "resize %u %u", (unsigned)cols, (unsigned)rows);
-    host_manage(k, command);
+    host_manage(t, command);
 }
 
 /* One buffer for control messages, and what is used of it; 0 when it is not. */
@@ -272,8 +273,8 @@ CHECK(unseen_removal_is_told, .judges = DEVICE,
     console_say(k, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
     if (hear_additions(k, b) < 2)
         skip_check(t, "the device has only one port");
-    host_manage(k, "remove 1");
-    host_manage(k, "add 1");
+    host_manage(t, "remove 1");
+    host_manage(t, "add 1");
     for (unsigned i = 0; i < ARRAY_LENGTH(expected); i++) {
         struct virtio_console_control m = {.event = le16_make(0xffff)};
 
@@ -377,8 +378,8 @@ CHECK(receive_buffers_that_are_readable, .judges = DEVICE, .proves = "xen.consol
     buffer_fill(b, 9);
     ring_offer(k->rx[0], ring_chain(k->rx[0], 0, &p, 1));
     ring_kick(k->rx[0]);
-    host_open(k, 0);
-    host_write(k, 0, "nowhere to go");
+    host_open(t, 0);
+    host_write(t, 0, "nowhere to go");
     (void)ring_used(k->rx[0], &u, LIMIT_QUIET_NS);
     expect(t, MUST, buffer_matches(b, 9), "a buffer that the device may only read was written");
     console_restart(k, 0);
@@ -415,11 +416,11 @@ CHECK(output_arrives, .judges = DEVICE, .proves = "xen.console.data.1",
     struct console *k = given_console(t, 0);
     char sent[TEXT_MAX + 1], got[TEXT_MAX + 1];
 
-    host_open(k, 0);
+    host_open(t, 0);
     for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++) {
         console_text(sent, sizes[i], i);
         console_send(k, 0, sent, sizes[i]);
-        expect_eq(t, MUST, host_read(k, 0, got, sizes[i], READ_MS), sizes[i],
+        expect_eq(t, MUST, host_read(t, 0, got, sizes[i], READ_MS), sizes[i],
                   "bytes that came out of the host end");
         expect(t, MUST, !strcmp(sent, got), "of %u bytes others came out than were sent", sizes[i]);
     }
@@ -453,10 +454,10 @@ CHECK(input_arrives, .judges = DEVICE, .proves = "xen.console.data.2",
     struct console *k = given_console(t, 0);
     char text[TEXT_MAX + 1];
 
-    host_open(k, 0);
+    host_open(t, 0);
     for (unsigned i = 0; i < ARRAY_LENGTH(sizes); i++) {
         console_text(text, sizes[i], 20 + i);
-        host_write(k, 0, text);
+        host_write(t, 0, text);
         expect_input(k, 0, text, 300 + 700 * i);
     }
 }
@@ -468,9 +469,9 @@ CHECK(input_waits_for_buffers, .judges = DEVICE, .proves = "xen.console.data.3",
     char text[TEXT_MAX + 1];
     uint64_t quiet;
 
-    host_open(k, 0);
+    host_open(t, 0);
     console_text(text, TEXT_MAX, 40);
-    host_write(k, 0, text);
+    host_write(t, 0, text);
     quiet = given_now_ns() + LIMIT_QUIET_NS;
     while (given_now_ns() < quiet)
         given_pause();
@@ -493,7 +494,7 @@ CHECK(output_waits_for_the_reader, .judges = DEVICE, .proves = "xen.console.data
     check_defer(t, free, got);
     if (!sent || !got)
         error_out(t, "no memory");
-    host_open(k, 0);
+    host_open(t, 0);
     for (unsigned i = 0; i < BUFFERS; i++) {
         struct piece p;
 
@@ -507,7 +508,7 @@ CHECK(output_waits_for_the_reader, .judges = DEVICE, .proves = "xen.console.data
     for (unsigned i = 0; i < BUFFERS; i++) {
         console_text(sent, BYTES, 50 + i);
         for (uint32_t at = 0; at < BYTES; at += CHUNK) {
-            uint32_t n = host_read(k, 0, got, CHUNK, READ_MS);
+            uint32_t n = host_read(t, 0, got, CHUNK, READ_MS);
 
             expect_eq(t, MUST, n, CHUNK, "bytes that came out of the host end");
             expect(t, MUST, !memcmp(sent + at, got, n), "of buffer %u, byte %u on, others came out",
@@ -551,15 +552,15 @@ CHECK(ports_do_not_mix, .judges = DEVICE, .proves = "xen.console.data.6",
     char text[64], got[64];
 
     for (unsigned i = 0; i < 2; i++)
-        host_open(k, i);
+        host_open(t, i);
     for (unsigned i = 0; i < 2; i++) {
         expect(t, MUST, console_hears(k, i, told_open), "the host end of port %u is open, untold",
                i);
         console_text(text, 40, 70 + i);
         console_send(k, i, text, 40);
-        expect(t, MUST, host_read(k, i, got, 40, READ_MS) == 40 && !strcmp(text, got),
+        expect(t, MUST, host_read(t, i, got, 40, READ_MS) == 40 && !strcmp(text, got),
                "what was sent by port %u does not come out of it", i);
-        host_write(k, i, text);
+        host_write(t, i, text);
         expect_input(k, i, text, 64);
     }
 }
@@ -572,8 +573,8 @@ CHECK(closed_port_gets_nothing, .judges = DEVICE, .proves = "xen.console.data.7"
 
     console_say(k, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
     b = console_give(k, 1, 64);
-    host_open(k, 1);
-    host_write(k, 1, "for later");
+    host_open(t, 1);
+    host_write(t, 1, "for later");
     expect(t, SHOULD, console_received(k, 1, b, LIMIT_QUIET_NS) == 0,
            "bytes came to a port that the driver has closed");
     console_say(k, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
@@ -581,4 +582,89 @@ CHECK(closed_port_gets_nothing, .judges = DEVICE, .proves = "xen.console.data.7"
            console_received(k, 1, b, LIMIT_REPLY_NS) == 9 && !memcmp(b->va, "for later", 9),
            "bytes that waited for the driver did not come when it opened the port");
     buffer_release(b);
+}
+
+/* ---- the driver library ---- */
+
+struct library_run {
+    struct fe_pci_host host;
+    struct fe_virtio *v;
+    struct fe_memory mem;
+    struct fe_console *console;
+    struct check_ctx *t;
+};
+
+static void library_end(void *arg)
+{
+    struct library_run *r = arg;
+    int rc = fe_console_destroy(r->console);
+
+    if (rc)
+        expect(r->t, MUST, rc == 0, "stopping the driver: %s", strerror(-rc));
+    fe_virtio_destroy(r->v);
+    free(r);
+}
+
+static bool library_hears(struct library_run *r, unsigned port,
+                          bool (*told)(const struct fe_console_port *p))
+{
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+
+    while (!told(fe_console_port(r->console, port)) && given_now_ns() < deadline) {
+        int rc = fe_console_poll(r->console, MS(100));
+
+        if (rc < 0)
+            must(r->t, rc, "taking in control messages");
+    }
+    return told(fe_console_port(r->console, port));
+}
+
+static bool is_console(const struct fe_console_port *p)
+{
+    return p->exists && p->console && p->open;
+}
+static bool host_is_open(const struct fe_console_port *p)
+{
+    return p->exists && p->host_open;
+}
+
+CHECK(driver_library_talks, .judges = DEVICE, .proves = "xen.console.data.1 xen.console.data.2",
+      .needs = PORTS | NEED_HOST_END | NEED_IRQ, .timeout_ms = 30000,
+      .title = "An ordinary driver with interrupts opens its ports and moves text")
+{
+    const struct subject *s = check_subject(t);
+    struct library_run *r = calloc(1, sizeof(*r));
+    struct fe_console_config cfg = {.interrupts = true, .features_need = given_ring_features(s)};
+    char sent[TEXT_MAX + 1], got[TEXT_MAX + 1];
+    int rc;
+
+    if (!r)
+        error_out(t, "no memory");
+    r->t = t;
+    check_defer(t, library_end, r);
+    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
+    cfg.memory = &r->mem;
+    must(t, given_driver(t, &r->host, &r->v), "opening the device");
+    must(t, fe_console_create(r->v, &cfg, &r->console), "starting the device");
+    expect(t, MUST, library_hears(r, 0, is_console), "port 0 is not said to be a console");
+    host_open(t, 0);
+    expect(t, MUST, library_hears(r, 0, host_is_open), "the host end of port 0 is open, untold");
+    for (unsigned i = 0; i < 4; i++) {
+        size_t at = 0;
+
+        console_text(sent, TEXT_MAX, 90 + i);
+        rc = fe_console_write(r->console, 0, sent, TEXT_MAX, LIMIT_REPLY_NS);
+        expect(t, MUST, rc == 0, "writing %u bytes: %s", TEXT_MAX, strerror(-rc));
+        expect(t, MUST, host_read(t, 0, got, TEXT_MAX, READ_MS) == TEXT_MAX && !strcmp(sent, got),
+               "other text came out than was written");
+        host_write(t, 0, sent);
+        while (at < TEXT_MAX) {
+            rc = fe_console_read(r->console, 0, got + at, TEXT_MAX - at, LIMIT_REPLY_NS);
+            if (rc <= 0)
+                break;
+            at += (size_t)rc;
+        }
+        expect(t, MUST, at == TEXT_MAX && !memcmp(sent, got, TEXT_MAX),
+               "other text came in than was sent, or less: %zu of %u bytes", at, TEXT_MAX);
+    }
 }

@@ -327,22 +327,22 @@ uint32_t console_received(struct console *k, unsigned port, const struct buffer 
 
 /* ---- the host end ---- */
 
-static void host_ask(struct console *k, const char *what, unsigned port)
+static void host_ask(struct check_ctx *t, const char *what, unsigned port)
 {
     char args[32];
 
     snprintf(args, sizeof(args), "{\"port\": %u}", port);
-    given_ask(k->d->t, what, args);
+    given_ask(t, what, args);
 }
 
-void host_open(struct console *k, unsigned port)
+void host_open(struct check_ctx *t, unsigned port)
 {
-    host_ask(k, "console.open", port);
+    host_ask(t, "console.open", port);
 }
 
-void host_close(struct console *k, unsigned port)
+void host_close(struct check_ctx *t, unsigned port)
 {
-    host_ask(k, "console.close", port);
+    host_ask(t, "console.close", port);
 }
 
 /* What console_text makes, with what JSON has to have quoted. */
@@ -361,33 +361,33 @@ static char *quoted(struct check_ctx *t, const char *text)
     return out;
 }
 
-void host_write(struct console *k, unsigned port, const char *text)
+void host_write(struct check_ctx *t, unsigned port, const char *text)
 {
-    char *data = quoted(k->d->t, text), *args = NULL;
+    char *data = quoted(t, text), *args = NULL;
     int n = asprintf(&args, "{\"port\": %u, \"data\": \"%s\"}", port, data);
 
     free(data);
     if (n < 0)
-        error_out(k->d->t, "no memory");
-    check_defer(k->d->t, free, args);
-    given_ask(k->d->t, "console.write", args);
+        error_out(t, "no memory");
+    check_defer(t, free, args);
+    given_ask(t, "console.write", args);
 }
 
-uint32_t host_read(struct console *k, unsigned port, char *text, uint32_t bytes, unsigned ms)
+uint32_t host_read(struct check_ctx *t, unsigned port, char *text, uint32_t bytes, unsigned ms)
 {
     char args[96];
 
     snprintf(args, sizeof(args), "{\"port\": %u, \"bytes\": %u, \"ms\": %u}", port, bytes, ms);
-    given_ask_text(k->d->t, "console.read", args, "data", text, bytes + 1);
+    given_ask_text(t, "console.read", args, "data", text, bytes + 1);
     return (uint32_t)strlen(text);
 }
 
-void host_manage(struct console *k, const char *command)
+void host_manage(struct check_ctx *t, const char *command)
 {
     char args[96];
 
     snprintf(args, sizeof(args), "{\"command\": \"%s\"}", command);
-    given_ask(k->d->t, "console.manage", args);
+    given_ask(t, "console.manage", args);
 }
 
 static uint32_t generation_get(struct device *d)
@@ -411,7 +411,7 @@ void expect_generation_moves(struct check_ctx *t)
         uint32_t before = generation_get(k->d);
 
         snprintf(command, sizeof(command), "resize %u %u", want, rows);
-        host_manage(k, command);
+        host_manage(t, command);
         expect_eq(t, MUST, device_get(k->d, at, 2), want, "cols after a change");
         expect(t, MUST, generation_get(k->d) != before,
                "the generation is still %u after a change and a read of the configuration", before);

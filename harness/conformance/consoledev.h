@@ -78,12 +78,12 @@ uint32_t console_received(struct console *k, unsigned port, const struct buffer 
                           uint64_t timeout_ns);
 
 /* The host end of a port (NEED_HOST_END). */
-void host_open(struct console *k, unsigned port);
-void host_close(struct console *k, unsigned port);
-void host_write(struct console *k, unsigned port, const char *text);
+void host_open(struct check_ctx *t, unsigned port);
+void host_close(struct check_ctx *t, unsigned port);
+void host_write(struct check_ctx *t, unsigned port, const char *text);
 /* Up to `bytes` bytes that come within `ms`; returns how many, with a NUL behind. */
-uint32_t host_read(struct console *k, unsigned port, char *text, uint32_t bytes, unsigned ms);
-void host_manage(struct console *k, const char *command);
+uint32_t host_read(struct check_ctx *t, unsigned port, char *text, uint32_t bytes, unsigned ms);
+void host_manage(struct check_ctx *t, const char *command);
 
 /*
  * The size of a console is what the host can change in a configuration. After a change and a read

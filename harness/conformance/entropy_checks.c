@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conformance/ring.h"
+#include "frontend/rng.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
 
@@ -182,4 +183,54 @@ CHECK(readable_buffers_do_no_harm, .judges = DEVICE, .proves = "xen.entropy.requ
     b = given_buffer(g.d, 64, 0, FE_DMA_FROM_DEVICE);
     (void)rng_read(&g, b);
     buffer_release(b);
+}
+
+/* ---- the driver library ---- */
+
+struct library_run {
+    struct fe_pci_host host;
+    struct fe_virtio *v;
+    struct fe_memory mem;
+    struct fe_rng *rng;
+    struct check_ctx *t;
+};
+
+static void library_end(void *arg)
+{
+    struct library_run *r = arg;
+    int rc = fe_rng_destroy(r->rng);
+
+    if (rc)
+        expect(r->t, MUST, rc == 0, "stopping the driver: %s", strerror(-rc));
+    fe_virtio_destroy(r->v);
+    free(r);
+}
+
+CHECK(driver_library_reads, .judges = DEVICE, .proves = "xen.entropy.bytes.1",
+      .needs = ENTROPY | NEED_IRQ,
+      .title = "An ordinary driver with interrupts gets what it asks for")
+{
+    const struct subject *s = check_subject(t);
+    struct library_run *r = calloc(1, sizeof(*r));
+    struct fe_rng_config cfg = {.interrupts = true, .features_need = given_ring_features(s)};
+    uint8_t bytes[10000];
+    unsigned zeroes = 0;
+    int rc = 0;
+
+    if (!r)
+        error_out(t, "no memory");
+    r->t = t;
+    check_defer(t, library_end, r);
+    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
+    cfg.memory = &r->mem;
+    must(t, given_driver(t, &r->host, &r->v), "opening the device");
+    must(t, fe_rng_create(r->v, &cfg, &r->rng), "starting the device");
+    for (uint32_t n = 1; n <= sizeof(bytes) && !rc; n *= 10) {
+        memset(bytes, 0, sizeof(bytes));
+        rc = fe_rng_read(r->rng, bytes, n);
+        expect(t, MUST, rc == 0, "reading %u random bytes: %s", n, strerror(-rc));
+    }
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        zeroes += bytes[i] == 0;
+    expect(t, MUST, zeroes < 200, "%u of %zu bytes are 0", zeroes, sizeof(bytes));
 }
