@@ -31,6 +31,31 @@ static bool is_file(const char *name)
     return has_suffix(name, ".yaml") || has_suffix(name, ".yml");
 }
 
+/* One that is a folder, written with a '/' as no scenario's name is: all that is below it. */
+static bool is_folder(const char *name)
+{
+    struct stat st;
+
+    return strchr(name, '/') && stat(name, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    return !strncmp(path, folder, n) && path[n] == '/';
+}
+
+/* A file that is named, and found in a folder too. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static int add_scenario(struct plan *p, const char *path)
 {
     struct scenario *s;
@@ -44,6 +69,10 @@ static int add_scenario(struct plan *p, const char *path)
     for (unsigned i = 0; i < p->scenario_count; i++) {
         if (strcmp(p->scenarios[i]->name, s->name))
             continue;
+        if (is_same_file(p->scenarios[i]->path, path)) {
+            scenario_free(s);
+            return 0;
+        }
         fprintf(stderr, "%s: a scenario '%s' is in %s already\n", path, s->name,
                 p->scenarios[i]->path);
         scenario_free(s);
@@ -88,8 +117,11 @@ static bool is_selected(const struct run_options *o, const struct scenario_cell 
     bool any = o->name_count == 0;
 
     for (unsigned i = 0; i < o->name_count; i++) {
-        bool fits = is_file(o->names[i]) ? !strcmp(o->names[i], cell->scenario->path)
-                                         : scenario_cell_matches(cell, o->names[i]);
+        const char *name = o->names[i], *path = cell->scenario->path;
+        bool fits = is_file(name)     ? !strcmp(name, path)
+                    : is_folder(name) ? is_below(path, name)
+                                      : scenario_cell_matches(cell, name);
+
         used[i] |= fits;
         any |= fits;
     }
@@ -105,6 +137,8 @@ static int load_all(const struct run_options *o, const struct install *in, struc
     for (unsigned i = 0; !ret && i < o->name_count; i++) {
         if (is_file(o->names[i]))
             ret = add_scenario(p, o->names[i]);
+        else if (is_folder(o->names[i]))
+            ret = add_folder(p, o->names[i]);
         else
             names = true;
     }
