@@ -169,72 +169,76 @@ static enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
     return VIRTQ_OK;
 }
 
-/* Look at the next used entry. 1: the batch in hand is its, or done->fault says that it is
- * nonsense; 0 and -EPROTO as virtq_drv_reap. */
-static int batch_begin(struct virtq_drv *q, struct virtq_done *done)
+/* The used entry in hand stands for all chains from `oldest` up to `id`. -EPROTO when that are more
+ * than it can stand for. */
+static int batch_begin(struct virtq_drv *q, uint16_t id, uint32_t len_bytes, unsigned most)
 {
-    struct virtq_drv_used used = {0};
     uint64_t chains = 1;
-    unsigned most;
 
-    most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
-    if (most == 0)
-        return 0;
-    if (!is_packed(q) && most > (uint16_t)((uint16_t)q->published - q->split.used_next))
-        goto beyond;
-    *done = (struct virtq_done){
-        .id = used.id,
-        .len_bytes = used.len_bytes,
-        .fault = used_id_check(q, used.id),
-    };
-    if (done->fault != VIRTQ_OK) {
-        /* Where the next entry is depends on the chain of this one, but for split queues. */
-        if (is_packed(q) || q->cfg.in_order)
-            q->fault = done->fault;
-        else
-            used_pass(q, 1);
-        return 1;
-    }
     /* 2.7.9, 2.8.8: everything that was made available up to this chain was used. */
     if (q->cfg.in_order)
-        chains = q->slots[used.id].seq - q->slots[q->oldest].seq + 1;
+        chains = q->slots[id].seq - q->slots[q->oldest].seq + 1;
     else
-        q->oldest = (uint16_t)used.id;
-    if (chains > most)
-        goto beyond;
+        q->oldest = id;
+    if (chains > most) {
+        q->fault = VIRTQ_FAULT_USED_IDX;
+        return -EPROTO;
+    }
     q->batch_left = (uint16_t)chains;
-    q->batch_len_bytes = used.len_bytes;
-    return 1;
-
-beyond:
-    q->fault = VIRTQ_FAULT_USED_IDX;
-    return -EPROTO;
+    q->batch_len_bytes = len_bytes;
+    return 0;
 }
 
-int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
+/* Consume the oldest chain of the batch in hand. */
+static void batch_take(struct virtq_drv *q, struct virtq_done *done)
 {
-    const struct virtq_drv_slot *s;
-    uint16_t id;
+    const struct virtq_drv_slot *s = &q->slots[q->oldest];
+    uint32_t len_bytes = q->batch_len_bytes;
+    enum virtq_fault fault = VIRTQ_OK;
+    uint16_t id = q->oldest;
 
-    if (q->fault != VIRTQ_OK)
-        return -EPROTO;
-    if (q->batch_left == 0) {
-        int rc = batch_begin(q, done);
-
-        if (rc <= 0 || q->batch_left == 0)
-            return rc;
-    }
-    id = q->oldest;
-    s = &q->slots[id];
-    *done = (struct virtq_done){.cookie = s->cookie, .id = id, .len_bytes = q->batch_len_bytes};
     if (--q->batch_left != 0)
-        done->len_bytes = (uint32_t)min_u64(s->in_bytes, UINT32_MAX);
-    else if (done->len_bytes > s->in_bytes)
-        done->fault = VIRTQ_FAULT_USED_LEN;
+        len_bytes = (uint32_t)min_u64(s->in_bytes, UINT32_MAX);
+    else if (len_bytes > s->in_bytes)
+        fault = VIRTQ_FAULT_USED_LEN;
+    *done =
+        (struct virtq_done){.cookie = s->cookie, .id = id, .len_bytes = len_bytes, .fault = fault};
     if (q->cfg.in_order)
         q->oldest = (uint16_t)((id + (is_packed(q) ? 1u : s->descs)) % q->cfg.size);
     used_pass(q, s->descs);
     chain_free(q, id);
+}
+
+int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
+{
+    struct virtq_drv_used used = {0};
+    enum virtq_fault fault;
+    unsigned most;
+
+    if (q->fault != VIRTQ_OK)
+        return -EPROTO;
+    if (q->batch_left == 0) {
+        most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
+        if (most == 0)
+            return 0;
+        if (!is_packed(q) && most > (uint16_t)((uint16_t)q->published - q->split.used_next)) {
+            q->fault = VIRTQ_FAULT_USED_IDX;
+            return -EPROTO;
+        }
+        fault = used_id_check(q, used.id);
+        if (fault != VIRTQ_OK) {
+            *done = (struct virtq_done){.id = used.id, .len_bytes = used.len_bytes, .fault = fault};
+            /* Where the next entry is depends on the chain of this one, but for split queues. */
+            if (is_packed(q) || q->cfg.in_order)
+                q->fault = fault;
+            else
+                used_pass(q, 1);
+            return 1;
+        }
+        if (batch_begin(q, (uint16_t)used.id, used.len_bytes, most) < 0)
+            return -EPROTO;
+    }
+    batch_take(q, done);
     return 1;
 }
 
