@@ -7,7 +7,9 @@
  * runs there on behalf of a process here, which ends as it ends: so nothing above knows that the
  * backend is somewhere else.
  *
- * The domU's console carries the agent's lines.
+ * A domU's console carries the agent's lines. A domain that Xen starts (start: dom0less) has a
+ * machine of its own, and for each fresh one it boots anew; its agent's lines go through shared
+ * memory.
  */
 #ifndef RP_TESTBED_QEMU_H
 #define RP_TESTBED_QEMU_H

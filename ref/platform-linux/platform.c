@@ -61,7 +61,7 @@ static int read_domid(struct fe_platform *p)
     char *text = NULL;
     int rc = store_read(p, "domid", &text);
 
-    if (!rc)
+    if (text)
         p->domid = (uint16_t)strtoul(text, NULL, 10);
     free(text);
     return rc;
