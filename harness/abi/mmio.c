@@ -341,6 +341,38 @@ CHECK(intx_is_a_level, .judges = HYPERVISOR, .proves = "abi.intx-is-a-level",
     expect(t, MUST, !irq_fired(a, irq, ABI_QUIET_MS), "the line stayed high");
 }
 
+/* The lines that Arm's bridges use (libxl's GUEST_VIRTIO_PCI_SPI_FIRST), by the usual swizzle. */
+#define SPI_FIRST 44u
+
+CHECK(spi_is_taken_once, .judges = HYPERVISOR, .proves = "abi.spi-is-taken-once",
+      .title = "A raised SPI reaches the guest once; that it is lowered is not seen")
+{
+    struct abi *a = abi_begin(t);
+    xendevicemodel_handle *h = abi_dm(t);
+    uint32_t line = SPI_FIRST + 5 % 4; /* pin A of device 5 */
+    json_t *v;
+    uint64_t irq;
+    int err;
+
+    if (!a->arm)
+        skip_check(t, "set_irq_level is Arm's");
+    err = abi_call_errno(a, &v, "irq.intx", "{s:s,s:i}", "sbdf", "0000:00:05.0", "pin", 1);
+    if (err)
+        skip_check(t, "the domU has no INTx: %s", abi_errno(err));
+    irq = abi_get(a, v, "irq");
+    expect(t, MUST, !irq_fired(a, irq, 0), "it fired before it was raised");
+    ABI_OK(t, xendevicemodel_set_irq_level(h, a->domid, line, 1) == 0, "raising");
+    expect(t, MUST, irq_fired(a, irq, ABI_SOON_MS), "it did not fire");
+    expect(t, MUST, !irq_fired(a, irq, ABI_QUIET_MS), "it fired again without being raised");
+    ABI_OK(t, xendevicemodel_set_irq_level(h, a->domid, line, 1) == 0, "raising what is raised");
+    expect(t, MUST, irq_fired(a, irq, ABI_SOON_MS), "raised again it did not fire");
+    ABI_OK(t, xendevicemodel_set_irq_level(h, a->domid, line, 0) == 0, "lowering");
+    expect(t, MUST, !irq_fired(a, irq, ABI_QUIET_MS), "it fired by being lowered");
+    ABI_OK(t, xendevicemodel_set_irq_level(h, a->domid, line, 1) == 0, "raising once more");
+    ABI_OK(t, xendevicemodel_set_irq_level(h, a->domid, line, 0) == 0, "lowering at once");
+    expect(t, MUST, irq_fired(a, irq, ABI_SOON_MS), "what was raised and lowered did not fire");
+}
+
 CHECK(intx_arguments_are_checked, .judges = HYPERVISOR, .proves = "abi.intx-arguments-are-checked",
       .title = "INTx of a segment, bus, device, pin or level that cannot be is refused with EINVAL")
 {

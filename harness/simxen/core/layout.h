@@ -210,8 +210,9 @@ struct sim_dom {
     _Atomic uint32_t ioserver_seq; /* [hv] seqlock for ioservers[] */
     struct sim_ioserver ioservers[SIM_IOSERVERS_MAX];
 
-    _Atomic uint8_t lines[SIM_LINES_MAX]; /* [any] level of each interrupt line: 0 or 1 */
-    _Atomic uint32_t line_seq;            /* [any] futex: bumped when a line changes */
+    _Atomic uint8_t
+        lines[SIM_LINES_MAX];  /* [any] level of each line; Arm: raised and not yet taken */
+    _Atomic uint32_t line_seq; /* [any] futex: bumped when a line changes */
     struct sim_vcpu vcpus[SIM_VCPUS_MAX];
 
     /* Counters for reports (relaxed). */

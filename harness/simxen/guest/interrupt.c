@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MSIs are bits of a vCPU, set by the sender and taken by the waiter. Lines are levels of the whole
- * machine with one futex for all changes. A handle is a small number that says which of the two it
- * is, so that waiting takes no lock.
+ * MSIs are bits of a vCPU, set by the sender and taken by the waiter. Lines are of the whole
+ * machine, with one futex for all changes: levels on x86, on Arm SPIs that were raised and not
+ * taken yet. A handle is a small number that says which of these it is, so that waiting takes no
+ * lock.
  */
 #include "simxen/guest/guest.h"
 #include "util/mutant.h"
@@ -54,10 +55,20 @@ int guest_irq_msi(struct fe_platform *p, unsigned vcpu, struct fe_msi *msi, fe_i
     return 0;
 }
 
+/* As Xen 4.17's vgic_inject_irq has it: what an SPI's line does after the guest has taken it (or
+ * before) is not looked at. x86's IOAPIC sees a level. */
+static bool line_is_taken(const struct guest *g)
+{
+    return g->platform.arm ? !MUTANT(sim_spi_is_a_level) : MUTANT(sim_intx_is_an_edge);
+}
+
 int guest_irq_line(struct fe_platform *p, unsigned line, fe_irq_t *irq)
 {
     if (p->arm ? line < SIM_ARM_LOCAL_IRQS || line >= SIM_LINES_MAX : line >= SIM_X86_GSIS)
         return -EINVAL;
+    /* What was raised before is not this handle's, as in a driver that has just begun. */
+    if (p->arm && line_is_taken(guest_of(p)))
+        atomic_store(&guest_of(p)->dom->dom->lines[line], 0);
     *irq = IRQ_LINE | line;
     return 0;
 }
@@ -144,8 +155,7 @@ static int line_wait(struct guest *g, unsigned line, uint64_t deadline)
         if (rc)
             return rc;
         seq = atomic_load(&d->line_seq);
-        if (MUTANT(sim_intx_is_an_edge) ? atomic_exchange(&d->lines[line], 0)
-                                        : atomic_load(&d->lines[line]))
+        if (line_is_taken(g) ? atomic_exchange(&d->lines[line], 0) : atomic_load(&d->lines[line]))
             return 1;
         ts.tv_nsec = (long)slice(deadline);
         if (ts.tv_nsec == 0)
