@@ -165,14 +165,16 @@ scenario "$work/full.yaml" 'sbdf: "0000:00:01.0", size: 256MiB, fill: true' \
 start "$work/full.yaml"
 judge 2 240 'No space left on device'
 
-name="a full disk under the results is an ERROR that says so"
-rm -rf "$work/results"
-mkdir "$work/results"
-# A file system that has room for what is put into the machine, but not for its initial ramdisk.
-unshare -Urm sh -c "mount -t tmpfs -o size=12m none '$work/results' && exec '$bin/ringproof' run --testbed qemu \
-    --quiet --results '$work/results' '$blk'" >"$work/out" 2>&1 &
-run=$!
-judge 2 240 'No space left on device'
+# A file system too small for what is put into the machine, and one too small for its initial ramdisk.
+for size in 4m 28m; do
+    name="a full disk of $size under the results is an ERROR that says so"
+    rm -rf "$work/results"
+    mkdir "$work/results"
+    unshare -Urm sh -c "mount -t tmpfs -o size=$size none '$work/results' && exec '$bin/ringproof' run \
+        --testbed qemu --quiet --results '$work/results' '$blk'" >"$work/out" 2>&1 &
+    run=$!
+    judge 2 240 'No space left on device'
+done
 
 echo "deaths on $arch: $passed passed, $failed failed"
 [ $failed -eq 0 ]

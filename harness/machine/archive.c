@@ -27,8 +27,9 @@ static int note(struct archive *a, int err)
 
 static int put(struct archive *a, const void *data, size_t n)
 {
+    errno = 0;
     if (n && fwrite(data, 1, n, a->f) != n)
-        return note(a, -EIO);
+        return note(a, errno ? -errno : -EIO);
     a->bytes += n;
     return 0;
 }

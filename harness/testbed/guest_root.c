@@ -108,8 +108,9 @@ static int append(FILE *out, const char *dir, const char *name, uint64_t *bytes)
     if (!in)
         rc = -errno;
     while (!rc && (n = fread(buf, 1, sizeof(buf), in)) > 0) {
+        errno = 0;
         if (fwrite(buf, 1, n, out) != n)
-            rc = -EIO;
+            rc = errno ? -errno : -EIO;
         *bytes += n;
     }
     if (!rc && ferror(in))

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "machine/archive.h"
 #include "testbed/guest_root.h"
 #include "util/bits.h"
@@ -270,20 +272,30 @@ void qemu_world_close(struct testbed_world *w)
     free(w);
 }
 
+/* What went into an image, and which one it is: from the file that the image's build left. */
+static void image_versions(enum scenario_arch arch,
+                           void (*add)(void *ctx, const char *name, const char *value), void *ctx)
+{
+    static const char *const parts[] = {"inputs", "xen", "linux", "fio"};
+    char *path = guest_image_path(arch, "versions.json"), name[48];
+    json_t *image = path ? json_load_file(path, 0, NULL) : NULL;
+
+    for (unsigned i = 0; image && i < ARRAY_LENGTH(parts); i++) {
+        const char *value = json_string_value(json_object_get(image, parts[i]));
+
+        snprintf(name, sizeof(name), "image-%s.%s", guest_image_arch(arch), parts[i]);
+        if (value)
+            add(ctx, name, value);
+    }
+    json_decref(image);
+    free(path);
+}
+
 void qemu_versions(const struct testbed_config *cfg,
                    void (*add)(void *ctx, const char *name, const char *value), void *ctx)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        enum scenario_arch arch = i ? ARCH_ARM : ARCH_X86;
-        char *path = guest_image_path(arch, "versions.json"), name[32], *real;
-
-        real = path ? realpath(path, NULL) : NULL;
-        snprintf(name, sizeof(name), "image-%s", guest_image_arch(arch));
-        if (real)
-            add(ctx, name, real);
-        free(real);
-        free(path);
-    }
+    image_versions(ARCH_X86, add, ctx);
+    image_versions(ARCH_ARM, add, ctx);
     add(ctx, "backend", cfg->backend_bin);
     add(ctx, "agent", cfg->agent_bin);
 }

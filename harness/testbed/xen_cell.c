@@ -342,12 +342,14 @@ int xen_cell_domain_accesses(struct testbed_cell *c, uint64_t *count)
     return testbed_fail(c, -EOPNOTSUPP, "accesses are not counted on this testbed");
 }
 
-/* A vCPU that waits inside of Xen is neither blocked nor does its time go on. */
+/* A vCPU that waits inside of Xen is neither blocked nor does its time go on. The vCPUs of a domain
+ * that somebody paused look the same, but wait for nobody's answer. */
 int xen_cell_domain_hung(struct testbed_cell *c, bool *hung)
 {
     char *out = NULL, *half, *save = NULL;
-    int ret =
-        DOM0(c, &out, "sh", "-c", "xl vcpu-list " DOMAIN "; sleep 1; echo; xl vcpu-list " DOMAIN);
+    int ret = DOM0(c, &out, "sh", "-c",
+                   "xl list " DOMAIN " | awk 'END {exit $5 ~ /p/}' || exit 0; "
+                   "xl vcpu-list " DOMAIN "; sleep 1; echo; xl vcpu-list " DOMAIN);
 
     *hung = false;
     if (ret)
