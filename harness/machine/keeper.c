@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -162,9 +163,18 @@ static void machine_stop(struct keeper *k)
     k->state = MACHINE_NONE;
 }
 
-/* Its console's end, below why it ended. One that never got a console has said why not. */
+static bool disk_is_full(const char *dir)
+{
+    struct statvfs fs;
+
+    return !statvfs(dir, &fs) && fs.f_bavail == 0;
+}
+
+/* Its console's end, below why it ended. One that never got a console has said why not, unless
+ * there was no room to say it. */
 static void describe_end(struct keeper *k, const char *why)
 {
+    const char *full = disk_is_full(k->dir) ? "; No space left on device there" : "";
     char path[600], *tail;
 
     snprintf(path, sizeof(path), "%s/console.log", k->dir);
@@ -174,8 +184,8 @@ static void describe_end(struct keeper *k, const char *why)
         snprintf(path, sizeof(path), "%s/boot.log", k->dir);
         tail = file_tail(path, TAIL_BYTES);
     }
-    snprintf(k->note, sizeof(k->note), "machine %s: %s (%s); it ends with:\n%s",
-             k->o->machines[k->machine].name, why, path, tail ? tail : "");
+    snprintf(k->note, sizeof(k->note), "machine %s: %s (%s%s); it ends with:\n%s",
+             k->o->machines[k->machine].name, why, path, full, tail ? tail : "");
     free(tail);
 }
 

@@ -149,6 +149,8 @@ static int link_open(struct session *s, enum testbed_role role, uint64_t deadlin
     l->reader = wire_reader_create(true);
     snprintf(path, sizeof(path), "%s/console-%s.log", s->cell->run_dir, role_name(role));
     l->console = fopen(path, "ae");
+    if (l->console) /* its end is looked at while it is written */
+        setvbuf(l->console, NULL, _IOLBF, 0);
     if (!l->reader)
         return fail(s, -ENOMEM, "out of memory");
     uint64_t hello = monotonic_ns() + HELLO_NS * testbed_cell_slowness(s->cell);
