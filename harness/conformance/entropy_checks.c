@@ -54,16 +54,11 @@ static uint32_t rng_read(struct rng *g, struct buffer *b)
 }
 
 /* As many bytes as asked for, in as many requests as it takes. */
-static uint8_t *rng_collect(struct rng *g, uint32_t bytes)
+static void rng_collect(struct rng *g, uint8_t *all, uint32_t bytes)
 {
-    struct check_ctx *t = g->d->t;
     struct buffer *b = given_buffer(g->d, XEN_PAGE_BYTES, 0, FE_DMA_FROM_DEVICE);
-    uint8_t *all = malloc(bytes);
     uint32_t have = 0;
 
-    if (!all)
-        error_out(t, "no memory");
-    check_defer(t, free, all);
     while (have < bytes) {
         uint32_t got = rng_read(g, b);
 
@@ -72,7 +67,6 @@ static uint8_t *rng_collect(struct rng *g, uint32_t bytes)
         have += got;
     }
     buffer_release(b);
-    return all;
 }
 
 CHECK(each_buffer_gets_a_byte, .judges = DEVICE, .proves = "entropy.device-operation.device.1",
@@ -127,7 +121,7 @@ CHECK(bytes_do_not_repeat, .judges = DEVICE, .proves = "xen.entropy.bytes.2", .n
     for (unsigned i = 0; i < ROUNDS; i++) {
         if (i == ROUNDS / 2)
             rng_start(&g, 0);
-        memcpy(seen[i], rng_collect(&g, NO_CHANCE_BYTES), NO_CHANCE_BYTES);
+        rng_collect(&g, seen[i], NO_CHANCE_BYTES);
         for (unsigned before = 0; before < i; before++)
             expect(t, MUST, memcmp(seen[before], seen[i], NO_CHANCE_BYTES) != 0,
                    "requests %u and %u got the same %u bytes", before, i, NO_CHANCE_BYTES);
@@ -139,10 +133,11 @@ CHECK(every_bit_is_used, .judges = DEVICE, .proves = "xen.entropy.bytes.3", .nee
 {
     enum { BYTES = 32768 };
     struct rng g = given_rng(t, 0);
-    const uint8_t *bytes = rng_collect(&g, BYTES);
     unsigned ones[8] = {0}, missing = 0;
     bool value[256] = {false};
+    static uint8_t bytes[BYTES];
 
+    rng_collect(&g, bytes, BYTES);
     for (unsigned i = 0; i < BYTES; i++) {
         value[bytes[i]] = true;
         for (unsigned bit = 0; bit < 8; bit++)

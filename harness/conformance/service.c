@@ -201,6 +201,8 @@ unsigned request_pieces(const struct request *r, struct piece p[REQUEST_PIECES_M
 {
     unsigned n = 0;
 
+    if (!r->parts)
+        error_out(r->s->d->t, "a request without buffers");
     for (; n < r->parts; n++)
         p[n] = piece_of(r->part[n].b, r->part[n].dir != FE_DMA_TO_DEVICE);
     while (n < want) {

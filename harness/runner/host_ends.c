@@ -24,29 +24,26 @@ static bool wait_for(int fd, short events, uint64_t deadline_ns)
     return n > 0;
 }
 
-/* 0 and the place of the port's descriptor (0 in it: not connected), or an error. */
-static int port_of(struct session *s, const json_t *args, unsigned *port, int **fd)
+/* The port that is asked about, or an error. */
+static int port_of(struct session *s, const json_t *args)
 {
     json_int_t n = json_integer_value(json_object_get(args, "port"));
 
     if (!json_is_integer(json_object_get(args, "port")) || n < 0 || n >= SCENARIO_PORTS_MAX)
         return testbed_fail(s->cell, -EINVAL, "a port from 0 to %u is needed",
                             SCENARIO_PORTS_MAX - 1);
-    *port = (unsigned)n;
-    *fd = &s->host_ends[n];
-    return 0;
+    return (int)n;
 }
 
-static int connected_port(struct session *s, const json_t *args, int *fd)
+/* Its descriptor, or an error. */
+static int connected_port(struct session *s, const json_t *args)
 {
-    unsigned port;
-    int *slot, ret = port_of(s, args, &port, &slot);
+    int port = port_of(s, args);
 
-    if (!ret && !*slot)
-        ret = testbed_fail(s->cell, -ENOTCONN, "port %u is not connected", port);
-    if (!ret)
-        *fd = *slot;
-    return ret;
+    if (port < 0)
+        return port;
+    return s->host_ends[port] ? s->host_ends[port]
+                              : testbed_fail(s->cell, -ENOTCONN, "port %d is not connected", port);
 }
 
 static void drop(int *fd)
@@ -58,27 +55,26 @@ static void drop(int *fd)
 
 int host_end_open(struct session *s, const json_t *args, json_t **value)
 {
-    unsigned port;
-    int *fd, ret = port_of(s, args, &port, &fd);
+    int port = port_of(s, args), fd;
 
-    if (ret)
-        return ret;
-    drop(fd);
-    ret = testbed_port_connect(s->cell, 0, port);
-    if (ret < 0)
-        return ret;
-    *fd = ret;
+    if (port < 0)
+        return port;
+    drop(&s->host_ends[port]);
+    fd = testbed_port_connect(s->cell, 0, (unsigned)port);
+    if (fd < 0)
+        return fd;
+    s->host_ends[port] = fd;
     return 0;
 }
 
 int host_end_close(struct session *s, const json_t *args, json_t **value)
 {
-    unsigned port;
-    int *fd, ret = port_of(s, args, &port, &fd);
+    int port = port_of(s, args);
 
-    if (!ret)
-        drop(fd);
-    return ret;
+    if (port < 0)
+        return port;
+    drop(&s->host_ends[port]);
+    return 0;
 }
 
 static int write_all(struct session *s, int fd, const char *data, size_t bytes)
@@ -103,11 +99,13 @@ static int write_all(struct session *s, int fd, const char *data, size_t bytes)
 int host_end_write(struct session *s, const json_t *args, json_t **value)
 {
     const char *data = json_string_value(json_object_get(args, "data"));
-    int fd, ret = connected_port(s, args, &fd);
+    int fd = connected_port(s, args);
 
-    if (!ret && !data)
-        ret = testbed_fail(s->cell, -EINVAL, "console.write needs data");
-    return ret ? ret : write_all(s, fd, data, strlen(data));
+    if (fd < 0)
+        return fd;
+    if (!data)
+        return testbed_fail(s->cell, -EINVAL, "console.write needs data");
+    return write_all(s, fd, data, strlen(data));
 }
 
 /* Up to `bytes` bytes that come before the time is over; the end of the stream ends it, too. */
@@ -119,10 +117,10 @@ int host_end_read(struct session *s, const json_t *args, json_t **value)
     size_t have = 0;
     bool ended = false;
     char *data;
-    int fd, ret = connected_port(s, args, &fd);
+    int fd = connected_port(s, args);
 
-    if (ret)
-        return ret;
+    if (fd < 0)
+        return fd;
     if (bytes < 1 || bytes > HOST_END_READ_MAX || ms < 0 || ms > 60000)
         return testbed_fail(s->cell, -EINVAL, "console.read of %lld bytes in %lld ms",
                             (long long)bytes, (long long)ms);

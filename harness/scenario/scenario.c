@@ -393,7 +393,7 @@ static int read_device_path(struct reader *r, const struct doc_node *n, struct s
 static int read_blk(struct reader *r, const struct doc_node *n, struct scenario_device *d)
 {
     const struct doc_node *c;
-    unsigned v;
+    unsigned v = 0;
     int ret = read_device_path(r, n, d);
 
     if (ret)

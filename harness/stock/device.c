@@ -29,6 +29,8 @@ static const struct {
 
 static const struct stock_kind kinds[] = {
     {"blk", 2, "virtio_blk", "block", stock_exercise_blk},
+    {"console", 3, "virtio_console", "virtio-ports", stock_exercise_console},
+    {"rng", 4, "virtio_rng", NULL, stock_exercise_rng},
 };
 
 /* ---- files ---- */

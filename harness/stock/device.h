@@ -82,5 +82,7 @@ uint64_t stock_number_node(struct stock *s, const char *name);
 bool stock_negotiated(struct stock *s, unsigned bit);
 
 void stock_exercise_blk(struct stock *s);
+void stock_exercise_console(struct stock *s);
+void stock_exercise_rng(struct stock *s);
 
 #endif

@@ -171,10 +171,10 @@ static bool port_receive_one(struct console_port *p)
     size_t n;
 
     if (!r && vdev_queue_take(&c->vdev, VIRTIO_CONSOLE_PORT_RX(p->id), &r) != 1) {
-        char lost[64];
+        char lost[64] = "";
+        const struct iovec iov = {lost, sizeof(lost)};
 
-        return MUTANT(console_input_lost) &&
-               console_end_read(&p->end, &(struct iovec){lost, sizeof(lost)}, 1);
+        return MUTANT(console_input_lost) && console_end_read(&p->end, &iov, 1);
     }
     p->in = NULL;
     if (r->in_bytes == 0) {

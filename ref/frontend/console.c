@@ -14,8 +14,8 @@
 #define QUEUE_SIZE         16u
 
 /* Of a receiving queue: so many buffers of one size in the queue's own memory. */
-#define IN_BUFFERS      8u
-#define IN_BYTES        512u
+#define IN_BUFFERS       8u
+#define IN_BYTES         512u
 #define IN_CONTROL_BYTES 128u
 
 /* A queue with the memory of its buffers. */

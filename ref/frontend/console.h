@@ -33,9 +33,9 @@ struct fe_console_config {
 /* What the driver knows of a port. */
 struct fe_console_port {
     bool exists;
-    bool console;    /* the device named it one; without MULTIPORT port 0 is */
-    bool open;       /* on our side */
-    bool host_open;  /* on the other side; without MULTIPORT nobody knows, and it is true */
+    bool console;        /* the device named it one; without MULTIPORT port 0 is */
+    bool open;           /* on our side */
+    bool host_open;      /* on the other side; without MULTIPORT nobody knows, and it is true */
     uint16_t cols, rows; /* 0: unknown */
     char name[FE_CONSOLE_NAME_BYTES_MAX + 1];
 };

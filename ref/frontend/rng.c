@@ -42,8 +42,8 @@ int fe_rng_create(struct fe_virtio *v, const struct fe_rng_config *cfg, struct f
     if (!rc)
         rc = fe_virtio_reset(v, g->timeout_ns);
     if (!rc)
-        rc = fe_virtio_negotiate(
-            v, need, VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM));
+        rc = fe_virtio_negotiate(v, need,
+                                 VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM));
     if (!rc)
         rc = fe_queue_init(&g->q, v, g->mem, &queue);
     if (!rc)
