@@ -387,6 +387,16 @@ CHECK(queue_reset_reads_zero, .judges = DEVICE, .proves = LAYOUT "8 " LAYOUT "9"
     expect_served(s, s->q, false);
 }
 
+CHECK(doorbell_with_notification_data, .judges = DEVICE, .proves = "xen.mmio.doorbell.1",
+      .needs = NEED_MMIO | NEED_SERVICE | NEED_NOTIFICATION_DATA,
+      .title = "A doorbell that says where the next entry will be")
+{
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA), 8);
+
+    for (unsigned i = 0; i < 20; i++)
+        expect_served(s, s->q, false);
+}
+
 CHECK(queue_reset_stops_the_queue, .judges = DEVICE,
       .proves = LAYOUT "10 " LAYOUT "11 " LAYOUT "12 basic.virtqueue-reset.device.1 "
                        "basic.virtqueue-reset.device.2 basic.virtqueue-re-enable.device.1",

@@ -176,6 +176,7 @@ static const struct {
     {"rng,sbdf=0000:00:01.0,serial=5", "serial"},
     {"rng,sbdf=0000:00:01.0,path=null:1M", "null"},
     {"rng,sbdf=0000:00:01.0,rate=0", "rate"},
+    {"rng,transport=mmio,base=0x2000000,irq=33,features=+notif-config-data", "features"},
     {"rng,sbdf=0000:00:01.0,features=-discard", "features"},
     {"blk,sbdf=0000:00:01.0,path=a,base=0x2000000", "base"},
     {"blk,transport=mmio,sbdf=0000:00:01.0,base=0x2000000,irq=33,path=a", "sbdf"},

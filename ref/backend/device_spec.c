@@ -436,6 +436,13 @@ static int take_features(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_
         else
             spec->features_on |= bits;
     }
+    if (spec->place.kind != PLACE_PCI &&
+        (spec->features_on & VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA))) {
+        snprintf(error, DEVICE_SPEC_ERROR_BYTES,
+                 "features: notif-config-data goes with "
+                 "transport=pci");
+        return -EINVAL;
+    }
     return 0;
 }
 

@@ -224,7 +224,7 @@ static void reg_set(struct virtio_mmio *vm, unsigned offset, uint32_t value)
         break;
     case REG(queue_notify):
         /* With VIRTIO_F_NOTIFICATION_DATA the upper half is a hint (2.9). */
-        if (negotiated(vm, VIRTIO_F_NOTIFICATION_DATA))
+        if (negotiated(vm, VIRTIO_F_NOTIFICATION_DATA) && !MUTANT(mmio_doorbell_data_taken_whole))
             value &= VIRTIO_NOTIFY_VQN_MASK;
         vdev_queue_notify(vm->vdev, value);
         break;
