@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ struct options {
     uint16_t backend_domid;
     enum fe_addressing addressing;
     struct fe_place place;
-    const char *place_text; /* as it was given */
+    char place_text[32]; /* as Linux names it; "": no device */
     enum wire_role role;
     bool has_device, list_checks, packed;
 };
@@ -109,8 +110,10 @@ static int set_sbdf(struct options *o, const char *v, char *why)
     }
     o->has_device = true;
     o->place.transport = FE_TRANSPORT_PCI;
-    o->place_text = v;
-    return parse_sbdf(v, &o->place.sbdf);
+    if (parse_sbdf(v, &o->place.sbdf))
+        return -EINVAL;
+    format_sbdf(o->place.sbdf, o->place_text);
+    return 0;
 }
 
 static int set_mmio(struct options *o, const char *v, char *why)
@@ -121,7 +124,10 @@ static int set_mmio(struct options *o, const char *v, char *why)
     }
     o->has_device = true;
     o->place.transport = FE_TRANSPORT_MMIO;
-    return mmio_window_parse(v, &o->place.window, why);
+    if (mmio_window_parse(v, &o->place.window, why))
+        return -EINVAL;
+    snprintf(o->place_text, sizeof(o->place_text), "%" PRIx64 ".virtio", o->place.window.base);
+    return 0;
 }
 _Static_assert(HOST_BRIDGE_ERROR_BYTES >= MMIO_WINDOW_ERROR_BYTES, "one buffer for both");
 
@@ -226,10 +232,6 @@ static int options_parse(struct options *o, int argc, char **argv)
     }
     if (!o->list_checks && o->role == WIRE_DOMU && !o->platform) {
         fprintf(stderr, "ringproof-agent: --platform is needed for role domu\n");
-        return -EINVAL;
-    }
-    if (o->role == WIRE_LINUX && o->has_device && o->place.transport != FE_TRANSPORT_PCI) {
-        fprintf(stderr, "ringproof-agent: role linux finds its device on PCI only\n");
         return -EINVAL;
     }
     if (o->role != WIRE_DOMU && o->platform) {
@@ -427,8 +429,9 @@ int main(int argc, char **argv)
     }
     a.stock = (struct stock_subject){.ctx = &a.link,
                                      .ask = ask_json,
-                                     .bus = STOCK_PCI,
-                                     .place = a.opt.place_text,
+                                     .bus = a.opt.place.transport == FE_TRANSPORT_MMIO ? STOCK_MMIO
+                                                                                       : STOCK_PCI,
+                                     .place = a.opt.has_device ? a.opt.place_text : NULL,
                                      .grants = a.opt.addressing == FE_ADDRESSING_GRANTS};
     if (a.opt.role == WIRE_DOMU && domu_start(&a) < 0)
         goto out;

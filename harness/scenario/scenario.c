@@ -919,8 +919,6 @@ static int check_whole(struct reader *r, const struct doc_node *root)
             return refuse_at(r, n, "a stock Linux needs a device");
         if (s->testbeds & 1u << TESTBED_SIM)
             return refuse_at(r, n, "sim cannot boot a Linux: name the testbeds");
-        if (axis_has(s, AXIS_TRANSPORT, "mmio"))
-            return refuse_at(r, n, "a stock Linux finds its devices on PCI only");
         if (axis_has(s, AXIS_START, "dom0less"))
             return refuse_at(r, n, "a stock Linux is started by the toolstack");
     }

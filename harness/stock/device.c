@@ -25,6 +25,7 @@ static const struct {
     const char *name, *driver;
 } buses[STOCK_BUSES] = {
     [STOCK_PCI] = {"pci", "virtio-pci"},
+    [STOCK_MMIO] = {"platform", "virtio-mmio"},
 };
 
 static const struct stock_kind kinds[] = {

@@ -11,7 +11,8 @@
 
 /* Where Linux finds a virtio device: the bus in sysfs, and its name there. */
 enum stock_bus {
-    STOCK_PCI, /* "0000:00:01.0" */
+    STOCK_PCI,  /* "0000:00:01.0" */
+    STOCK_MMIO, /* "2000000.virtio": the address, and the name of the node in the device tree */
     STOCK_BUSES
 };
 
