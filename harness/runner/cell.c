@@ -191,9 +191,9 @@ static unsigned describe_excess(char *buf, size_t size, const char *what, uint64
 
 /* What the backend holds more than when it was fresh. "" when nothing. A release may be on its
  * way still: it is looked at again until a limit. */
-static void leftovers(struct run *r, char *buf, size_t size)
+static int leftovers(struct run *r, char *buf, size_t size)
 {
-    uint64_t deadline = monotonic_ns() + AUDIT_SETTLE_NS;
+    uint64_t deadline = monotonic_ns() + AUDIT_SETTLE_NS * testbed_cell_slowness(r->cell);
     const struct testbed_audit *b = &r->session.baseline;
 
     for (;;) {
@@ -202,10 +202,9 @@ static void leftovers(struct run *r, char *buf, size_t size)
         unsigned used = 0;
 
         buf[0] = 0;
-        if (r->cell->ops->backend_audit(r->cell, &a)) {
-            snprintf(buf, size, "an unknown amount: %.300s", r->cell->why);
-            return;
-        }
+        int ret = r->cell->ops->backend_audit(r->cell, &a);
+        if (ret)
+            return ret;
         used = describe_excess(buf, size, "mapped grants", a.grants_mapped, b->grants_mapped, used);
         used =
             describe_excess(buf, size, "foreign frames", a.foreign_frames, b->foreign_frames, used);
@@ -215,15 +214,32 @@ static void leftovers(struct run *r, char *buf, size_t size)
         used = describe_excess(buf, size, "IOREQ servers", a.ioservers, b->ioservers, used);
         used = describe_excess(buf, size, "file descriptors", a.fds, b->fds + FDS_SLACK, used);
         if (!used || monotonic_ns() >= deadline)
-            return;
+            return 0;
         nanosleep(&pause, NULL);
     }
+}
+
+/* True when it does not run; what that means for the check is said then. */
+static bool backend_gone(struct run *r, struct report_check *k)
+{
+    struct process *p = &r->cell->backend;
+    char text[256], end[96];
+
+    if (process_running(p))
+        return false;
+    if (!r->session.backend_down) {
+        snprintf(text, sizeof(text), "the backend died: %s",
+                 process_describe_end(p, end, sizeof(end)));
+        crash(r, k, text);
+    }
+    r->stale = true;
+    return true;
 }
 
 static void judge_backend(struct run *r, struct report_check *k, bool answered)
 {
     struct testbed_cell *c = r->cell;
-    char text[512], end[96];
+    char text[512];
     bool hung = false;
 
     if (!has_backend(r))
@@ -232,20 +248,20 @@ static void judge_backend(struct run *r, struct report_check *k, bool answered)
         r->stale |= r->session.backend_touched;
         return;
     }
-    if (!process_running(&c->backend)) {
-        if (!r->session.backend_down) {
-            snprintf(text, sizeof(text), "the backend died: %s",
-                     process_describe_end(&c->backend, end, sizeof(end)));
-            crash(r, k, text);
-        }
-        r->stale = true;
+    if (backend_gone(r, k))
         return;
-    }
     if (!(answered && c->ops->hung_is_costly) && !c->ops->domain_hung(c, &hung) && hung) {
         crash(r, k, "the backend hangs: a vCPU waits for an answer that does not come");
         return;
     }
-    leftovers(r, text, sizeof(text));
+    if (leftovers(r, text, sizeof(text))) {
+        /* It may have died while it was looked at. */
+        (void)process_wait(&c->backend, AUDIT_SETTLE_NS * testbed_cell_slowness(c));
+        if (!backend_gone(r, k))
+            report_check_worsen(k, ERROR, c->why);
+        r->stale = true;
+        return;
+    }
     if (text[0]) {
         char whole[640];
         snprintf(whole, sizeof(whole), "after the check and a device reset the backend holds %s",
