@@ -660,7 +660,7 @@ START_TEST(device_side_resumes)
     struct virtq_dev_state state;
 
     model_init(t, (enum virtq_format)_i, 4, EVENT_IDX, 1);
-    for (unsigned i = 0; i < 70000; i++) {
+    for (unsigned i = 0; i < buffers_wanted(t->format); i++) {
         drv_adds(t);
         drv_publishes(t);
         dev_pops(t);
