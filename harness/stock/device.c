@@ -201,10 +201,15 @@ static void find_names(struct stock *s)
         found = n > 0;
     }
     const char *slash = strrchr(driver, '/'), *name = slash ? slash + 1 : driver;
-    expect(s->t, MUST, found && !strcmp(name, s->kind->driver),
-           "at %s Linux has the driver %s, not %s", s->subject->place, name, s->kind->driver);
-    if (!found || strcmp(name, s->kind->driver) != 0)
+    if (!found || strcmp(name, s->kind->driver) != 0) {
+        struct kmsg k;
+        bool said = !kmsg_read(&k) && k.complaints;
+
+        expect(s->t, MUST, !strcmp(name, s->kind->driver),
+               "at %s Linux has the driver %s, not %s%s%s", s->subject->place, name,
+               s->kind->driver, said ? "; it says: " : "", said ? k.first : "");
         stop_check(s->t);
+    }
     if (!s->kind->class)
         return;
     snprintf(path, sizeof(path), "%s/%s/%s", place, s->virtio, s->kind->class);
