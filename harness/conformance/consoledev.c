@@ -28,11 +28,11 @@ static void console_start(struct console *k)
     }
     memset(k->port, 0, sizeof(k->port));
     for (unsigned i = 0; i < k->ports_max; i++) {
-        k->rx[i] = given_queue(d, VIRTIO_CONSOLE_PORT_RX(i), QUEUE_SIZE);
-        k->tx[i] = given_queue(d, VIRTIO_CONSOLE_PORT_TX(i), QUEUE_SIZE);
+        k->rx[i] = given_queue_polled(d, VIRTIO_CONSOLE_PORT_RX(i), QUEUE_SIZE);
+        k->tx[i] = given_queue_polled(d, VIRTIO_CONSOLE_PORT_TX(i), QUEUE_SIZE);
     }
-    k->control_rx = multiport ? given_queue(d, VIRTIO_CONSOLE_CONTROL_RX, QUEUE_SIZE) : NULL;
-    k->control_tx = multiport ? given_queue(d, VIRTIO_CONSOLE_CONTROL_TX, QUEUE_SIZE) : NULL;
+    k->control_rx = multiport ? given_queue_polled(d, VIRTIO_CONSOLE_CONTROL_RX, QUEUE_SIZE) : NULL;
+    k->control_tx = multiport ? given_queue_polled(d, VIRTIO_CONSOLE_CONTROL_TX, QUEUE_SIZE) : NULL;
     device_driver_ok(d);
 }
 

@@ -79,6 +79,14 @@ struct ring *given_queue(struct device *d, unsigned index, unsigned size)
     return r;
 }
 
+struct ring *given_queue_polled(struct device *d, unsigned index, unsigned size)
+{
+    struct ring *r = given_queue_memory(d, index, size);
+
+    ring_program(r);
+    return r;
+}
+
 struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size)
 {
     struct ring *r = given_queue_memory(d, index, size);

@@ -37,6 +37,9 @@ struct ring {
  * negotiation and DRIVER_OK. */
 struct ring *given_queue(struct device *d, unsigned index, unsigned size);
 
+/* The same without an interrupt: a platform has only so many, and a device may have many queues. */
+struct ring *given_queue_polled(struct device *d, unsigned index, unsigned size);
+
 /* The same with the interrupt on the shared line, MSI-X left disabled. */
 struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size);
 

@@ -431,6 +431,35 @@ START_TEST(late_buffers_get_what_is_true)
 }
 END_TEST
 
+/* Who wrote and left is gone when the driver has read it all, and not before. */
+START_TEST(last_words_come_before_the_end)
+{
+    const unsigned rx = VIRTIO_CONSOLE_PORT_RX(1);
+    int fd;
+
+    make_two();
+    start(MULTIPORT, 6);
+    give_control(16);
+    say(0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+    hear(0, VIRTIO_CONSOLE_DEVICE_ADD, 0, 0);
+    hear(1, VIRTIO_CONSOLE_DEVICE_ADD, 0, 0);
+    say(1, VIRTIO_CONSOLE_PORT_READY, 1);
+    hear(1, VIRTIO_CONSOLE_PORT_NAME, 1, 6);
+    fd = attach(sockets[1]);
+    hear(1, VIRTIO_CONSOLE_PORT_OPEN, 1, 0);
+    ck_assert_int_eq(write(fd, "bye", 3), 3);
+    close(fd);
+    give(rx, IN, 16, true);
+    give(rx, IN + 16, 16, true);
+    hear_nothing();
+    say(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+    hear(1, VIRTIO_CONSOLE_PORT_OPEN, 0, 0);
+    ck_assert_uint_eq(used(rx), 1);
+    ck_assert_uint_eq(used_len(rx, 0), 3);
+    rig_teardown(&g);
+}
+END_TEST
+
 START_TEST(small_control_buffers_go_back_empty)
 {
     make_two();
@@ -636,6 +665,7 @@ int main(void)
     tcase_add_test(t, file_is_appended_to);
     tcase_add_test(t, ports_are_told_in_order);
     tcase_add_test(t, late_buffers_get_what_is_true);
+    tcase_add_test(t, last_words_come_before_the_end);
     tcase_add_test(t, small_control_buffers_go_back_empty);
     tcase_add_test(t, driver_says_what_it_may_not);
     tcase_add_test(t, removed_port_gives_everything_back);

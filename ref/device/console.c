@@ -161,6 +161,15 @@ static bool port_is_listened_to(const struct console_port *p)
     return p->exists && (p->told.guest_open || MUTANT(console_sends_to_closed_port));
 }
 
+static void control_send(struct console *c);
+
+/* A call to the host end may have found that nobody is there any more: the driver is to know. */
+static void port_look_who_is_there(struct console_port *p)
+{
+    if (p->end.open != p->told.open)
+        control_send(p->c);
+}
+
 /* ---- bytes for the driver ---- */
 
 /* One buffer of the driver. False when there is nothing to do it with, or nothing to do. */
@@ -188,6 +197,7 @@ static bool port_receive_one(struct console_port *p)
     n = console_end_read(&p->end, r->in, (unsigned)min_u64(r->in_count, IOV_AT_ONCE));
     if (n == 0) {
         p->in = r;
+        port_look_who_is_there(p);
         return false;
     }
     c->stats.to_driver_bytes += n;
@@ -241,6 +251,8 @@ static bool port_transmit_rest(struct console_port *p)
             n = got;
         p->out_done_bytes += n;
         c->stats.from_driver_bytes += n;
+        if (n == 0)
+            port_look_who_is_there(p);
     }
     p->out = NULL;
     p->out_done_bytes = 0;

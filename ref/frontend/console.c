@@ -78,7 +78,8 @@ static int channel_init(struct fe_console *c, struct channel *ch, unsigned index
         .index = index,
         .size = QUEUE_SIZE,
         .vcpu = c->cfg.vcpu,
-        .interrupt = c->cfg.interrupts,
+        /* What is sent is used at once, but for a host end that takes no more. */
+        .interrupt = c->cfg.interrupts && buffer_bytes,
     };
     int rc = fe_queue_init(&ch->q, c->v, c->mem, &queue);
 

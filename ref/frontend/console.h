@@ -23,7 +23,7 @@ struct fe_console;
 
 struct fe_console_config {
     struct fe_memory *memory; /* borrowed */
-    bool interrupts;          /* for waiting; without, queues are polled */
+    bool interrupts;          /* of receiving queues, for waiting; the others are polled */
     unsigned vcpu;
     uint64_t features_need; /* beside what the addressing needs; -ENOTSUP without */
     uint64_t features_off;  /* not to be negotiated: SIZE and MULTIPORT are, if offered */
