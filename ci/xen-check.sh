@@ -35,6 +35,8 @@ cells()
     echo "basic[arch=$1,*transport=pci* blk[arch=$1,*transport=pci* ecam-one[arch=$1* pci[arch=$1,*"
     echo "grant[arch=$1,*transport=pci* foreign[arch=$1,*transport=pci*"
     echo "lifecycle[arch=$1,addressing=grants,transport=pci*"
+    # virtio-mmio, as libxl has it: on Arm.
+    [ "$1" != arm ] || echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
     # Guests that Xen starts: a boot for each check of the first, one for all of the second.
     [ "$1" != arm ] || echo "dom0less[arch=arm,* dom0less-driver[arch=arm,addressing=grants,*"
 }
