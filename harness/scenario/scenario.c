@@ -881,7 +881,7 @@ static int check_places(struct reader *r, const struct doc_node *root)
     const struct doc_node *matrix = doc_get(root, "matrix"), *device = doc_get(root, "device");
     const struct doc_node *n = device && device->kind == DOC_LIST ? device->first : device;
 
-    for (unsigned i = 0; i < s->device_count; i++, n = n->next) {
+    for (unsigned i = 0; n && i < s->device_count; i++, n = n->next) {
         if (pci && !s->devices[i].sbdf)
             return refuse_at(r, n, "a device needs an sbdf");
         if (!pci && s->devices[i].sbdf)
