@@ -9,7 +9,7 @@
 # not compile. What may include libxen's own headers is said in libxen_modules (make lint).
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend \
-           platform_linux simxen check abi conformance stock agent scenario machine testbed runner report \
+           netfront platform_linux simxen check abi conformance stock agent scenario machine testbed runner report \
            catalog unit fioengine
 
 dir_spec        := ref/spec
@@ -22,6 +22,7 @@ dir_transport   := ref/transport
 dir_device      := ref/device
 dir_backend     := ref/backend
 dir_frontend    := ref/frontend
+dir_netfront    := ref/netfront
 dir_platform_linux := ref/platform-linux
 dir_simxen      := harness/simxen
 dir_check       := harness/check
@@ -48,6 +49,7 @@ sees_device      := spec util virtq gmem
 sees_transport   := spec util virtq gmem pci device
 sees_backend     := spec util virtq gmem xen pci transport device
 sees_frontend    := spec util virtq gmem xen
+sees_netfront    := spec util virtq gmem frontend
 # Platform plugins, this one and simxen/guest, see the interface that they implement, nothing else of ref.
 sees_platform_linux := util frontend
 sees_simxen      := util frontend

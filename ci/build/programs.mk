@@ -76,6 +76,9 @@ $(eval $(call link_program,ringproof-backend,$(call modules_objs,$(BACKEND_MODUL
 AGENT_MODULES := util virtq gmem frontend check abi conformance stock agent
 $(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -ljansson -ldl))
 
+# ---- the network frontend: a TAP in the domU ----
+$(eval $(call link_program,ringproof-netfront,$(call modules_objs,util virtq gmem frontend netfront) $(OBJ)/ref/netfront/main.o,-ldl))
+
 # ---- machines: who keeps them, and what runs in their dom0 ----
 MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/harness/testbed/image.o
 $(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))
