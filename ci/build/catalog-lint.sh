@@ -30,8 +30,11 @@ grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.[ch]' --exclude=mutant.h ref harn
 
 bad=0
 awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutants.tsv" '
-    # No agent has this one: it is fio that checks.
-    BEGIN { check["fio.verify"] = "harness/runner/fio.c" }
+    # No agent has these: programs in the guest are what checks.
+    BEGIN {
+        check["fio.verify"] = "harness/runner/fio.c"
+        check["iperf3.verify"] = check["transfer.verify"] = "harness/runner/net_run.c"
+    }
     function complain(text) { print "catalog-lint: " text; bad = 1 }
     FILENAME ~ /\.tsv$/ && FILENAME != mutants {
         if ($1 ~ /^#/ || $1 == "" || $1 == "id") next

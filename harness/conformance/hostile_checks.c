@@ -354,7 +354,8 @@ CHECK(error_state_is_announced, .judges = DEVICE,
         bool came = p->ops->irq_wait(p, irq, LIMIT_REPLY_NS) == 1;
 
         if (vector == FE_NO_VECTOR)
-            must(t, s->d->v->ops->isr_read(s->d->v, &isr), "reading the interrupt status");
+            must(t, s->d->v->ops->isr_read(s->d->v, s->d->v->vcpu, &isr),
+                 "reading the interrupt status");
         expect(t, MUST, came && (isr & ISR_CONFIG),
                "no configuration change interrupt came with DEVICE_NEEDS_RESET");
         expect(t, MUST, device_status(s->d) & VIRTIO_STATUS_DRIVER_OK,

@@ -680,7 +680,7 @@ CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
     fe_irq_t irq;
     bool came;
 
-    (void)s->d->v->ops->isr_read(s->d->v, &isr);
+    (void)s->d->v->ops->isr_read(s->d->v, s->d->v->vcpu, &isr);
     must(t, s->d->v->ops->irq_get(s->d->v, 0, &vector, &irq), "getting a vector");
     must(t, s->d->v->ops->config_vector(s->d->v, vector), "setting the configuration vector");
     /* DEVICE_NEEDS_RESET is the one change that a driver can bring about. */
@@ -688,7 +688,7 @@ CHECK(isr_announces_a_configuration_change, .judges = DEVICE,
     ring_kick(s->q);
     came = p->ops->irq_wait(p, irq, MS(1000)) == 1;
     if (came)
-        must(t, s->d->v->ops->isr_read(s->d->v, &isr), "reading the ISR status");
+        must(t, s->d->v->ops->isr_read(s->d->v, s->d->v->vcpu, &isr), "reading the ISR status");
     s->d->v->ops->irq_put(s->d->v, vector, irq);
     if (!came)
         skip_check(t, "the device announces no fault");
@@ -714,7 +714,7 @@ static uint8_t isr_get(struct device *d)
 {
     uint8_t isr = 0;
 
-    must(d->t, d->v->ops->isr_read(d->v, &isr), "reading the ISR status");
+    must(d->t, d->v->ops->isr_read(d->v, d->v->vcpu, &isr), "reading the ISR status");
     return isr;
 }
 

@@ -362,7 +362,8 @@ bool ring_interrupted(struct ring *r, uint64_t timeout_ns)
     if (rc < 0)
         error_out(r->d->t, "waiting for an interrupt: %s", strerror(-rc));
     if (rc > 0 && r->vector == FE_NO_VECTOR)
-        must(r->d->t, r->d->v->ops->isr_read(r->d->v, &isr), "reading the interrupt status");
+        must(r->d->t, r->d->v->ops->isr_read(r->d->v, r->d->v->vcpu, &isr),
+             "reading the interrupt status");
     return rc > 0;
 }
 

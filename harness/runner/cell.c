@@ -425,8 +425,10 @@ void cell_run(const struct run_options *o, const struct testbed_config *cfg, con
     }
     if (ops->open(cfg, &job->plan, &r.cell, why, sizeof(why))) {
         report_cell_worsen(cell, ERROR, why);
-    } else if (job->plan.scenario->has_fio) {
+    } else if (job->plan.scenario->run == RUN_FIO) {
         fio_run(o, r.cell, job, deadline_ns, cell);
+    } else if (job->plan.scenario->run != RUN_CHECKS) {
+        net_run(o, r.cell, job, deadline_ns, cell);
     } else {
         run_checks(&r);
     }

@@ -68,8 +68,8 @@ static void trouble(struct subject *s, const char *text)
 /* Can this scenario run the check, as far as its patterns say? */
 static bool scenario_has(const struct scenario *s, const char *check)
 {
-    if (s->has_fio)
-        return !strcmp(check, "fio.verify");
+    if (s->run != RUN_CHECKS)
+        return !strcmp(check, scenario_run_result(s->run));
     for (unsigned i = 0; i < s->check_count; i++)
         if (!fnmatch(s->checks[i], check, 0))
             return true;

@@ -10,7 +10,10 @@
  *   guard         the process around a job: limit on time, cleaning up, whatever happens
  *   cell          one job from beginning to end
  *   session       the conversation with agents: checks, asks
- *   fio           a stock fio as the guest, with a timeline
+ *   guest         a program that drives the device in place of checks, with a timeline
+ *   fio           ... a stock fio
+ *   net_run       ... a network interface, and iperf3 or a transfer over it
+ *   transfer      streams of which every byte is known
  */
 #ifndef RP_RUNNER_RUNNER_H
 #define RP_RUNNER_RUNNER_H
@@ -129,6 +132,10 @@ void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell);
 
 /* fio as the guest: one result is added to the cell. */
 void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
+             uint64_t deadline_ns, struct report_cell *cell);
+
+/* A network interface in the guest, and what runs over it: one result is added to the cell. */
+void net_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
              uint64_t deadline_ns, struct report_cell *cell);
 
 /* Compares a metric with what the scenario expects and notes it in the cell. A text that has to

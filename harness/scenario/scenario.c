@@ -19,6 +19,7 @@
 #define QUEUE_SIZE_MAX       32768u
 #define QUEUES_MAX           64u
 #define NET_PAIRS_MAX        31u
+#define TRANSFER_STREAMS_MAX 64u
 #define VCPUS_MAX            128u
 /* Of one device, and the end of the list. */
 #define SCENARIO_DEVICE_KEYS_MAX 32
@@ -45,6 +46,7 @@ static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
+static const char *const direction_names[] = {"to-backend", "to-frontend", "both", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const runs_in_names[] = {"domu", "dom0", "linux", NULL};
 static const char *const set_names[] = {"main", "quick", "sanitized", NULL};
@@ -97,6 +99,7 @@ static const struct {
     {"kill", "backend", ACTION_KILL_BACKEND},   {"stop", "backend", ACTION_STOP_BACKEND},
     {"start", "backend", ACTION_START_BACKEND}, {"restart", "backend", ACTION_RESTART_BACKEND},
     {"pause", "domain", ACTION_PAUSE_DOMAIN},   {"unpause", "domain", ACTION_UNPAUSE_DOMAIN},
+    {"pause", "guest", ACTION_PAUSE_GUEST},     {"unpause", "guest", ACTION_UNPAUSE_GUEST},
 };
 
 const char *scenario_testbed_name(enum scenario_testbed t)
@@ -112,6 +115,15 @@ const char *scenario_device_type_name(enum scenario_device_type t)
 const char *scenario_axis_name(enum scenario_axis a)
 {
     return axis_table[a].name;
+}
+
+const char *scenario_run_result(enum scenario_run run)
+{
+    static const char *const names[SCENARIO_RUNS] = {[RUN_FIO] = "fio.verify",
+                                                     [RUN_IPERF3] = "iperf3.verify",
+                                                     [RUN_TRANSFER] = "transfer.verify"};
+
+    return names[run];
 }
 
 const char *scenario_metric_name(enum scenario_metric m)
@@ -655,23 +667,12 @@ static int resolve_path(struct reader *r, const char *text, char **out)
     return 0;
 }
 
-static int read_run(struct reader *r, const struct doc_node *n)
+static int read_fio(struct reader *r, const struct doc_node *fio)
 {
-    static const char *const known[] = {"fio", NULL};
-    static const char *const fio_known[] = {"job", "options", NULL};
+    static const char *const known[] = {"job", "options", NULL};
     struct scenario_fio *f = &r->s->fio;
-    int ret = want_kind(r, n, DOC_MAP, "run");
+    int ret = check_keys(r, fio, known);
 
-    if (!ret)
-        ret = check_keys(r, n, known);
-    if (ret)
-        return ret;
-    const struct doc_node *fio = doc_get(n, "fio");
-    if (!fio)
-        return refuse_at(r, n, "run is empty");
-    ret = want_kind(r, fio, DOC_MAP, "fio");
-    if (!ret)
-        ret = check_keys(r, fio, fio_known);
     if (ret)
         return ret;
     const struct doc_node *job = doc_get(fio, "job");
@@ -685,8 +686,72 @@ static int read_run(struct reader *r, const struct doc_node *n)
     const struct doc_node *options = doc_get(fio, "options");
     if (!ret && options)
         ret = read_texts(r, options, "options", &f->options, &f->option_count);
-    r->s->has_fio = true;
     return ret;
+}
+
+static int read_iperf3(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"options", NULL};
+    struct scenario_iperf3 *f = &r->s->iperf3;
+    int ret = check_keys(r, n, known);
+    const struct doc_node *options = doc_get(n, "options");
+
+    if (!ret && options)
+        ret = read_texts(r, options, "options", &f->options, &f->option_count);
+    return ret;
+}
+
+static int read_transfer(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"bytes", "streams", "direction", NULL};
+    struct scenario_transfer *f = &r->s->transfer;
+    const struct doc_node *c;
+    unsigned v = DIRECTION_BOTH;
+    int ret = check_keys(r, n, known);
+
+    if (ret)
+        return ret;
+    c = doc_get(n, "bytes");
+    if (!c)
+        return refuse_at(r, n, "a transfer needs bytes");
+    ret = read_number(r, c, "bytes", units_parse_bytes, "a size such as 1GiB", 1, 1ull << 50,
+                      &f->bytes);
+    f->streams = 1;
+    c = doc_get(n, "streams");
+    if (!ret && c)
+        ret = read_count(r, c, "streams", 1, TRANSFER_STREAMS_MAX, &f->streams);
+    c = doc_get(n, "direction");
+    if (!ret && c)
+        ret = read_name(r, c, "direction", direction_names, &v);
+    f->direction = (enum scenario_direction)v;
+    return ret;
+}
+
+static int read_run(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"fio", "iperf3", "transfer", NULL};
+    static int (*const of_run[])(struct reader *, const struct doc_node *) = {read_fio, read_iperf3,
+                                                                              read_transfer};
+    int ret = want_kind(r, n, DOC_MAP, "run");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    for (unsigned i = 0; known[i]; i++) {
+        const struct doc_node *c = doc_get(n, known[i]);
+        if (!c)
+            continue;
+        if (r->s->run != RUN_CHECKS)
+            return refuse(r, c->key_line, c->key_column, "a scenario runs one thing");
+        ret = want_kind(r, c, DOC_MAP, known[i]);
+        if (!ret)
+            ret = of_run[i](r, c);
+        if (ret)
+            return ret;
+        r->s->run = (enum scenario_run)(RUN_FIO + i);
+    }
+    return r->s->run == RUN_CHECKS ? refuse_at(r, n, "run is empty") : 0;
 }
 
 static int read_step(struct reader *r, const struct doc_node *n)
@@ -733,15 +798,19 @@ static int read_step(struct reader *r, const struct doc_node *n)
     if (ret)
         return ret;
 
+    const char *objects[ARRAY_LENGTH(action_table) + 1] = {NULL};
+    enum scenario_action actions[ARRAY_LENGTH(action_table)];
+    unsigned count = 0;
     for (size_t i = 0; i < ARRAY_LENGTH(action_table); i++) {
         if (strcmp(action_table[i].key, what->key))
             continue;
-        const char *const objects[] = {action_table[i].object, NULL};
-        ret = read_name(r, what, "object", objects, &v);
-        if (ret)
-            return ret;
-        step.action = action_table[i].action;
+        actions[count] = action_table[i].action;
+        objects[count++] = action_table[i].object;
     }
+    ret = read_name(r, what, "object", objects, &v);
+    if (ret)
+        return ret;
+    step.action = actions[v];
     s->timeline[s->timeline_count++] = step;
     return 0;
 }
@@ -896,25 +965,42 @@ static int check_places(struct reader *r, const struct doc_node *root)
     return 0;
 }
 
+static int check_network_run(struct reader *r, const struct doc_node *root)
+{
+    const struct scenario *s = r->s;
+
+    if (s->run != RUN_IPERF3 && s->run != RUN_TRANSFER)
+        return 0;
+    if (!s->device_count || s->devices[0].type != DEVICE_NET || s->devices[0].wire != WIRE_TAP)
+        return refuse_at(r, doc_get(root, "run"),
+                         "this needs a net device with wire: tap, which comes first");
+    for (unsigned i = 0; i < s->timeline_count; i++)
+        if (s->timeline[i].action <= ACTION_RESTART_BACKEND)
+            return refuse(r, s->timeline[i].line, 1,
+                          "a network frontend does not outlive its backend");
+    return 0;
+}
+
 /* What no single key can say. */
 static int check_whole(struct reader *r, const struct doc_node *root)
 {
     struct scenario *s = r->s;
+    int ret;
 
-    if (!s->check_count && !s->has_fio)
+    if (!s->check_count && s->run == RUN_CHECKS)
         return refuse_at(r, root, "nothing to run: checks or run is missing");
-    if (s->check_count && s->has_fio)
+    if (s->check_count && s->run != RUN_CHECKS)
         return refuse_at(r, doc_get(root, "run"), "a scenario has checks or run, not both");
-    if (s->has_fio && !s->device_count)
+    if (s->run == RUN_FIO && !s->device_count)
         return refuse_at(r, doc_get(root, "run"), "fio needs a device");
-    if (s->has_fio && s->devices[0].type != DEVICE_BLK)
+    if (s->run == RUN_FIO && s->devices[0].type != DEVICE_BLK)
         return refuse_at(r, doc_get(root, "run"), "fio needs a blk device, which comes first");
-    if (s->runs_in == RUNS_IN_DOM0 && s->has_fio)
-        return refuse_at(r, doc_get(root, "runs-in"), "fio runs in the domU");
+    if (s->runs_in == RUNS_IN_DOM0 && s->run != RUN_CHECKS)
+        return refuse_at(r, doc_get(root, "runs-in"), "what is run is run in the domU");
     if (s->runs_in == RUNS_IN_LINUX) {
         const struct doc_node *n = doc_get(root, "runs-in");
-        if (s->has_fio)
-            return refuse_at(r, n, "run is for fio with our engine; here fio is a check");
+        if (s->run != RUN_CHECKS)
+            return refuse_at(r, n, "run is for drivers of ours; here fio is a check");
         if (!s->device_count)
             return refuse_at(r, n, "a stock Linux needs a device");
         if (s->testbeds & 1u << TESTBED_SIM)
@@ -922,15 +1008,18 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         if (axis_has(s, AXIS_START, "dom0less"))
             return refuse_at(r, n, "a stock Linux is started by the toolstack");
     }
+    ret = check_network_run(r, root);
+    if (ret)
+        return ret;
     if (s->timeline_count && !s->device_count)
         return refuse_at(r, doc_get(root, "timeline"), "there is no backend without a device");
-    if (s->timeline_count && !s->has_fio)
+    if (s->timeline_count && s->run == RUN_CHECKS)
         return refuse_at(r, doc_get(root, "timeline"),
                          "a timeline goes with run; a check moves the backend itself");
     for (unsigned i = 0; i < s->expect_count; i++) {
         enum scenario_metric m = s->expect[i].metric;
-        bool of_fio = m == METRIC_READ || m == METRIC_WRITTEN || m == METRIC_RESTARTS;
-        if ((of_fio && !s->has_fio) || (m == METRIC_CHECKS && s->has_fio))
+        bool of_run = m == METRIC_READ || m == METRIC_WRITTEN || m == METRIC_RESTARTS;
+        if ((of_run && s->run == RUN_CHECKS) || (m == METRIC_CHECKS && s->run != RUN_CHECKS))
             return refuse_at(r, doc_get(doc_get(root, "expect"), metric_table[m].name),
                              "nothing in this scenario measures %s", metric_table[m].name);
     }
@@ -1098,6 +1187,7 @@ void scenario_free(struct scenario *s)
     }
     free(s->fio.job);
     free_texts(s->fio.options, s->fio.option_count);
+    free_texts(s->iperf3.options, s->iperf3.option_count);
     for (unsigned i = 0; i < s->expect_count; i++)
         free(s->expect[i].text);
     for (unsigned i = 0; i < SCENARIO_AXES; i++)

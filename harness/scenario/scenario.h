@@ -122,6 +122,8 @@ enum scenario_action {
     ACTION_RESTART_BACKEND, /* kill and start */
     ACTION_PAUSE_DOMAIN,
     ACTION_UNPAUSE_DOMAIN,
+    ACTION_PAUSE_GUEST, /* the process that drives the device stands still */
+    ACTION_UNPAUSE_GUEST,
 };
 
 /* When a step may begin; steps run strictly in order, each after the one before it. */
@@ -141,7 +143,7 @@ struct scenario_step {
 enum scenario_metric {
     METRIC_DURATION, /* of the cell's run, ns */
     METRIC_CHECKS,   /* checks that passed */
-    METRIC_READ,     /* bytes that fio read */
+    METRIC_READ,     /* bytes that the guest read: fio, or what runs on its interface */
     METRIC_WRITTEN,
     METRIC_RESTARTS, /* backend starts during the run, the first not counted */
     SCENARIO_METRICS
@@ -165,6 +167,25 @@ struct scenario_fio {
     unsigned option_count;
 };
 
+/* A stock iperf3 in each of two network namespaces, the client in the guest's. */
+struct scenario_iperf3 {
+    char **options; /* of the client */
+    unsigned option_count;
+};
+
+enum scenario_direction { DIRECTION_TO_BACKEND, DIRECTION_TO_FRONTEND, DIRECTION_BOTH };
+
+/* TCP streams between the same two, every byte of which is known and looked at. */
+struct scenario_transfer {
+    uint64_t bytes; /* of each stream */
+    uint32_t streams;
+    enum scenario_direction direction; /* both: so many streams each way */
+};
+
+/* What a scenario's cells run, and the name of the result that a run other than checks has. */
+enum scenario_run { RUN_CHECKS, RUN_FIO, RUN_IPERF3, RUN_TRANSFER, SCENARIO_RUNS };
+const char *scenario_run_result(enum scenario_run run); /* "fio.verify"; NULL: RUN_CHECKS */
+
 struct scenario {
     char *path; /* of the file, as given */
     char *name, *title;
@@ -175,8 +196,10 @@ struct scenario {
     unsigned device_count; /* 0: no backend is started */
     char **checks;         /* patterns, "blk.*"; checks or fio, never both */
     unsigned check_count;
-    bool has_fio;
+    enum scenario_run run;
     struct scenario_fio fio;
+    struct scenario_iperf3 iperf3;
+    struct scenario_transfer transfer;
     enum scenario_runs_in runs_in;
     struct scenario_step timeline[SCENARIO_TIMELINE_MAX];
     unsigned timeline_count;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,6 +128,8 @@ child(const struct process_start *s, int log_fd, int null_fd, int report, pid_t 
     /* What others left open without close-on-exec ends here, too. */
     (void)syscall(SYS_close_range, 4u, (unsigned)INT_MAX, 4u /* CLOSE_RANGE_CLOEXEC */);
 
+    if (s->netns_fd > 0 && setns(s->netns_fd, CLONE_NEWNET))
+        goto fail;
     if (s->cwd && chdir(s->cwd))
         goto fail;
     execve(s->argv->items[0], s->argv->items, s->env->items);
@@ -135,6 +138,24 @@ fail:
     ssize_t n = write(report, &err, sizeof(err));
     (void)n;
     _exit(127);
+}
+
+/* A descriptor for a child that was started; without one it is ended again. */
+static int watch(pid_t pid, struct process *p)
+{
+    int ret;
+
+    p->pid = pid;
+    p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (p->pidfd >= 0) {
+        fcntl(p->pidfd, F_SETFD, FD_CLOEXEC);
+        return 0;
+    }
+    ret = -errno;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    p->pid = 0;
+    return ret;
 }
 
 int process_spawn(const struct process_start *s, struct process *p)
@@ -170,16 +191,7 @@ int process_spawn(const struct process_start *s, struct process *p)
         ret = n == (ssize_t)sizeof(err) ? -err : -EIO;
         goto out;
     }
-    p->pid = pid;
-    p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (p->pidfd < 0) {
-        ret = -errno;
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        p->pid = 0;
-    } else {
-        fcntl(p->pidfd, F_SETFD, FD_CLOEXEC);
-    }
+    ret = watch(pid, p);
 out:
     if (report[0] >= 0)
         close(report[0]);
@@ -190,6 +202,24 @@ out:
     if (null_fd >= 0)
         close(null_fd);
     return ret;
+}
+
+int process_fork(int (*run)(void *arg), void *arg, int netns_fd, struct process *p)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    *p = PROCESS_INIT;
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent ||
+            (netns_fd > 0 && setns(netns_fd, CLONE_NEWNET)))
+            _exit(127);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGINT, SIG_DFL);
+        _exit(run(arg));
+    }
+    return watch(pid, p);
 }
 
 static void reap(struct process *p)

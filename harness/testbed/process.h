@@ -45,10 +45,14 @@ struct process_start {
     int stdin_fd;    /* borrowed; -1: /dev/null */
     int stdout_fd;   /* borrowed; -1: the log */
     int pass_fd;     /* borrowed; -1: none; becomes descriptor 3 of the process */
+    int netns_fd;    /* borrowed; network namespace, 0: this one's */
 };
 
 /* 0, or -errno: what exec or fork said, -ENOENT for a program that does not exist. */
 int process_spawn(const struct process_start *s, struct process *p);
+/* The same without a program: `run` is called in the child, which then ends with what it returns.
+ * It has the starter's memory and descriptors as they are now, and no thread of it. */
+int process_fork(int (*run)(void *arg), void *arg, int netns_fd, struct process *p);
 bool process_running(struct process *p);
 /* 0 when the process ended (and was reaped), -ETIMEDOUT when it still runs. */
 int process_wait(struct process *p, uint64_t timeout_ns);

@@ -17,6 +17,7 @@
 #include "simxen/core/core.h"
 #include "simxen/ctl/ctl.h"
 #include "testbed/image.h"
+#include "testbed/netns.h"
 #include "testbed/profile.h"
 
 #define START_NS       20000000000ull
@@ -76,6 +77,26 @@ static int make_images(struct testbed_cell *c)
     return 0;
 }
 
+/* Before there is a second thread. Dom0's network is this process's, the guest has another. */
+static int make_namespaces(struct testbed_cell *c)
+{
+    const struct scenario *s = c->plan.scenario;
+    char text[400];
+    int ret = 0;
+
+    for (unsigned i = 0; i < s->device_count && !c->guest_netns && !ret; i++) {
+        if (s->devices[i].type != DEVICE_NET || s->devices[i].wire != WIRE_TAP)
+            continue;
+        ret = netns_isolate(text, sizeof(text));
+        if (ret)
+            return testbed_fail(c, ret, "%s", text);
+        ret = netns_create(&c->guest_netns);
+        if (ret)
+            testbed_fail(c, ret, "a network namespace for the guest: %s", strerror(-ret));
+    }
+    return ret;
+}
+
 static int sim_open(const struct testbed_config *cfg, const struct scenario_cell *plan,
                     struct testbed_cell **out, char *why, size_t why_size)
 {
@@ -94,7 +115,9 @@ static int sim_open(const struct testbed_config *cfg, const struct scenario_cell
 
     c->image_dir = cfg->run_dir;
     *out = c;
-    ret = make_images(c);
+    ret = make_namespaces(c);
+    if (!ret)
+        ret = make_images(c);
     if (ret)
         goto out;
 
@@ -141,6 +164,8 @@ static void sim_close(struct testbed_cell *c)
         xs_close(s->store);
     simxen_stop(s->sim);
     process_kill_children();
+    if (c->guest_netns)
+        close(c->guest_netns);
     free(s);
 }
 
@@ -374,7 +399,8 @@ static int sim_guest_spawn(struct testbed_cell *c, const struct words *argv,
                                         .log = log,
                                         .stdin_fd = -1,
                                         .stdout_fd = stdout_fd,
-                                        .pass_fd = -1};
+                                        .pass_fd = -1,
+                                        .netns_fd = c->guest_netns};
     ret = log ? process_spawn(&start, p) : -ENOMEM;
     if (ret)
         testbed_fail(c, ret, "%s: %s", argv->count ? argv->items[0] : "", strerror(-ret));

@@ -68,6 +68,9 @@ struct testbed_cell {
     const char *image_dir; /* disk images, as the backend sees it */
     struct process backend;
     unsigned backend_starts;
+    /* With a TAP for a wire: the guest's network namespace, 0: it has none. The backend's is this
+     * process's own, which has nothing else in it. */
+    int guest_netns;
     struct testbed_agent agents[TESTBED_ROLES];
     char boot[1024]; /* "" or what a reader of the results has to know about the boot */
     char why[1024];

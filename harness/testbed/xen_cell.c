@@ -157,7 +157,7 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
     const struct scenario *s = plan->scenario;
     const char *reason = NULL;
 
-    if (s->has_fio)
+    if (s->run == RUN_FIO)
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
@@ -174,6 +174,8 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
     for (unsigned i = 0; !reason && i < s->device_count; i++) {
         if (s->devices[i].backing == BACKING_PATH)
             reason = "a disk of the user's is not in the machine";
+        else if (s->devices[i].type == DEVICE_NET && s->devices[i].wire == WIRE_TAP)
+            reason = "a TAP of the machine's has nobody at its other end";
     }
     if (reason)
         snprintf(why, why_size, "%s", reason);

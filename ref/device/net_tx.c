@@ -100,6 +100,12 @@ static int tx_write(struct net *n, unsigned pair, const struct vdev_request *r,
         iov[0] = (struct iovec){n->linear, bytes};
         count = 1;
     }
+    if (MUTANT(net_byte_changed_now_and_then) && n->stats.tx_frames % 1000 == 999) {
+        vdev_iov_read(r->out, r->out_count, NET_HDR_BYTES, n->linear, bytes);
+        n->linear[bytes - 1] ^= 1;
+        iov[0] = (struct iovec){n->linear, bytes};
+        count = 1;
+    }
     if (MUTANT(net_tx_first_piece_only))
         count = 1;
     if (MUTANT(net_tx_last_byte_lost))

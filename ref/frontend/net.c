@@ -12,6 +12,7 @@
 #include "util/bits.h"
 
 #define NET_TIMEOUT_DEFAULT_NS 10000000000ull
+#define LOOK_NS                500000000ull
 #define TX_SLOTS_MAX           64u /* of large frames: enough to keep a queue busy */
 #define RX_PIECES              4u  /* of a large frame */
 #define VLAN_BYTES             4u
@@ -520,9 +521,12 @@ int fe_net_command(struct fe_net *n, uint8_t class_, uint8_t command, const void
     while ((rc = virtq_drv_reap(&nq->q.drv, &done)) == 0) {
         uint64_t now = net_now_ns();
 
-        rc = fe_queue_wait(&nq->q, now < deadline ? deadline - now : 0);
-        if (rc <= 0)
-            return rc ? rc : -ETIME;
+        /* In short steps: without its interrupt a command is late, not lost. */
+        rc = fe_queue_wait(&nq->q, min_u64(now < deadline ? deadline - now : 0, LOOK_NS));
+        if (rc < 0)
+            return rc;
+        if (rc == 0 && now >= deadline)
+            return -ETIME;
     }
     if (rc < 0 || done.fault != VIRTQ_OK)
         return -EPROTO;

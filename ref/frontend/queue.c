@@ -165,7 +165,7 @@ int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns)
             uint8_t isr;
 
             /* Reading lowers the line (4.1.4.5). */
-            rc = q->virtio->ops->isr_read(q->virtio, &isr);
+            rc = q->virtio->ops->isr_read(q->virtio, q->vcpu, &isr);
             if (rc)
                 return rc;
         }

@@ -9,7 +9,8 @@
  * over them: reset, negotiation, status. The device is not trusted: what it says is bounded
  * before it is used, and every wait has a limit.
  *
- * Calls take the control vCPU of the transport, apart from fe_virtio_notify, which names one.
+ * Calls take the control vCPU of the transport, apart from those that name one, which a queue's
+ * own thread makes: fe_virtio_notify and isr_read.
  * Errors: those of the platform (-EFAULT, -ETIMEDOUT, -ESHUTDOWN), -ENODEV when the device has
  * gone, and what is said at each function.
  */
@@ -49,7 +50,7 @@ struct fe_virtio_ops {
     int (*notify)(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint16_t next);
     /* Reads the interrupt status and acknowledges what it said, by reading or by a write of its
      * own: bit 0 queue, bit 1 configuration. */
-    int (*isr_read)(struct fe_virtio *v, uint8_t *isr);
+    int (*isr_read)(struct fe_virtio *v, unsigned vcpu, uint8_t *isr);
     int (*config_vector)(struct fe_virtio *v, uint16_t vector);
     int (*config_generation)(struct fe_virtio *v, uint32_t *generation);
     int (*config_read)(struct fe_virtio *v, unsigned offset, unsigned bytes, uint64_t *value);

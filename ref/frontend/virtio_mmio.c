@@ -171,18 +171,19 @@ static int vmmio_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint
                                         m->window.base + FE_VMMIO_REG(queue_notify), 4, value);
 }
 
-static int vmmio_isr_read(struct fe_virtio *v, uint8_t *isr)
+static int vmmio_isr_read(struct fe_virtio *v, unsigned vcpu, uint8_t *isr)
 {
     const uint32_t defined = VIRTIO_MMIO_INT_QUEUE | VIRTIO_MMIO_INT_CONFIG;
-    uint32_t value;
-    int rc = vmmio_get(v, FE_VMMIO_REG(interrupt_status), &value);
+    struct fe_platform *p = v->platform;
+    uint64_t base = vmmio_of(v)->window.base, value;
+    int rc = p->ops->mmio_read(p, vcpu, base + FE_VMMIO_REG(interrupt_status), 4, &value);
 
     if (rc)
         return rc;
     /* Undefined bits are ignored, and never acknowledged (4.2.2.2). */
     value &= defined;
     if (value)
-        rc = vmmio_set(v, FE_VMMIO_REG(interrupt_ack), value);
+        rc = p->ops->mmio_write(p, vcpu, base + FE_VMMIO_REG(interrupt_ack), 4, value);
     *isr = (uint8_t)value;
     return rc;
 }

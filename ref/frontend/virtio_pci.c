@@ -352,12 +352,14 @@ static int vpci_notify(struct fe_virtio *v, unsigned vcpu, unsigned queue, uint1
                             vpci_doorbell_bytes(p), value);
 }
 
-static int vpci_isr_read(struct fe_virtio *v, uint8_t *isr)
+static int vpci_isr_read(struct fe_virtio *v, unsigned vcpu, uint8_t *isr)
 {
     struct fe_virtio_pci *p = vpci_of(v);
     uint64_t value;
-    int rc = vpci_read(p, &p->isr, 0, 1, &value);
+    int rc = vpci_region_access(&p->isr, 0, 1);
 
+    if (rc == 0)
+        rc = fe_pci_bar_read(&p->func, vcpu, p->isr.bar, p->isr.offset, 1, &value);
     if (rc == 0)
         *isr = (uint8_t)value;
     return rc;

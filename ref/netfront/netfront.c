@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "spec/virtio.h"
@@ -16,6 +17,7 @@
 #define LIMIT_NS   100000000ull /* after which a thread looks at its ring and at the end */
 #define LIMIT_MS   100
 #define BATCH      16u /* frames between doorbells */
+#define UNTOLD_MAX 8u
 #define THREADS(p) (2 * (p))
 
 struct worker {
@@ -39,6 +41,14 @@ struct netfront {
     atomic_bool stop;
 };
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 static void fail(struct netfront *f, int rc, const char *what)
 {
     int none = 0;
@@ -51,6 +61,25 @@ static void fail(struct netfront *f, int rc, const char *what)
 static bool stopped(const struct netfront *f)
 {
     return atomic_load_explicit(&f->stop, memory_order_relaxed);
+}
+
+/*
+ * Wait for a queue of the worker's: 1, 0 or an error. That something is there when the limit has
+ * passed was found by looking, and not because an interrupt said so.
+ */
+static int wait_for(struct worker *w, int (*wait)(struct fe_net *, unsigned, uint64_t))
+{
+    uint64_t before = now_ns();
+    int rc = wait(w->front->net, w->pair, LIMIT_NS);
+
+    if (rc <= 0)
+        return rc;
+    if (now_ns() - before < LIMIT_NS) {
+        w->stats.waits++;
+        return 1;
+    }
+    w->stats.untold++;
+    return w->stats.untold >= UNTOLD_MAX && w->stats.untold > w->stats.waits ? -ETIME : 1;
 }
 
 /* ---- from the TAP to the device ---- */
@@ -113,23 +142,17 @@ static int transmit(struct worker *w)
 {
     struct netfront *f = w->front;
     struct pollfd pfd = {.fd = f->taps[w->pair], .events = POLLIN};
-    bool empty, full, timed_out = false;
+    bool empty, full;
     int rc;
 
     while (!stopped(f)) {
         rc = transmit_some(w, pfd.fd, &empty, &full);
         if (rc)
             return rc;
-        /* A ring that was full when the limit passed and has room now: nobody said so. */
-        if (timed_out && !full)
-            w->stats.untold++;
-        timed_out = false;
         if (full) {
-            rc = fe_net_tx_wait(f->net, w->pair, LIMIT_NS);
+            rc = wait_for(w, fe_net_tx_wait);
             if (rc < 0)
                 return rc;
-            timed_out = rc == 0;
-            w->stats.waits += rc > 0;
         } else if (empty && poll(&pfd, 1, LIMIT_MS) < 0 && errno != EINTR) {
             return -errno;
         }
@@ -193,25 +216,13 @@ static int receive_some(struct worker *w)
 
 static int receive(struct worker *w)
 {
-    struct netfront *f = w->front;
-    bool timed_out = false;
-
-    while (!stopped(f)) {
-        uint64_t before = w->stats.rx_frames + w->stats.rx_refused;
+    while (!stopped(w->front)) {
         int rc = receive_some(w);
 
+        if (rc > 0)
+            rc = wait_for(w, fe_net_rx_wait);
         if (rc < 0)
             return rc;
-        if (timed_out && w->stats.rx_frames + w->stats.rx_refused != before)
-            w->stats.untold++;
-        timed_out = false;
-        if (rc == 0)
-            continue;
-        rc = fe_net_rx_wait(f->net, w->pair, LIMIT_NS);
-        if (rc < 0)
-            return rc;
-        timed_out = rc == 0;
-        w->stats.waits += rc > 0;
     }
     return 0;
 }

@@ -11,7 +11,7 @@
  *
  * An interrupt that does not come is a fault of the device that a network hides well. A thread
  * looks at its ring when its limit passes, and counts what it finds there without having
- * been told.
+ * been told: a chance now and then, but an error when that is the rule.
  */
 #ifndef RP_NETFRONT_NETFRONT_H
 #define RP_NETFRONT_NETFRONT_H
@@ -45,7 +45,8 @@ int netfront_create(struct fe_virtio *v, struct fe_memory *memory,
 /* 0, or -EBUSY when the backend keeps what it should have let go of. */
 int netfront_destroy(struct netfront *f);
 
-/* Serve until *stop is set or something fails: 0, or the error, logged. */
+/* Serve until *stop is set or something fails: 0, or the error, logged; -ETIME: interrupts do not
+ * come. */
 int netfront_run(struct netfront *f, const volatile int *stop);
 
 const struct fe_net_info *netfront_info(const struct netfront *f);
