@@ -113,14 +113,16 @@ $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(ca
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 
 # ---- unit tests: one program a file ----
-# Linked from an archive, so that a program takes the objects it uses and no others.
+# Linked from an archive, so that a program takes the objects it uses and no others. What tests share
+# is in it, too: a stand-in for a library goes before the library.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
 UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario machine testbed \
                 report catalog
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
-$(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES))
+$(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES)) \
+                 $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRCS),$(wildcard harness/unit/*.c)))
 	@mkdir -p $(@D)
 	@rm -f $@ && $(AR) rcs $@ $^
 

@@ -1,148 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine in front of a stand-in for libxendevicemodel: wires that functions share, what is
- * claimed of bridges in each mode, windows of virtio-mmio devices with lines of their own, and
- * devices that come and go while it runs.
+ * The machine in front of a stand-in for libxen: wires that functions share, what is claimed of
+ * bridges in each mode, windows of virtio-mmio devices with lines of their own, and devices that
+ * come and go while it runs.
  */
 #include <check.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <xendevicemodel.h>
-#include <xenevtchn.h>
-#include <xenforeignmemory.h>
-#include <xengnttab.h>
 
 #include "backend/machine.h"
 #include "device/blk.h"
 #include "spec/virtio_mmio.h"
 #include "unit/device_rig.h"
+#include "unit/libxen_fake.h"
 #include "util/bits.h"
 
 #define ECAM 0xe0000000ull
 #define MEM  0xe4000000ull
-
-static char log_text[1024];
-
-__attribute__((format(printf, 1, 0))) static void say(const char *fmt, unsigned long long a,
-                                                      unsigned long long b)
-{
-    size_t n = strlen(log_text);
-
-    snprintf(log_text + n, sizeof(log_text) - n, fmt, a, b);
-}
-
-/* Never looked into. */
-static struct ioreq_slot *page;
-
-xengnttab_handle *xengnttab_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)16;
-}
-int xengnttab_close(xengnttab_handle *h)
-{
-    return 0;
-}
-xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)32;
-}
-int xenevtchn_close(xenevtchn_handle *h)
-{
-    return 0;
-}
-int xenevtchn_fd(xenevtchn_handle *h)
-{
-    return -1;
-}
-xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)48;
-}
-int xenforeignmemory_close(xenforeignmemory_handle *h)
-{
-    return 0;
-}
-xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)64;
-}
-int xendevicemodel_close(xendevicemodel_handle *h)
-{
-    return 0;
-}
-
-int xendevicemodel_create_ioreq_server(xendevicemodel_handle *h, domid_t d, int m, ioservid_t *id)
-{
-    *id = 0;
-    return 0;
-}
-int xendevicemodel_set_ioreq_server_state(xendevicemodel_handle *h, domid_t d, ioservid_t i, int e)
-{
-    return 0;
-}
-int xendevicemodel_destroy_ioreq_server(xendevicemodel_handle *h, domid_t d, ioservid_t i)
-{
-    return 0;
-}
-xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory_handle *h,
-                                                                domid_t d, unsigned type,
-                                                                unsigned id, unsigned long frame,
-                                                                unsigned long count, void **addr,
-                                                                int prot, int flags)
-{
-    *addr = page;
-    return (void *)80;
-}
-int xenforeignmemory_unmap_resource(xenforeignmemory_handle *h, xenforeignmemory_resource_handle *r)
-{
-    return 0;
-}
-int xendevicemodel_map_io_range_to_ioreq_server(xendevicemodel_handle *h, domid_t d, ioservid_t i,
-                                                int mmio, uint64_t first, uint64_t last)
-{
-    say("+%llx-%llx ", first, last);
-    return 0;
-}
-int xendevicemodel_unmap_io_range_from_ioreq_server(xendevicemodel_handle *h, domid_t d,
-                                                    ioservid_t i, int mmio, uint64_t first,
-                                                    uint64_t last)
-{
-    say("-%llx-%llx ", first, last);
-    return 0;
-}
-int xendevicemodel_map_pcidev_to_ioreq_server(xendevicemodel_handle *h, domid_t d, ioservid_t i,
-                                              uint16_t seg, uint8_t bus, uint8_t dev, uint8_t fn)
-{
-    say("+dev%llx.%llx ", dev, fn);
-    return 0;
-}
-int xendevicemodel_unmap_pcidev_from_ioreq_server(xendevicemodel_handle *h, domid_t d, ioservid_t i,
-                                                  uint16_t seg, uint8_t bus, uint8_t dev,
-                                                  uint8_t fn)
-{
-    say("-dev%llx.%llx ", dev, fn);
-    return 0;
-}
-int xendevicemodel_set_irq_level(xendevicemodel_handle *h, domid_t d, unsigned irq, unsigned level)
-{
-    say("line%llu=%llu ", irq, level);
-    return 0;
-}
-int xendevicemodel_set_isa_irq_level(xendevicemodel_handle *h, domid_t d, uint8_t irq,
-                                     unsigned level)
-{
-    say("isa%llu=%llu ", irq, level);
-    return 0;
-}
-int xendevicemodel_set_pci_intx_level(xendevicemodel_handle *h, domid_t d, uint16_t seg,
-                                      uint8_t bus, uint8_t dev, uint8_t intx, unsigned level)
-{
-    say("pin%llu=%llu ", dev * 4ull + intx, level);
-    return 0;
-}
 
 static const struct host_bridge where = {.bus_last = 63,
                                          .ecam_base = ECAM,
@@ -164,11 +38,15 @@ static struct pci_function *fn[3];
 
 static void use(enum bridge_claim claim, uint32_t line)
 {
-    const struct bridges_config config = {
-        .xen = xen, .domid = 1, .claim = claim, .intx_line = line, .list = &where, .count = 1};
+    const struct bridges_config config = {.xen = xen,
+                                          .domid = LIBXEN_FAKE_DOMID,
+                                          .claim = claim,
+                                          .intx_line = line,
+                                          .list = &where,
+                                          .count = 1};
     struct ioreq_config ioreq = {.xen = xen,
                                  .loop = loop,
-                                 .domid = 1,
+                                 .domid = LIBXEN_FAKE_DOMID,
                                  .vcpus = 1,
                                  .adopt_id = IOREQ_ADOPT_NONE,
                                  .ops = bridges_ioreq_ops()};
@@ -184,7 +62,7 @@ static void setup(void)
         .vendor_id = 0x1af4, .device_id = 0x1042, .interrupt_pin = 1, .class_code = 0x018000};
     const char *what;
 
-    page = calloc(1, 4096);
+    libxen_fake.slots = calloc(1, 4096);
     ck_assert_int_eq(xen_handles_open(&xen, &what), 0);
     ck_assert_int_eq(evloop_create(&loop), 0);
     for (unsigned i = 0; i < 3; i++) {
@@ -202,7 +80,7 @@ static void teardown(void)
         pci_function_destroy(fn[i]);
     evloop_destroy(loop);
     xen_handles_close(xen);
-    free(page);
+    free(libxen_fake.slots);
 }
 
 static uint64_t rd(uint64_t addr, unsigned bytes)
@@ -229,7 +107,7 @@ START_TEST(shared_wires)
     pci_function_set_intx(fn[2], false);
     /* Taken off the bus with its pin up: the wire falls. */
     bridges_detach(bridges, SBDF(0, 0, 1, 1));
-    ck_assert_str_eq(log_text, _i ? "line41=1 line41=0 " : "pin4=1 pin20=1 pin20=0 pin4=0 ");
+    ck_assert_str_eq(libxen_fake.log, _i ? "line41=1 line41=0 " : "pin4=1 pin20=1 pin20=0 pin4=0 ");
     ck_assert_uint_eq(count, 1);
 }
 END_TEST
@@ -238,7 +116,7 @@ START_TEST(window_claims_all)
 {
     use(BRIDGE_CLAIM_WINDOW, BRIDGE_NO_LINE);
     ck_assert_int_eq(bridges_connect(bridges, server, false), 0);
-    ck_assert_str_eq(log_text, "+e0000000-e3ffffff +e4000000-e7ffffff ");
+    ck_assert_str_eq(libxen_fake.log, "+e0000000-e3ffffff +e4000000-e7ffffff ");
     ck_assert_uint_eq(rd(ECAM + 0x8000, 4), UINT32_MAX); /* no function there */
     ck_assert_uint_eq(rd(MEM, 8), UINT64_MAX);
     ck_assert_int_eq(bridges_attach(bridges, SBDF(0, 0, 1, 0), fn[0], NULL), 0);
@@ -258,23 +136,23 @@ START_TEST(functions_claim_themselves)
 
     use(pcidev ? BRIDGE_CLAIM_PCIDEV : BRIDGE_CLAIM_FUNCTIONS, BRIDGE_NO_LINE);
     ck_assert_int_eq(bridges_connect(bridges, server, false), 0);
-    ck_assert_str_eq(log_text, "");
+    ck_assert_str_eq(libxen_fake.log, "");
     ck_assert_int_eq(bridges_attach(bridges, SBDF(0, 0, 1, 0), fn[0], NULL), 0);
-    ck_assert_str_eq(log_text, pcidev ? "+dev1.0 " : "+e0008000-e0008fff ");
-    *log_text = 0;
+    ck_assert_str_eq(libxen_fake.log, pcidev ? "+dev1.0 " : "+e0008000-e0008fff ");
+    *libxen_fake.log = 0;
     wr(ECAM + 0x8010, 4, (uint32_t)MEM + 0x10000);
     wr(ECAM + 0x8004, 2, 2);
-    ck_assert_str_eq(log_text, "+e4010000-e4013fff ");
+    ck_assert_str_eq(libxen_fake.log, "+e4010000-e4013fff ");
     ck_assert_uint_eq(rd(MEM + 0x10000, 1), 0x55);
-    *log_text = 0;
+    *libxen_fake.log = 0;
     wr(ECAM + 0x8010, 4, 0x40000000); /* the guest's RAM, say */
-    ck_assert_str_eq(log_text, "-e4010000-e4013fff ");
+    ck_assert_str_eq(libxen_fake.log, "-e4010000-e4013fff ");
     ck_assert_uint_eq(rd(0x40000000, 1) & 0xff, 0xff);
     wr(ECAM + 0x8010, 4, (uint32_t)MEM);
-    *log_text = 0;
+    *libxen_fake.log = 0;
     bridges_detach(bridges, SBDF(0, 0, 1, 0));
-    ck_assert_str_eq(log_text, pcidev ? "-e4000000-e4003fff -dev1.0 "
-                                      : "-e4000000-e4003fff -e0008000-e0008fff ");
+    ck_assert_str_eq(libxen_fake.log, pcidev ? "-e4000000-e4003fff -dev1.0 "
+                                             : "-e4000000-e4003fff -e0008000-e0008fff ");
 }
 END_TEST
 
@@ -306,7 +184,7 @@ START_TEST(windows_have_lines)
 {
     static const char *const lines[] = {"line33=1 ", "isa5=1 "};
     const struct bridges_config config = {
-        .xen = xen, .domid = 1, .intx_line = 44, .list = &where, .count = 1};
+        .xen = xen, .domid = LIBXEN_FAKE_DOMID, .intx_line = 44, .list = &where, .count = 1};
     const uint64_t status = WINDOW + offsetof(struct virtio_mmio_regs, status);
     const uint64_t features = WINDOW + offsetof(struct virtio_mmio_regs, driver_features);
     struct place at = {.kind = PLACE_MMIO, .base = WINDOW, .line = _i ? 5 : 33}, other = at;
@@ -319,9 +197,9 @@ START_TEST(windows_have_lines)
     ck_assert_int_eq(machine_create(&config, &m), 0);
     ws = machine_windows(m);
     ck_assert_int_eq(windows_attach(ws, &at, null_disk(&g), &count), 0);
-    ck_assert_str_eq(log_text, "");
+    ck_assert_str_eq(libxen_fake.log, "");
     ck_assert_int_eq(machine_connect(m, server, false), 0);
-    ck_assert_str_eq(log_text, "+e0000000-e3ffffff +e4000000-e7ffffff +2000000-20001ff ");
+    ck_assert_str_eq(libxen_fake.log, "+e0000000-e3ffffff +e4000000-e7ffffff +2000000-20001ff ");
 
     other.base += VIRTIO_MMIO_BYTES;
     ck_assert_int_eq(windows_attach(ws, &other, g.dev, &count), -EEXIST); /* the line */
@@ -343,20 +221,21 @@ START_TEST(windows_have_lines)
     machine_wr(m, status, 11);
     machine_wr(m, status, 15);
     ck_assert_uint_eq(machine_rd(m, status), 15);
-    *log_text = 0;
+    *libxen_fake.log = 0;
     vdev_config_changed(g.dev);
     vdev_config_changed(g.dev);
-    ck_assert_str_eq(log_text, lines[_i]);
+    ck_assert_str_eq(libxen_fake.log, lines[_i]);
     ck_assert_uint_eq(count, 1);
     ck_assert_uint_eq(windows_get_stats(ws)->line, 1);
 
-    *log_text = 0;
+    *libxen_fake.log = 0;
     windows_detach(ws, &at); /* with its line up */
-    ck_assert_str_eq(log_text, _i ? "isa5=0 -2000000-20001ff " : "line33=0 -2000000-20001ff ");
+    ck_assert_str_eq(libxen_fake.log,
+                     _i ? "isa5=0 -2000000-20001ff " : "line33=0 -2000000-20001ff ");
     ck_assert_uint_eq(machine_rd(m, WINDOW) & UINT32_MAX, UINT32_MAX);
-    *log_text = 0;
+    *libxen_fake.log = 0;
     ck_assert_int_eq(windows_attach(ws, &at, g.dev, &count), 0); /* again, while it runs */
-    ck_assert_str_eq(log_text, "+2000000-20001ff ");
+    ck_assert_str_eq(libxen_fake.log, "+2000000-20001ff ");
     machine_disconnect(m);
     machine_destroy(m);
     rig_teardown(&g);

@@ -1,142 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Mapping per request, on stand-ins for libxen: the "guest" is a memfd, grant reference r and
- * frame r both are its page r. References from READ_ONLY_FROM on are granted read-only.
- */
+/* Mapping per request, on a stand-in for libxen. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <xendevicemodel.h>
-#include <xenevtchn.h>
-#include <xenforeignmemory.h>
-#include <xengnttab.h>
 
 #include "gmem/gref.h"
+#include "unit/libxen_fake.h"
 #include "util/bits.h"
 #include "xen/gmem_strategy.h"
 
 #define PAGES          64u
 #define READ_ONLY_FROM 32u
 
-static int guest_fd;
 static uint8_t *guest;
-static long pages_held;
-static unsigned map_calls, unmap_calls;
-static int last_prot;
-static unsigned fail_after; /* the n-th map call from now fails; 0: none */
-
-static void *map_pages(unsigned count, const uint64_t *numbers, int prot, int *errors)
-{
-    uint8_t *base;
-
-    map_calls++;
-    last_prot = prot;
-    if (fail_after && --fail_after == 0) {
-        errno = EINVAL;
-        return NULL;
-    }
-    base = mmap(NULL, (size_t)count * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(base, MAP_FAILED);
-    for (unsigned i = 0; i < count; i++) {
-        bool bad =
-            numbers[i] >= PAGES || (!errors && numbers[i] >= READ_ONLY_FROM && (prot & PROT_WRITE));
-
-        if (errors)
-            errors[i] = bad ? -EINVAL : 0;
-        if (bad && !errors) {
-            munmap(base, (size_t)count * 4096);
-            errno = EINVAL;
-            return NULL;
-        }
-        if (!bad)
-            ck_assert_ptr_ne(mmap(base + (size_t)i * 4096, 4096, prot, MAP_SHARED | MAP_FIXED,
-                                  guest_fd, (off_t)numbers[i] * 4096),
-                             MAP_FAILED);
-    }
-    pages_held += count;
-    return base;
-}
-
-void *xengnttab_map_domain_grant_refs(xengnttab_handle *h, uint32_t count, uint32_t domid,
-                                      uint32_t *refs, int prot)
-{
-    uint64_t numbers[256];
-
-    ck_assert_uint_eq(domid, 7);
-    ck_assert_uint_le(count, ARRAY_LENGTH(numbers));
-    for (uint32_t i = 0; i < count; i++)
-        numbers[i] = refs[i];
-    return map_pages(count, numbers, prot, NULL);
-}
-
-static int unmap(void *base, size_t count)
-{
-    unmap_calls++;
-    pages_held -= (long)count;
-    return munmap(base, count * 4096);
-}
-
-int xengnttab_unmap(xengnttab_handle *h, void *base, uint32_t count)
-{
-    return unmap(base, count);
-}
-
-void *xenforeignmemory_map(xenforeignmemory_handle *h, uint32_t domid, int prot, size_t count,
-                           const xen_pfn_t *gfns, int *errors)
-{
-    uint64_t numbers[256];
-
-    ck_assert_uint_eq(domid, 7);
-    ck_assert_ptr_nonnull(errors);
-    ck_assert_uint_le(count, ARRAY_LENGTH(numbers));
-    for (size_t i = 0; i < count; i++)
-        numbers[i] = gfns[i];
-    return map_pages((unsigned)count, numbers, prot, errors);
-}
-
-int xenforeignmemory_unmap(xenforeignmemory_handle *h, void *base, size_t count)
-{
-    return unmap(base, count);
-}
-
-/* The handles are never looked into: any addresses will do. */
-xengnttab_handle *xengnttab_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)16;
-}
-int xengnttab_close(xengnttab_handle *h)
-{
-    return 0;
-}
-xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)32;
-}
-int xenevtchn_close(xenevtchn_handle *h)
-{
-    return 0;
-}
-xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)48;
-}
-int xenforeignmemory_close(xenforeignmemory_handle *h)
-{
-    return 0;
-}
-xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *l, unsigned f)
-{
-    return (void *)64;
-}
-int xendevicemodel_close(xendevicemodel_handle *h)
-{
-    return 0;
-}
-
 static struct xen_handles *xen;
 static struct gmem *gmem;
 static struct iovec iov[8];
@@ -146,18 +23,13 @@ static void setup(void)
 {
     const char *what;
 
-    guest_fd = memfd_create("guest", MFD_CLOEXEC);
-    ck_assert_int_eq(ftruncate(guest_fd, PAGES * 4096), 0);
-    guest = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, guest_fd, 0);
-    ck_assert_ptr_ne(guest, MAP_FAILED);
-    for (unsigned i = 0; i < PAGES; i++)
-        memset(guest + (size_t)i * 4096, (int)i, 4096);
+    guest = libxen_fake_memory_create(PAGES, READ_ONLY_FROM);
     ck_assert_int_eq(xen_handles_open(&xen, &what), 0);
 }
 
 static void use(const char *strategy)
 {
-    const struct gmem_strategy_args args = {.xen = xen, .domid = 7};
+    const struct gmem_strategy_args args = {.xen = xen, .domid = LIBXEN_FAKE_DOMID};
 
     ck_assert_int_eq(gmem_strategy_find(strategy)->create(&args, &gmem), 0);
     lease = (struct gmem_lease){.iov = iov, .iov_max = ARRAY_LENGTH(iov)};
@@ -165,13 +37,12 @@ static void use(const char *strategy)
 
 static void teardown(void)
 {
-    ck_assert_int_eq(pages_held, 0);
+    ck_assert_int_eq(libxen_fake.pages_mapped, 0);
     ck_assert_uint_eq(gmem->stats.pages_mapped, gmem->stats.pages_unmapped);
-    ck_assert_uint_eq(gmem->stats.unmap_calls, unmap_calls);
+    ck_assert_uint_eq(gmem->stats.unmap_calls, libxen_fake.unmap_calls);
     gmem_destroy(gmem);
     xen_handles_close(xen);
-    munmap(guest, PAGES * 4096);
-    close(guest_fd);
+    libxen_fake_memory_destroy();
 }
 
 static gpa_t grant(uint32_t ref, uint32_t offset)
@@ -196,7 +67,7 @@ START_TEST(grant_offset_counts)
     ck_assert_uint_eq(p[0], 5);
     ck_assert_uint_eq(p[1], 6);
     ck_assert_uint_eq(gmem->stats.pages_mapped, 2);
-    ck_assert_int_eq(last_prot, PROT_READ);
+    ck_assert_int_eq(libxen_fake.last_prot, PROT_READ);
     gmem_put(gmem, &lease);
 }
 END_TEST
@@ -212,7 +83,7 @@ START_TEST(one_call_for_each_access)
 
     use("auto");
     ck_assert_int_eq(gmem_get(gmem, r, 4, &lease), 0);
-    ck_assert_uint_eq(map_calls, 2);
+    ck_assert_uint_eq(libxen_fake.map_calls, 2);
     ck_assert_uint_eq(lease.iov_count, 4);
     ck_assert_uint_eq(lease.iov_readable, 2);
     ck_assert_uint_eq(gmem->stats.map_calls, 2);
@@ -222,7 +93,7 @@ START_TEST(one_call_for_each_access)
     memset(iov[2].iov_base, 0xee, 4096);
     memset(iov[3].iov_base, 0xdd, 1);
     gmem_put(gmem, &lease);
-    ck_assert_uint_eq(unmap_calls, 2);
+    ck_assert_uint_eq(libxen_fake.unmap_calls, 2);
     ck_assert_uint_eq(guest[2 * 4096 + 99], 2);
     ck_assert_uint_eq(guest[2 * 4096 + 100], 0xee);
     ck_assert_uint_eq(guest[3 * 4096 + 99], 0xee);
@@ -260,7 +131,7 @@ START_TEST(refused_kinds)
 
     use(_i ? "grant-map" : "foreign-map");
     ck_assert_int_eq(gmem_get(gmem, _i ? &f : &g, 1, &lease), -EINVAL);
-    ck_assert_uint_eq(map_calls, 0);
+    ck_assert_uint_eq(libxen_fake.map_calls, 0);
     ck_assert_ptr_null(lease.impl);
 }
 END_TEST
@@ -277,9 +148,9 @@ START_TEST(error_holds_nothing)
 
     use("auto");
     for (unsigned n = 1; n <= 4; n++) {
-        fail_after = n;
+        libxen_fake.map_fails_in = n;
         ck_assert_int_eq(gmem_get(gmem, r, 4, &lease), -EFAULT);
-        ck_assert_int_eq(pages_held, 0);
+        ck_assert_int_eq(libxen_fake.pages_mapped, 0);
     }
     ck_assert_uint_eq(gmem->stats.errors, 4);
     ck_assert_int_eq(gmem_get(gmem, r, 4, &lease), 0);
@@ -322,7 +193,7 @@ START_TEST(pages_are_shared)
 
     use("auto");
     ck_assert_int_eq(gmem_get(gmem, r, 5, &lease), 0);
-    ck_assert_uint_eq(map_calls, 2);
+    ck_assert_uint_eq(libxen_fake.map_calls, 2);
     ck_assert_uint_eq(gmem->stats.pages_mapped, 4 + 1);
     /* 9, then 9 10 11 behind it. */
     ck_assert_ptr_eq((char *)lease.iov[3].iov_base - 4000, (char *)lease.iov[0].iov_base - 8);
@@ -341,7 +212,7 @@ START_TEST(lease_is_bounded)
     for (unsigned i = 0; i < 3; i++)
         r[i] = (struct gmem_range){frame(i, 0), GMEM_LEASE_PAGES_MAX / 2 * 4096u, GMEM_READ};
     ck_assert_int_eq(gmem_get(gmem, r, 3, &lease), -EFAULT);
-    ck_assert_uint_eq(map_calls, 0);
+    ck_assert_uint_eq(libxen_fake.map_calls, 0);
     lease.iov_max = 2;
     ck_assert_int_eq(gmem_get(gmem, r, 3, &lease), -ENOSPC);
 }
