@@ -36,6 +36,7 @@ struct nic {
     unsigned pairs_max; /* what the device says; 1 without MQ */
     uint8_t mac[VIRTIO_NET_MAC_BYTES];
     struct buffer *command, *ack; /* granted for each command */
+    unsigned markers;             /* of nic_receives */
 };
 
 /*
@@ -101,7 +102,8 @@ struct buffer *expect_received(struct nic *k, unsigned pair, uint32_t *len,
 /* A frame of one buffer has to come and be this one. Its header. */
 struct virtio_net_hdr expect_frame(struct nic *k, unsigned pair, const struct frame *f);
 void expect_no_frame(struct nic *k, unsigned pair, enum check_level level, const char *why);
-/* Does a frame to this address (with a tag when vlan >= 0) come through? A buffer is posted. */
+/* Does a frame to this address (with a tag when vlan >= 0) come through? Buffers are posted; frames
+ * of this function may still come afterwards. */
 bool nic_receives(struct nic *k, const uint8_t *to, int vlan);
 
 /* Transmit from one descriptor and wait until it was used. */

@@ -128,6 +128,8 @@ static unsigned rx_steer(const struct net *n, const struct net_port *p,
     if (pair >= used)
         pair = info->flow % used;
     /* One that is being reset, or was never set up, is no reason to lose it (5.1.6.5.6). */
+    if (MUTANT(net_rx_no_other_queue) && !rx_usable(n, pair))
+        return NET_QUEUE_NONE;
     for (unsigned tries = 0; tries < used; tries++, pair = (pair + 1) % used)
         if (rx_usable(n, pair))
             return pair;
