@@ -477,8 +477,9 @@ START_TEST(reset_waits_for_the_store)
         /* Whatever was in flight has ended: the memory is the driver's again. */
         memset(k.g.mem + DATA, 0xab, 20 * 8192);
         rig_turn(&k.g);
-        for (unsigned i = 0; i < 20 * 8192; i++)
-            ck_assert_uint_eq(k.g.mem[DATA + i], 0xab);
+        /* One byte is right, and each is like the one before it. */
+        ck_assert_uint_eq(k.g.mem[DATA], 0xab);
+        ck_assert_int_eq(memcmp(k.g.mem + DATA, k.g.mem + DATA + 1, 20 * 8192 - 1), 0);
         rig_start(&k.g, ALL_FEATURES);
     }
     k.used = 0;
