@@ -8,14 +8,13 @@ set -u
 cd "$(dirname "$0")/.."
 bin=$(realpath "${1:-build/release/bin}")
 work=$(mktemp -d "${TMPDIR:-/tmp}/rp-bad.XXXXXX") || exit 2
-tick=0.05 # between two looks at a condition
-passed=0 failed=0
-name=
+. ci/build/expect.sh
 
 # Everything that a run makes lies below its TMPDIR, and its processes name that folder.
 tmp=$work/tmp
 mkdir "$tmp"
-shm_before=$(find /dev/shm -user "$(id -u)" | sort)
+shm() { find /dev/shm -user "$(id -u)" | sort; }
+shm >"$work/shm"
 
 end()
 {
@@ -26,51 +25,15 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-ok()
+said() { cat "$work/out"; }
+left_now()
 {
-    passed=$((passed + 1))
-    echo "ok   $name"
+    ls -A "$tmp"
+    pgrep -af -- "$tmp"
+    shm | comm -3 "$work/shm" -
 }
-
-bad()
-{
-    failed=$((failed + 1))
-    echo "FAIL $name: $*"
-    sed 's/^/     | /' "$work/out" | tail -n 25
-}
-
-# within SECONDS COMMAND...: wait until it succeeds.
-within()
-{
-    looks=$(($1 * 20))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] || return 1
-        sleep "$tick"
-    done
-}
-
-nothing_left()
-{
-    [ -z "$(ls -A "$tmp")" ] && ! pgrep -f -- "$tmp" &&
-        [ "$(find /dev/shm -user "$(id -u)" | sort)" = "$shm_before" ]
-}
-left_over() { ls -A "$tmp"; pgrep -af -- "$tmp"; }
-
-# judge STATUS WANTED PATTERN: of the command whose output is in $work/out.
-judge()
-{
-    if [ "$1" -ne "$2" ]; then
-        bad "exit status $1, expected $2"
-    elif ! grep -qE -- "$3" "$work/out"; then
-        bad "no line matches '$3'"
-    elif ! within 5 nothing_left; then
-        bad "left behind: $(left_over)"
-    else
-        ok
-    fi
-}
+nothing_left() { [ -z "$(left_now)" ]; }
+left_over() { within 5 nothing_left || left_now; }
 
 # ringproof_run WANTED PATTERN ARGUMENT...
 ringproof_run()

@@ -16,8 +16,7 @@ arm) image=arm64 ;;
     ;;
 esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/rp-deaths.XXXXXX") || exit 2
-tick=0.1 # between two looks at a condition
-passed=0 failed=0
+. ci/build/expect.sh
 run=
 
 end()
@@ -29,17 +28,8 @@ trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# within SECONDS COMMAND...: wait until it succeeds.
-within()
-{
-    looks=$(($1 * 10))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] || return 1
-        sleep "$tick"
-    done
-}
+said() { cat "$work/out" "$work"/results/*/result.json 2>/dev/null; }
+left_over() { pgrep -af -- "$work/results"; }
 
 # start ARGUMENT...: a run in the background, with results of its own
 start()
@@ -67,45 +57,22 @@ when_it_works()
     within 240 works_or_ended && ! run_ended 2>/dev/null && "$@" >/dev/null 2>&1
 }
 
-# judge STATUS SECONDS PATTERN...: the run has to end within that time, with this status; its
-# result.json or what it printed has to match each pattern.
-judge()
+# ends STATUS SECONDS PATTERN...: the run has to end within that time, and is judged.
+ends()
 {
     wanted=$1 limit=$2
     shift 2
     if ! within "$limit" run_ended; then
         kill "$run"
         wait "$run"
+        run=
         bad "it did not end within $limit s"
         return
     fi
     wait "$run"
     status=$?
     run=
-    [ "$status" -eq "$wanted" ] || {
-        bad "exit status $status, expected $wanted"
-        return
-    }
-    for pattern; do
-        cat "$work/out" "$work"/results/*/result.json 2>/dev/null | grep -qE -- "$pattern" || {
-            bad "nothing matches '$pattern'"
-            return
-        }
-    done
-    ! pgrep -f -- "$work/results" >/dev/null || {
-        bad "left behind: $(pgrep -af -- "$work/results")"
-        return
-    }
-    passed=$((passed + 1))
-    echo "ok   $name"
-}
-
-bad()
-{
-    failed=$((failed + 1))
-    echo "FAIL $name: $*"
-    tail -n 25 "$work/out" | sed 's/^/     | /'
-    run=
+    judge "$status" "$wanted" "$@"
 }
 
 # scenario FILE DEVICE...
@@ -127,17 +94,17 @@ scenario "$blk" 'sbdf: "0000:00:01.0", size: 16MiB'
 name="a backend that is killed is a CRASH, and the checks go on"
 start "$blk"
 when_it_works in_dom0 killall -9 ringproof-backend
-judge 1 300 'the backend died: killed by signal 9' '"CRASH"' '"PASS"'
+ends 1 300 'the backend died: killed by signal 9' '"CRASH"' '"PASS"'
 
 name="a guest that stops is an ERROR with the end of its console"
 start --slowness 2 --timeout 120s "$blk"
 when_it_works in_dom0 xl pause ringproof
-judge 2 400 'gave no answer in time' 'its console ends with' '@rp-boot domu ready'
+ends 2 400 'gave no answer in time' 'its console ends with' '@rp-boot domu ready'
 
 name="a panic of dom0 is an ERROR with the end of the machine's console"
 start "$blk"
 when_it_works in_dom0 sh -c 'echo c >/proc/sysrq-trigger'
-judge 2 120 'Kernel panic|Domain 0 crashed' 'console.log'
+ends 2 120 'Kernel panic|Domain 0 crashed' 'console.log'
 
 if [ "$arch" = x86 ]; then
     # A machine whose monitor listens, and whose Xen takes an NMI as the end.
@@ -155,7 +122,7 @@ BOOT
     start "$blk"
     unset RINGPROOF_IMAGES
     when_it_works sh -c "echo nmi >'$work/monitor.in'"
-    judge 2 120 'FATAL TRAP|Panic on CPU' 'console.log'
+    ends 2 120 'FATAL TRAP|Panic on CPU' 'console.log'
 fi
 
 name="a full disk in dom0 is an ERROR that says so"
@@ -163,7 +130,7 @@ name="a full disk in dom0 is an ERROR that says so"
 scenario "$work/full.yaml" 'sbdf: "0000:00:01.0", size: 256MiB, fill: true' \
     'sbdf: "0000:00:02.0", size: 256MiB, fill: true' 'sbdf: "0000:00:03.0", size: 256MiB, fill: true'
 start "$work/full.yaml"
-judge 2 240 'No space left on device'
+ends 2 240 'No space left on device'
 
 # A file system too small for what is put into the machine, and one too small for its initial ramdisk.
 for size in 4m 28m; do
@@ -173,7 +140,7 @@ for size in 4m 28m; do
     unshare -Urm sh -c "mount -t tmpfs -o size=$size none '$work/results' && exec '$bin/ringproof' run \
         --testbed qemu --quiet --results '$work/results' '$blk'" >"$work/out" 2>&1 &
     run=$!
-    judge 2 240 'No space left on device'
+    ends 2 240 'No space left on device'
 done
 
 echo "deaths on $arch: $passed passed, $failed failed"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2154 # the sourcing script sets them
+# Sourced by scripts that look at how commands end. The script sets `name`, what is looked at, and
+# `work`, a folder of its own whose file `out` takes what a command prints; it defines the functions
+#     said        print what a command has said: `out`, or more
+#     left_over   print what it has left behind that it should not have
+# and reads the counts `passed` and `failed` at its end.
+
+tick=0.05 # between two looks at a condition
+passed=0 failed=0
+
+ok()
+{
+    passed=$((passed + 1))
+    echo "ok   $name"
+}
+
+# bad WORD...: why, with the end of the output
+bad()
+{
+    failed=$((failed + 1))
+    echo "FAIL $name: $*"
+    tail -n 25 "$work/out" | sed 's/^/     | /'
+}
+
+# within SECONDS COMMAND...: wait until it succeeds.
+within()
+{
+    looks=$(($1 * 20))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        looks=$((looks - 1))
+        [ $looks -gt 0 ] || return 1
+        sleep "$tick"
+    done
+}
+
+# judge STATUS WANTED PATTERN...: of a command that has ended. What it said has to match each
+# pattern, and nothing may be left over.
+judge()
+{
+    [ "$1" -eq "$2" ] || {
+        bad "exit status $1, expected $2"
+        return
+    }
+    shift 2
+    for pattern; do
+        said | grep -qE -- "$pattern" || {
+            bad "no line matches '$pattern'"
+            return
+        }
+    done
+    left=$(left_over)
+    [ -z "$left" ] || {
+        bad "left behind: $left"
+        return
+    }
+    ok
+}
