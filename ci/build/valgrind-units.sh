@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The unit tests once more, under valgrind's memcheck (no sanitizer in the build, no fork: one
-# process a program). Prints "valgrind: N passed, N failed".
+# The unit tests once more, under valgrind's memcheck (no sanitizer in the build). Prints
+# "valgrind: N passed, N failed".
 set -u
 cd "$(dirname "$0")/../.."
 make --no-print-directory -s -j"$(nproc)" VARIANT=release unit-build || exit 1
@@ -14,7 +14,7 @@ for program in build/release/unit/*_test; do
     case $left_out in *" $(basename "$program") "*) continue ;; esac
     out=$(mktemp)
     # Property tests shrink their rounds: valgrind is about 30 times slower.
-    if CK_FORK=no CK_DEFAULT_TIMEOUT=0 RINGPROOF_TEST_ROUNDS=small \
+    if CK_DEFAULT_TIMEOUT=0 RINGPROOF_TEST_ROUNDS=small \
         timeout 120 valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
         --errors-for-leak-kinds=definite --track-fds=no "$program" >"$out" 2>&1; then
         passed=$((passed + 1))

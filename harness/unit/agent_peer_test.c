@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/peer.h"
+#include "unit/run.h"
 
 /* ---- the platform ---- */
 
@@ -316,8 +317,6 @@ int main(void)
 {
     Suite *s = suite_create("agent");
     TCase *c = tcase_create("peer");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, pages_and_grants);
@@ -327,10 +326,5 @@ int main(void)
     tcase_add_loop_test(c, wrong_calls_are_refused, 0, sizeof(bad) / sizeof(bad[0]));
     tcase_add_test(c, holdings_are_bounded);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

@@ -14,6 +14,7 @@
 
 #include "agent/link.h"
 #include "agent/run.h"
+#include "unit/run.h"
 
 CHECK(fine, .judges = DEVICE, .proves = "unit.1")
 {
@@ -233,8 +234,6 @@ int main(void)
 {
     Suite *s = suite_create("agent");
     TCase *c = tcase_create("run");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(c, 60);
     tcase_add_test(c, ordinary_end);
@@ -242,10 +241,5 @@ int main(void)
     tcase_add_test(c, faults_are_errors);
     tcase_add_loop_test(c, questions, 0, sizeof(answers) / sizeof(answers[0]));
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

@@ -2,11 +2,11 @@
 /* Device keys: what is taken, what is refused, and that a refusal names the key. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "backend/device_spec.h"
 #include "backend/device_types.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 static char error[DEVICE_SPEC_ERROR_BYTES];
@@ -227,8 +227,6 @@ int main(void)
 {
     Suite *s = suite_create("backend_device_spec");
     TCase *t = tcase_create("keys");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, all_keys);
     tcase_add_test(t, mmio_as_libxl_writes_it);
@@ -238,10 +236,5 @@ int main(void)
     tcase_add_test(t, keys_of_a_type_in_any_order);
     tcase_add_loop_test(t, refusals_name_the_key, 0, ARRAY_LENGTH(refused));
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return unit_run(s);
 }

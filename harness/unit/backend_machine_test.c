@@ -13,6 +13,7 @@
 #include "spec/virtio_mmio.h"
 #include "unit/device_rig.h"
 #include "unit/libxen_fake.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 #define ECAM 0xe0000000ull
@@ -246,8 +247,6 @@ int main(void)
 {
     Suite *s = suite_create("backend_machine");
     TCase *t = tcase_create("bridge");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, shared_wires, 0, 2);
@@ -255,10 +254,5 @@ int main(void)
     tcase_add_loop_test(t, functions_claim_themselves, 0, 2);
     tcase_add_loop_test(t, windows_have_lines, 0, 2);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "catalog/catalog.h"
+#include "unit/run.h"
 
 #define VIRTIO  "id\tarea\trole\tkeyword\tsection\nblk.x.1\tblk\tdevice\tMUST\tBlock / X\n"
 #define XEN     "# c\nid\tlevel\trole\tsource\tparaphrase\nxen.a.1\tSHOULD\tdriver\tS\tDo it.\n"
@@ -126,8 +127,6 @@ int main(void)
 {
     Suite *s = suite_create("catalog");
     TCase *c = tcase_create("load"), *own = tcase_create("own");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, loads_and_finds);
@@ -135,10 +134,5 @@ int main(void)
     tcase_add_test(own, own_files_load);
     suite_add_tcase(s, c);
     suite_add_tcase(s, own);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

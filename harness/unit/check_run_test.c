@@ -4,10 +4,10 @@
 
 #include <check.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "check/check.h"
+#include "unit/run.h"
 
 /* ---- bodies ---- */
 
@@ -329,8 +329,6 @@ int main(void)
 {
     Suite *s = suite_create("check");
     TCase *c = tcase_create("run");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(c, outcomes);
     tcase_add_test(c, failures_say_where_and_what);
@@ -342,10 +340,5 @@ int main(void)
     tcase_add_test_raise_signal(c, leaving_from_another_thread_aborts, 6 /* SIGABRT */);
     tcase_add_test(c, registry_is_sorted_and_found);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

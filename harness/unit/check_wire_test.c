@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check/wire.h"
+#include "unit/run.h"
 
 static struct wire_event *event(enum wire_ev ev)
 {
@@ -412,8 +413,6 @@ int main(void)
 {
     Suite *s = suite_create("wire");
     TCase *c = tcase_create("wire");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(c, result_survives_the_longest_texts);
     tcase_add_test(c, result_repairs_what_is_no_text);
@@ -427,10 +426,5 @@ int main(void)
     tcase_add_test(c, lines_in_any_pieces);
     tcase_add_test(c, overlong_lines_are_dropped);
     suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

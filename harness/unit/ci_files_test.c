@@ -2,11 +2,11 @@
 /* The files that CI systems read are well-formed, and their jobs fit together. */
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <yaml.h>
 
+#include "unit/run.h"
 #include "util/bits.h"
 
 #define PIPELINE "ci/gitlab/pipeline.yml"
@@ -189,11 +189,5 @@ int main(void)
     tcase_add_test(tc, the_merge_has_all_parts);
     tcase_add_test(tc, a_job_of_lava_is_whole);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return unit_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "device/vdev_impl.h"
 #include "gmem/flat.h"
 #include "spec/virtio.h"
+#include "unit/run.h"
 #include "util/evloop.h"
 #include "util/log.h"
 #include "virtq/raw.h"
@@ -208,16 +209,9 @@ static inline void rig_wait_fault(struct rig *g, const char *name)
 
 static inline int rig_main(Suite *suite)
 {
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
     /* What the tests provoke is not worth a line each. */
     log_set_level(LOG_LEVEL_ERROR);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }
 
 #endif

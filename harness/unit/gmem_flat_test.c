@@ -2,10 +2,10 @@
 /* Leases over flat memory: boundaries, refusals, and what the wrapper guarantees. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "gmem/flat.h"
 #include "gmem/gref.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 #define IOVS 4
@@ -115,16 +115,10 @@ int main(void)
 {
     Suite *s = suite_create("gmem/flat");
     TCase *tc = tcase_create("leases");
-    SRunner *sr;
-    int failed;
 
     tcase_add_loop_test(tc, one_range, 0, ARRAY_LENGTH(cases));
     tcase_add_test(tc, readable_part_and_split);
     tcase_add_test(tc, bad_regions_are_refused);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

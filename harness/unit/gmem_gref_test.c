@@ -2,9 +2,9 @@
 /* Grant addresses: every offset around a page, every length around a page, the last reference. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "gmem/gref.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 static const uint32_t offsets[] = {0, 1, 2, 511, 512, 2048, 4088, 4094, 4095};
@@ -92,16 +92,10 @@ int main(void)
 {
     Suite *s = suite_create("gmem/gref");
     TCase *tc = tcase_create("decode");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(tc, pages_follow_offset_and_length);
     tcase_add_test(tc, every_offset_with_every_short_length);
     tcase_add_loop_test(tc, edge, 0, ARRAY_LENGTH(edges));
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -19,6 +19,7 @@
 #include "machine/keeper.h"
 #include "machine/loop.h"
 #include "testbed/process.h"
+#include "unit/run.h"
 
 #define SOON_NS 40000000000ull
 
@@ -336,11 +337,5 @@ int main(int argc, char **argv)
     tcase_add_test(c, one_machine_at_a_time);
     tcase_add_test(c, noise_on_the_channel_ends_the_machine);
     suite_add_tcase(s, c);
-
-    SRunner *r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return unit_run(s);
 }

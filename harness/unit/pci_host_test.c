@@ -2,10 +2,10 @@
 /* Functions behind a host bridge: decode, BARs, MSI-X and INTx as a driver sees them. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "pci/host.h"
 #include "spec/pci.h"
+#include "unit/run.h"
 
 #define ECAM       0xe0000000ull
 #define WINDOW     0xe4000000ull
@@ -453,8 +453,6 @@ int main(void)
 {
     Suite *s = suite_create("pci_host");
     TCase *t = tcase_create("host");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(t, absent_functions_read_ones);
     tcase_add_test(t, readonly_registers_stay);
@@ -466,10 +464,5 @@ int main(void)
     tcase_add_test(t, bad_geometry_is_refused);
     tcase_add_test(t, capabilities_fill_up);
     suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(s);
 }

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "report/report.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 static char dir[64];
@@ -721,11 +722,5 @@ int main(void)
     tcase_add_test(tc, summary_cannot_be_forged);
     tcase_add_test(tc, markdown_is_no_markup);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return unit_run(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "report/report.h"
 #include "report/text.h"
+#include "unit/run.h"
 
 /* Everything that some format treats specially, bytes that are no UTF-8, and XML's forbidden. */
 static const char hostile[] =
@@ -343,11 +344,5 @@ int main(void)
     tcase_add_test(tc, holes);
     tcase_add_test(tc, files_are_whole);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return unit_run(suite);
 }

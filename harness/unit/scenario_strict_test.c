@@ -9,6 +9,7 @@
 #include "scenario/doc.h"
 #include "scenario/scenario.h"
 #include "scenario/units.h"
+#include "unit/run.h"
 #include "util/bits.h"
 
 #define HEAD "scenario: s\ntitle: t\n"
@@ -296,11 +297,5 @@ int main(void)
     tcase_add_test(tc, units);
     tcase_add_test(tc, expectations);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return unit_run(suite);
 }

@@ -15,6 +15,7 @@
 
 #include "testbed/image.h"
 #include "testbed/process.h"
+#include "unit/run.h"
 
 static char dir[64];
 
@@ -243,11 +244,5 @@ int main(void)
     tcase_add_test(tc, tree_and_links);
     tcase_add_test(tc, images);
     suite_add_tcase(suite, tc);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return unit_run(suite);
 }

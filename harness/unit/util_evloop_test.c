@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The event loop: order of timers, and deleting from inside callbacks. */
 #include <check.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "unit/run.h"
 #include "util/bits.h"
 #include "util/evloop.h"
 
@@ -165,8 +165,6 @@ int main(void)
 {
     Suite *s = suite_create("util/evloop");
     TCase *tc = tcase_create("loop");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(tc, del_drops_pending_event_of_other);
     tcase_add_test(tc, del_of_itself_frees_storage);
@@ -174,9 +172,5 @@ int main(void)
     tcase_add_test(tc, busy_timer_does_not_starve_descriptors);
     tcase_add_test(tc, once_waits_at_most_the_timeout);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -2,9 +2,9 @@
 /* Strict parsing: what is taken, what is refused and with which error. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "unit/run.h"
 #include "util/bits.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
@@ -304,8 +304,6 @@ int main(void)
 {
     Suite *s = suite_create("util/parse");
     TCase *tc = tcase_create("parse");
-    SRunner *sr;
-    int failed;
 
     tcase_add_loop_test(tc, number, 0, ARRAY_LENGTH(numbers));
     tcase_add_test(tc, number_bounds);
@@ -320,9 +318,5 @@ int main(void)
     tcase_add_test(tc, host_bridge_lists);
     tcase_add_test(tc, log_sites_are_limited);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/run.h"
 #include "unit/virtq_rig.h"
 #include "util/bits.h"
 
@@ -415,8 +416,6 @@ int main(void)
 {
     Suite *s = suite_create("virtq/packed_hostile");
     TCase *tc = tcase_create("faults");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 30);
     tcase_add_loop_test(tc, hostile_driver, 0, ARRAY_LENGTH(rows));
@@ -427,9 +426,5 @@ int main(void)
     tcase_add_loop_test(tc, device_uses_a_chain_twice, 0, 2);
     tcase_add_test(tc, device_scribbles);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "unit/run.h"
 #include "util/bits.h"
 #include "virtq/dev.h"
 #include "virtq/drv.h"
@@ -693,8 +694,6 @@ int main(void)
 {
     Suite *s = suite_create("virtq/traffic");
     TCase *tc = tcase_create("traffic");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, random_traffic, 0, (int)(ARRAY_LENGTH(rings) * FEATURES));
@@ -703,9 +702,5 @@ int main(void)
     tcase_add_test(tc, refused_arguments);
     tcase_add_loop_test(tc, device_side_resumes, 0, 2);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    return unit_run(s);
 }

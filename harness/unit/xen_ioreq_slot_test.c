@@ -2,11 +2,11 @@
 /* One IOREQ: every width, repetitions in both directions, memory operands, and nonsense. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <xen/hvm/ioreq.h>
 
+#include "unit/run.h"
 #include "util/bits.h"
 #include "xen/ioreq_slot.h"
 
@@ -241,8 +241,6 @@ int main(void)
 {
     Suite *s = suite_create("xen_ioreq_slot");
     TCase *t = tcase_create("slot");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_loop_test(t, widths_are_masked, 0, 4);
@@ -253,10 +251,5 @@ int main(void)
     tcase_add_test(t, memory_out_of_reach);
     tcase_add_test(t, invalidate_is_answered);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return unit_run(s);
 }

@@ -10,6 +10,7 @@
 #include <xen/hvm/ioreq.h>
 
 #include "unit/libxen_fake.h"
+#include "unit/run.h"
 #include "util/bits.h"
 #include "xen/ioreq.h"
 #include "xen/ioreq_slot.h"
@@ -194,8 +195,6 @@ int main(void)
 {
     Suite *s = suite_create("xen_ioreq");
     TCase *t = tcase_create("server");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, every_vcpu_is_served);
@@ -205,10 +204,5 @@ int main(void)
     tcase_add_test(t, adoption_of_a_living_server);
     tcase_add_test(t, adopted_ranges);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return unit_run(s);
 }

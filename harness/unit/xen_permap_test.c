@@ -7,6 +7,7 @@
 
 #include "gmem/gref.h"
 #include "unit/libxen_fake.h"
+#include "unit/run.h"
 #include "util/bits.h"
 #include "xen/gmem_strategy.h"
 
@@ -222,8 +223,6 @@ int main(void)
 {
     Suite *s = suite_create("xen_permap");
     TCase *t = tcase_create("permap");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, grant_offset_counts);
@@ -235,10 +234,5 @@ int main(void)
     tcase_add_test(t, pages_are_shared);
     tcase_add_test(t, lease_is_bounded);
     suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return unit_run(s);
 }
