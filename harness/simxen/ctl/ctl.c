@@ -413,6 +413,20 @@ static void remove_file(const struct simxen *s, const char *name)
     free(path);
 }
 
+/* Of buses that others than this process started: they end with hv, in their own time. */
+static void remove_bus_sockets(const struct simxen *s)
+{
+    char *pattern = path_of(s, "dom*.xenbus");
+    glob_t g = {0};
+
+    if (pattern && !glob(pattern, GLOB_NOESCAPE, NULL, &g)) {
+        for (size_t i = 0; i < g.gl_pathc; i++)
+            remove(g.gl_pathv[i]);
+        globfree(&g);
+    }
+    free(pattern);
+}
+
 void simxen_stop(struct simxen *s)
 {
     struct bus *b;
@@ -437,6 +451,7 @@ void simxen_stop(struct simxen *s)
         remove_file(s, "xenstored/xsd_port");
         remove_file(s, "xenstored");
         remove_file(s, "hv.sock");
+        remove_bus_sockets(s);
     }
     simxen_free(s);
 }
