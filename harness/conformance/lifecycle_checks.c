@@ -547,19 +547,13 @@ static void lost_run_end(void *arg)
     free(r);
 }
 
-CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.3",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 60000,
-      .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
+/* A driver with interrupts on one queue, and a page for each request, until the check ends. */
+static struct lost_run *lost_run_start(struct check_ctx *t)
 {
     const struct subject *s = check_subject(t);
     struct lost_run *r = calloc(1, sizeof(*r));
     struct fe_blk_config cfg = {
         .interrupts = true, .queues = 1, .features_need = given_ring_features(s)};
-    bool lost[LOST_REQUESTS] = {false};
-    uint64_t deadline;
-    uint8_t *data;
-    unsigned again = 0;
-    int rc;
 
     if (!r)
         error_out(t, "no memory");
@@ -569,7 +563,20 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     must(t, given_driver(t, &r->host, &r->v), "opening the device");
     must(t, fe_blk_create(r->v, &cfg, &r->blk), "starting the device");
     must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
-    data = r->pages;
+    return r;
+}
+
+CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.3",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 60000,
+      .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
+{
+    struct lost_run *r = lost_run_start(t);
+    bool lost[LOST_REQUESTS] = {false};
+    uint64_t deadline;
+    uint8_t *data = r->pages;
+    unsigned again = 0;
+    int rc;
+
     if (fe_blk_get_info(r->blk)->depth < LOST_REQUESTS ||
         fe_blk_get_info(r->blk)->capacity_sectors < LOST_REQUESTS * 8ull)
         skip_check(t, "the queue holds %u requests", fe_blk_get_info(r->blk)->depth);
@@ -633,22 +640,10 @@ CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
       .needs = LIFE_BLK | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 30000,
       .title = "An ordinary driver with interrupts, indirect and event index at full depth")
 {
-    const struct subject *s = check_subject(t);
-    struct lost_run *r = calloc(1, sizeof(*r));
-    struct fe_blk_config cfg = {
-        .interrupts = true, .queues = 1, .features_need = given_ring_features(s)};
+    struct lost_run *r = lost_run_start(t);
     bool failed[LOST_REQUESTS];
-    uint8_t *data;
+    uint8_t *data = r->pages;
 
-    if (!r)
-        error_out(t, "no memory");
-    check_defer(t, lost_run_end, r);
-    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
-    cfg.memory = &r->mem;
-    must(t, given_driver(t, &r->host, &r->v), "opening the device");
-    must(t, fe_blk_create(r->v, &cfg, &r->blk), "starting the device");
-    must(t, fe_pages_alloc(&r->mem, LOST_REQUESTS, &r->pages), "allocating pages");
-    data = r->pages;
     if (fe_blk_get_info(r->blk)->capacity_sectors < 8)
         skip_check(t, "the disk is too small");
     for (unsigned round = 0; round < 200; round++) {
