@@ -86,6 +86,20 @@ scenario read-only "path: $work/read-only.img"
 # Even root, who could write it, is refused.
 ringproof_run 2 'read-only.img' "$work/read-only.yaml"
 
+name="no network namespaces"
+if unshare --user --map-root-user true 2>/dev/null; then
+    # Within this user namespace nobody may make another.
+    TMPDIR=$tmp unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"' sh \
+        "$bin/ringproof" run --quiet --results "$work/results" net-udp >"$work/out" 2>&1
+    judge $? 2 'user and network namespace.*max_user_namespaces'
+else
+    ringproof_run 2 'user and network namespace.*max_user_namespaces' net-udp
+fi
+
+name="no device for the network frontend"
+"$bin/ringproof-netfront" --platform simxen --tap rpfront0 >"$work/out" 2>&1
+judge $? 2 '--sbdf'
+
 # ---- results from elsewhere ----
 # ringproof_results WANTED PATTERN COMMAND ARGUMENT...
 ringproof_results()
