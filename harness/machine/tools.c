@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -251,6 +252,55 @@ static int channel(const char *domid, const char *node, char **words)
     return carry(domid, fd);
 }
 
+/* ---- socket ---- */
+
+static int connect_socket(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd, err;
+
+    if (strlen(path) >= sizeof(at.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(at.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (!connect(fd, (const struct sockaddr *)&at, sizeof(at)))
+        return fd;
+    err = -errno;
+    close(fd);
+    return err;
+}
+
+/* Between a socket and our standard streams, until either side ends. The first line says whether
+ * it is connected. */
+static int join_socket(const char *path)
+{
+    struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}};
+    char buf[4096];
+    int fd = connect_socket(path);
+
+    printf("%s\n", fd < 0 ? strerror(-fd) : "connected");
+    fflush(stdout);
+    if (fd < 0)
+        return 1;
+    p[1].fd = fd;
+    for (bool over = false; !over;) {
+        if (poll(p, 2, -1) < 0)
+            continue;
+        for (unsigned i = 0; i < 2 && !over; i++) {
+            ssize_t n;
+
+            if (!p[i].revents)
+                continue;
+            n = read(p[i].fd, buf, sizeof(buf));
+            over = n <= 0 || write_all(i ? STDOUT_FILENO : fd, buf, (size_t)n);
+        }
+    }
+    close(fd);
+    return 0;
+}
+
 /* ---- image ---- */
 
 static int image(const char *path, const char *bytes, const char *content)
@@ -272,11 +322,12 @@ int tools_main(int argc, char **argv)
         return console(argv[1]);
     if (argc > 3 && !strcmp(argv[0], "channel"))
         return channel(argv[1], argv[2], argv + 3);
+    if (argc == 2 && !strcmp(argv[0], "socket"))
+        return join_socket(argv[1]);
     if (argc == 4 && !strcmp(argv[0], "image"))
         return image(argv[1], argv[2], argv[3]);
     fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID |\n       channel DOMID NODE "
-          "WORD... | image FILE BYTES "
-          "empty|filled]\n",
+          "WORD... | socket PATH | image FILE BYTES empty|filled]\n",
           stderr);
     return 2;
 }

@@ -79,7 +79,7 @@ int host_end_close(struct session *s, const json_t *args, json_t **value)
 
 static int write_all(struct session *s, int fd, const char *data, size_t bytes)
 {
-    uint64_t deadline = monotonic_ns() + WRITE_LIMIT_NS;
+    uint64_t deadline = monotonic_ns() + WRITE_LIMIT_NS * testbed_cell_slowness(s->cell);
 
     while (bytes) {
         ssize_t n = send(fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -143,7 +143,7 @@ int host_end_read(struct session *s, const json_t *args, json_t **value)
 int host_end_manage(struct session *s, const json_t *args, json_t **value)
 {
     const char *command = json_string_value(json_object_get(args, "command"));
-    uint64_t deadline = monotonic_ns() + MANAGE_LIMIT_NS;
+    uint64_t deadline = monotonic_ns() + MANAGE_LIMIT_NS * testbed_cell_slowness(s->cell);
     char text[128] = "";
     size_t used = 0;
     int fd, ret;

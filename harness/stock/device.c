@@ -74,6 +74,17 @@ static void place_path(const struct stock *s, char *path, size_t size)
     snprintf(path, size, "/sys/bus/%s/devices/%s", buses[s->subject->bus].name, s->subject->place);
 }
 
+json_t *stock_ask(struct stock *s, const char *what, json_t *args)
+{
+    char why[256] = "";
+    json_t *value = NULL;
+    int err = s->subject->ask(s->subject->ctx, what, args, &value, why, sizeof(why));
+
+    if (err)
+        error_out(s->t, "%s: %s", what, why);
+    return value;
+}
+
 /* ---- children ---- */
 
 int stock_do(struct stock *s, const char *what, int (*fn)(void *arg), void *arg)

@@ -66,6 +66,10 @@ int stock_do(struct stock *s, const char *what, int (*fn)(void *arg), void *arg)
 /* Zeroed, page-aligned, shared with children, freed at the end of the check. */
 void *stock_memory(struct stock *s, size_t bytes);
 
+/* Ask the testbed; the answer is the caller's, NULL when there is none. `args` is taken over. Ends
+ * the check as an ERROR when the testbed cannot. */
+json_t *stock_ask(struct stock *s, const char *what, json_t *args);
+
 /* A member of device.info; ends the check as an ERROR when it is not there. */
 uint64_t stock_info_number(struct stock *s, const char *key);
 const char *stock_info_text(struct stock *s, const char *key);

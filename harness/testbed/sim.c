@@ -462,6 +462,7 @@ const struct testbed_ops testbed_sim = {
     .backend_audit = sim_backend_audit,
     .agent_start = sim_agent_start,
     .guest_spawn = sim_guest_spawn,
+    .socket_connect = testbed_connect_here,
     .store_read = sim_store_read,
     .store_write = sim_store_write,
     .alive = sim_alive,

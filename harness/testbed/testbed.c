@@ -129,30 +129,30 @@ char *testbed_log_tail(const struct testbed_cell *c, const char *name)
     return text;
 }
 
-int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port)
+int testbed_connect_here(struct testbed_cell *c, const char *path)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    char *path;
-    int fd, ret = 0;
+    int fd, ret;
 
-    if (!c->ops->backend_is_near)
-        return testbed_fail(c, -EOPNOTSUPP, "not supported: the host ends of %s are out of reach",
-                            c->ops->name);
-    path = testbed_port_path(c, device, port);
-    if (!path || strlen(path) >= sizeof(at.sun_path)) {
-        ret = path ? -ENAMETOOLONG : -ENOMEM;
-        free(path);
-        return testbed_fail(c, ret, "the host end: %s", strerror(-ret));
-    }
+    if (strlen(path) >= sizeof(at.sun_path))
+        return testbed_fail(c, -ENAMETOOLONG, "%s is too long for a socket", path);
     strcpy(at.sun_path, path);
-    free(path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof(at))) {
-        ret = testbed_fail(c, -errno, "%s: %s", at.sun_path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return ret;
-    }
+    if (fd >= 0 && !connect(fd, (const struct sockaddr *)&at, sizeof(at)))
+        return fd;
+    ret = testbed_fail(c, -errno, "%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return ret;
+}
+
+int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port)
+{
+    char *path = testbed_port_path(c, device, port);
+    int fd = path ? c->ops->socket_connect(c, path)
+                  : testbed_fail(c, -ENOMEM, "the host end: out of memory");
+
+    free(path);
     return fd;
 }
 

@@ -125,6 +125,9 @@ struct testbed_ops {
     int (*guest_spawn)(struct testbed_cell *c, const struct words *argv, const struct words *extra,
                        int stdout_fd, struct process *p);
 
+    /* A stream to a Unix socket of the backend's: a descriptor for send and recv, or -errno. */
+    int (*socket_connect)(struct testbed_cell *c, const char *path);
+
     /* The store as dom0 sees it. *value is malloc'd. */
     int (*store_read)(struct testbed_cell *c, const char *path, char **value);
     int (*store_write)(struct testbed_cell *c, const char *path, const char *value);
@@ -156,8 +159,10 @@ char *testbed_image_path(const struct testbed_cell *c, unsigned device);
 #define TESTBED_PORT_NAME_BYTES 32
 const char *testbed_port_name(unsigned port, char name[TESTBED_PORT_NAME_BYTES]);
 char *testbed_port_path(const struct testbed_cell *c, unsigned device, unsigned port);
-/* Connect to one: a descriptor (non-blocking), -EOPNOTSUPP where the backend is out of reach. */
+/* Connect to one: a descriptor, or -errno. */
 int testbed_port_connect(struct testbed_cell *c, unsigned device, unsigned port);
+/* socket_connect where the backend's files are this process's. */
+int testbed_connect_here(struct testbed_cell *c, const char *path);
 
 /* Of the socket that a device with WIRE_SOCKET makes; malloc'd, NULL without memory. */
 char *testbed_wire_path(const struct testbed_cell *c, unsigned device);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -498,6 +499,65 @@ int xen_cell_guest_spawn(struct testbed_cell *c, const struct words *argv,
     (void)stdout_fd;
     (void)p;
     return testbed_fail(c, -EOPNOTSUPP, "a domU of this testbed runs the agent alone");
+}
+
+/* ---- sockets in dom0 ---- */
+
+/* The first line of a stream: what its other end says of it. */
+static int read_first_line(int fd, uint64_t deadline, char *line, size_t size)
+{
+    size_t used = 0;
+
+    while (used < size - 1) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n;
+
+        if (poll(&p, 1, poll_timeout_ms(deadline)) <= 0) {
+            if (monotonic_ns() >= deadline)
+                return -ETIMEDOUT;
+            continue;
+        }
+        n = read(fd, line + used, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -EPIPE;
+        if (line[used] == '\n')
+            break;
+        used++;
+    }
+    line[used] = 0;
+    return 0;
+}
+
+/* A program there carries the bytes; it ends with the descriptor, or with the socket's other end.
+ */
+int xen_cell_socket_connect(struct testbed_cell *c, const char *path)
+{
+    struct process p = PROCESS_INIT;
+    struct words argv = {0};
+    char line[256] = "";
+    int pair[2], ret;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return testbed_fail(c, -errno, "no socket: %s", strerror(errno));
+    words_dom0(c, &argv);
+    words_add(&argv, xen_of(c)->place->loop);
+    words_add(&argv, "socket");
+    words_add(&argv, path);
+    ret = spawn_dom0(c, &argv, "dom0.log", pair[1], pair[1], &p);
+    words_fini(&argv);
+    close(pair[1]);
+    if (!ret)
+        ret = read_first_line(pair[0], monotonic_ns() + COMMAND_NS, line, sizeof(line));
+    if (!ret && strcmp(line, "connected"))
+        ret = -ECONNREFUSED;
+    if (p.pidfd >= 0)
+        close(p.pidfd); /* whoever closes the cell reaps it */
+    if (!ret)
+        return pair[0];
+    close(pair[0]);
+    return testbed_fail(c, ret, "%s in dom0: %s", path, line[0] ? line : strerror(-ret));
 }
 
 /* ---- the store ---- */

@@ -62,6 +62,7 @@ int xen_cell_backend_audit(struct testbed_cell *c, struct testbed_audit *a);
 int xen_cell_agent_start(struct testbed_cell *c, enum testbed_role role);
 int xen_cell_guest_spawn(struct testbed_cell *c, const struct words *argv,
                          const struct words *extra, int stdout_fd, struct process *p);
+int xen_cell_socket_connect(struct testbed_cell *c, const char *path);
 int xen_cell_store_read(struct testbed_cell *c, const char *path, char **value);
 int xen_cell_store_write(struct testbed_cell *c, const char *path, const char *value);
 
@@ -72,6 +73,6 @@ int xen_cell_store_write(struct testbed_cell *c, const char *path, const char *v
     .domain_hung = xen_cell_domain_hung, .backend_start = xen_cell_backend_start,                  \
     .backend_audit = xen_cell_backend_audit, .agent_start = xen_cell_agent_start,                  \
     .guest_spawn = xen_cell_guest_spawn, .store_read = xen_cell_store_read,                        \
-    .store_write = xen_cell_store_write
+    .store_write = xen_cell_store_write, .socket_connect = xen_cell_socket_connect
 
 #endif
