@@ -147,6 +147,10 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
                        "told_key", plan->start == START_DOM0LESS ? TESTBED_TOLD_KEY : "");
     if (*value && d->type == DEVICE_CONSOLE)
         console_info(d, *value);
+    if (*value && d->type == DEVICE_NET && d->wire == WIRE_TAP) {
+        json_object_set_new(*value, "address", json_string(TESTBED_NET_FRONTEND));
+        json_object_set_new(*value, "peer_address", json_string(TESTBED_NET_BACKEND));
+    }
     return 0;
 }
 

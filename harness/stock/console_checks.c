@@ -40,9 +40,9 @@ static void host_read(struct stock *s, char *text, size_t size)
 
     text[0] = 0;
     for (unsigned i = 0; i < ANSWERS_MAX && !strstr(text, answer) && used < size - 1; i++) {
-        json_t *value = stock_ask(
-            s, "console.read",
-            json_pack("{s:i, s:i, s:i}", "port", PORT, "bytes", 64, "ms", ANSWER_MS));
+        json_t *value =
+            stock_ask(s, "console.read",
+                      json_pack("{s:i, s:i, s:i}", "port", PORT, "bytes", 64, "ms", ANSWER_MS));
         const char *data = json_string_value(json_object_get(value, "data"));
         size_t n = data ? strlen(data) : 0;
 
@@ -88,7 +88,8 @@ static int end_of(pid_t pid)
     return ready > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-CHECK(console_carries_a_shell, .judges = DEVICE, .proves = "xen.linux.console.1", .timeout_ms = 60000,
+CHECK(console_carries_a_shell, .judges = DEVICE, .proves = "xen.linux.console.1",
+      .timeout_ms = 60000,
       .title = "A shell on the console answers who types at the host end, and ends when told to")
 {
     struct stock *s = given_stock(t, "console");

@@ -87,6 +87,7 @@ bool stock_negotiated(struct stock *s, unsigned bit);
 
 void stock_exercise_blk(struct stock *s);
 void stock_exercise_console(struct stock *s);
+void stock_exercise_net(struct stock *s);
 void stock_exercise_rng(struct stock *s);
 
 #endif

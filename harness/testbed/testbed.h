@@ -169,6 +169,9 @@ char *testbed_wire_path(const struct testbed_cell *c, unsigned device);
 /* Interfaces of devices with WIRE_TAP: the number of the device follows. */
 #define TESTBED_TAP_BACKEND  "rpback"
 #define TESTBED_TAP_FRONTEND "rpfront"
+/* Of the first such device's two ends, in a network of 24 bits that they have to themselves. */
+#define TESTBED_NET_BACKEND  "10.9.0.1"
+#define TESTBED_NET_FRONTEND "10.9.0.2"
 /* Can checks of this cell have the other end of a wire? */
 bool testbed_has_wire(const struct testbed_cell *c);
 /* The backend's command line from the cell's plan; what it takes from the store is written there.

@@ -164,10 +164,6 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
-    else if (s->runs_in == RUNS_IN_LINUX && plan->transport == TRANSPORT_MMIO &&
-             plan->addressing == ADDRESSING_GRANTS)
-        /* drivers/xen/grant-dma-ops.c remembers a device beyond the life of what it remembers. */
-        reason = "this Linux binds a driver to a platform device that uses grants only once";
     else if (plan->start == START_DOM0LESS && plan->arch != ARCH_ARM)
         reason = "Xen starts domains itself on Arm alone";
     else if (plan->start == START_DOM0LESS && plan->vcpus > 1)
@@ -175,8 +171,9 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
     for (unsigned i = 0; !reason && i < s->device_count; i++) {
         if (s->devices[i].backing == BACKING_PATH)
             reason = "a disk of the user's is not in the machine";
-        else if (s->devices[i].type == DEVICE_NET && s->devices[i].wire == WIRE_TAP)
-            reason = "a TAP of the machine's has nobody at its other end";
+        else if (s->devices[i].type == DEVICE_NET && s->devices[i].wire == WIRE_TAP &&
+                 s->runs_in != RUNS_IN_LINUX)
+            reason = "the domain has no network of its own";
     }
     if (reason)
         snprintf(why, why_size, "%s", reason);
@@ -377,6 +374,18 @@ int xen_cell_domain_hung(struct testbed_cell *c, bool *hung)
 
 /* ---- the backend ---- */
 
+/* The first one's is the address that a guest talks to. */
+static int bring_up_taps(struct testbed_cell *c)
+{
+    const struct scenario *s = c->plan.scenario;
+
+    if (!s->device_count || s->devices[0].type != DEVICE_NET || s->devices[0].wire != WIRE_TAP)
+        return 0;
+    return DOM0(c, NULL, "sh", "-c",
+                "ip addr add " TESTBED_NET_BACKEND "/24 dev " TESTBED_TAP_BACKEND "0 && "
+                "ip link set " TESTBED_TAP_BACKEND "0 up");
+}
+
 int xen_cell_backend_start(struct testbed_cell *c)
 {
     struct words argv = {0}, there = {0};
@@ -407,6 +416,8 @@ int xen_cell_backend_start(struct testbed_cell *c)
         ret = testbed_wait_ready(c, ready[0]);
     else
         testbed_fail(c, ret, "the backend: %s", strerror(-ret));
+    if (!ret)
+        ret = bring_up_taps(c);
     if (!ret)
         c->backend_starts++;
 out:
