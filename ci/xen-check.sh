@@ -25,20 +25,23 @@ status=0
 # cells ARCH: patterns of what runs on the real Xen of an architecture
 cells()
 {
-    # What libxen promises; our own driver; the kernel's own.
-    echo "abi[arch=$1] linux-blk[arch=$1,addressing=grants*"
-    if [ -n "$quick" ]; then
-        echo "basic[arch=$1,addressing=grants,transport=pci*"
-        return
+    # What libxen promises; the kernel's own drivers; ours.
+    echo "abi[arch=$1] linux-blk[arch=$1,addressing=grants,transport=pci] basic[arch=$1,addressing=grants,transport=pci]"
+    if [ -z "$quick" ] || [ "$1" = arm ]; then
+        echo "linux-net[arch=$1,addressing=grants] linux-rng[arch=$1,addressing=grants]"
+        echo "linux-console[arch=$1,addressing=grants]"
     fi
-    echo "linux-blk[arch=$1,addressing=foreign*"
-    echo "basic[arch=$1,*transport=pci* blk[arch=$1,*transport=pci* ecam-one[arch=$1* pci[arch=$1,*"
-    echo "grant[arch=$1,*transport=pci* foreign[arch=$1,*transport=pci*"
-    echo "lifecycle[arch=$1,addressing=grants,transport=pci*"
-    # virtio-mmio, as libxl has it: on Arm.
-    [ "$1" != arm ] || echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
+    [ -z "$quick" ] || return 0
+    echo "linux-blk[arch=$1,addressing=foreign,transport=pci] basic[arch=$1,addressing=foreign,transport=pci]"
+    echo "blk[arch=$1,*transport=pci,ring=split] blk[arch=$1,addressing=grants,transport=pci,ring=packed]"
+    echo "grant[arch=$1,*memory=auto,transport=pci,ring=split] foreign[arch=$1,*memory=auto,transport=pci,ring=split]"
+    echo "ecam-one[arch=$1] pci[arch=$1,* lifecycle[arch=$1,addressing=grants,transport=pci]"
+    [ "$1" = arm ] || return 0
+    # virtio-mmio, as libxl has it.
+    echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
+    echo "linux-blk[arch=arm,addressing=grants,transport=mmio]"
     # Guests that Xen starts: a boot for each check of the first, one for all of the second.
-    [ "$1" != arm ] || echo "dom0less[arch=arm,* dom0less-driver[arch=arm,addressing=grants,*"
+    echo "dom0less[arch=arm,* dom0less-driver[arch=arm,addressing=grants,*"
 }
 
 $make build || exit 2
