@@ -57,6 +57,9 @@ CHECK(rx_bytes_behind_a_frame_are_untouched, .judges = DEVICE, .proves = "xen.ne
 CHECK(rx_header_without_features, .judges = DEVICE,
       .proves = "net.processing-of-incoming-packets.device.1 "
                 "net.processing-of-incoming-packets.device.5 "
+                "net.processing-of-incoming-packets.device.11 "
+                "net.processing-of-incoming-packets.device.12 "
+                "net.processing-of-incoming-packets.device.26 "
                 "net.processing-of-incoming-packets.device.27",
       .needs = NEEDS_WIRE,
       .title = "num_buffers is 1, flags and gso_type are 0 when no feature says more")
