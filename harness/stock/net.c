@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A network device behind Linux's virtio_net. Its wire is a TAP of the backend's domain, whose kernel
- * answers echo requests: what is in a request comes back byte by byte, through both queues.
+ * A network device behind Linux's virtio_net. Its wire is a TAP of the backend's domain, whose
+ * kernel answers echo requests: what is in a request comes back byte by byte, through both queues.
  */
 #include "stock/device.h"
 
@@ -18,12 +18,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ECHOES      48u
-#define IN_FLIGHT   8u
-#define BYTES_MAX   4000u /* three fragments at an MTU of 1500 */
-#define ANSWER_MS   20000
-#define IDENT       0x5250u
-#define PACKET_MAX  (60 + sizeof(struct icmphdr) + BYTES_MAX)
+#define ECHOES     48u
+#define IN_FLIGHT  8u
+#define BYTES_MAX  4000u /* three fragments at an MTU of 1500 */
+#define ANSWER_MS  20000
+#define IDENT      0x5250u
+#define PACKET_MAX (60 + sizeof(struct icmphdr) + BYTES_MAX)
 
 /* Lengths around the MTU and around what fits a page. */
 static const unsigned lengths[] = {0, 1, 56, 1471, 1472, 1473, 2957, BYTES_MAX};
