@@ -53,7 +53,7 @@ lint: packages
 ## make mutants          run every check against its deliberately broken backend
 mutants: packages
 	+@$(MAKE) --no-print-directory VARIANT=mutant build
-	+@$(MAKE) --no-print-directory build
+	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof mutants
 
 ## make xen-check        the same checks on the real Xen in QEMU, x86-64 and arm64 (no KVM, no root)
