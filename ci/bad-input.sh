@@ -240,6 +240,18 @@ if within 10 ctl list && guest=$(ctl create guest) && truncate -s 1M "$work/disk
     kill $first
     wait $first
 
+    name="a domain that is destroyed under its backend"
+    (eval "$(ctl env 0)" && exec "$bin/ringproof-backend" --domid "$other" --host-bridge $bridge \
+        --device blk,sbdf=0000:00:01.0,path=null:1M --ready-fd 3 3>"$work/ready") >"$work/out" 2>&1 &
+    orphan=$!
+    read -r _ <"$work/ready"
+    ctl destroy "$other" >>"$work/out" 2>&1
+    gone() { ! kill -0 $orphan; }
+    if within 10 gone && wait $orphan; then ok; else
+        bad "the backend did not end by itself, with status 0"
+        kill $orphan
+    fi
+
     # xenstored limits what a domU may store; a backend in a driver domain meets that limit.
     name="a store that is full"
     driver=$(ctl create driver)

@@ -117,20 +117,23 @@ static int watch_signals(struct backend *b)
 
 /* ---- the domain ---- */
 
-/* xenstored tells only the toolstack's domain which others exist; a driver domain asks Xen. */
-static bool domain_exists(struct backend *b)
+/* xenstored tells only the toolstack's domain which others exist; a driver domain asks Xen.
+ * 1, 0, or -errno: nobody can tell now. */
+static int domain_exists(struct backend *b)
 {
+    int rc = store_domain_introduced(b->store, b->o->domid);
     unsigned vcpus;
 
-    return store_domain_introduced(b->store, b->o->domid) ||
-           (b->own_domid != 0 && xen_domain_vcpus(b->xen, b->o->domid, &vcpus) == 0);
+    if (rc <= 0 && b->own_domid != 0)
+        rc = xen_domain_vcpus(b->xen, b->o->domid, &vcpus) == 0;
+    return rc;
 }
 
 static void domain_may_have_come(struct store_watch *w, const char *path)
 {
     struct backend *b = w->user;
 
-    if (domain_exists(b))
+    if (domain_exists(b) > 0)
         evloop_stop(b->loop, LOOP_DOMAIN_APPEARED);
 }
 
@@ -138,7 +141,11 @@ static void domain_may_have_gone(struct store_watch *w, const char *path)
 {
     struct backend *b = w->user;
 
-    if (domain_exists(b))
+    int rc = domain_exists(b);
+
+    if (rc < 0)
+        log_warn("whether domain %u exists cannot be told: %s", b->o->domid, strerror(-rc));
+    if (rc)
         return;
     log_info("domain %u has gone", b->o->domid);
     evloop_stop(b->loop, LOOP_DOMAIN_GONE);
@@ -157,7 +164,7 @@ static int wait_for_domain(struct backend *b)
     struct evloop_timer limit = {.fired = wait_ended, .user = b};
     int rc;
 
-    if (domain_exists(b))
+    if (domain_exists(b) > 0)
         return 0;
     log_info("waiting for domain %u", b->o->domid);
     b->introduced =

@@ -95,9 +95,13 @@ int store_own_domid(struct store *s, uint16_t *domid)
     return 0;
 }
 
-bool store_domain_introduced(struct store *s, uint16_t domid)
+int store_domain_introduced(struct store *s, uint16_t domid)
 {
-    return xs_is_domain_introduced(s->xs, domid);
+    /* It says "false" to an error, too. */
+    errno = 0;
+    if (xs_is_domain_introduced(s->xs, domid))
+        return 1;
+    return -errno;
 }
 
 int store_read(struct store *s, store_txn_t t, const char *path, char **value)

@@ -40,8 +40,9 @@ const char *store_error(const struct store *s);
 /* The domain id that this process runs in. A store without the node "domid" is dom0's before its
  * initialisation: 0. */
 int store_own_domid(struct store *s, uint16_t *domid);
-/* Whether xenstored knows the domain: it exists and has been introduced. */
-bool store_domain_introduced(struct store *s, uint16_t domid);
+/* Whether xenstored knows the domain, that is, it exists and has been introduced: 1, 0, or -errno
+ * when it gives no answer. */
+int store_domain_introduced(struct store *s, uint16_t domid);
 
 /* *value is the caller's (free). */
 int store_read(struct store *s, store_txn_t t, const char *path, char **value);
