@@ -202,7 +202,7 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
         if (rc)
             return rc;
         start = (uint64_t)pages_share(pages, kind, first) * XEN_PAGE_BYTES;
-        if (MUTANT(gmem_later_offset_lost) && writable && start && ranges[i].len_bytes > 1)
+        if (MUTANT(gmem_later_offset_lost) && writable && first && ranges[i].len_bytes > 1)
             offset = 0;
         lease->iov[i].iov_base = (void *)(uintptr_t)(start + offset);
         lease->iov[i].iov_len = ranges[i].len_bytes;
