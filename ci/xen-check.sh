@@ -35,8 +35,10 @@ cells()
     echo "linux-blk[arch=$1,addressing=foreign,transport=pci] basic[arch=$1,addressing=foreign,transport=pci]"
     echo "blk[arch=$1,*transport=pci,ring=split] blk[arch=$1,addressing=grants,transport=pci,ring=packed]"
     echo "grant[arch=$1,*memory=auto,transport=pci,ring=split] foreign[arch=$1,*memory=auto,transport=pci,ring=split]"
-    echo "ecam-one[arch=$1] pci[arch=$1,* lifecycle[arch=$1,addressing=grants,transport=pci]"
+    echo "pci[arch=$1,*"
     [ "$1" = arm ] || return 0
+    # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
+    echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
     # virtio-mmio, as libxl has it.
     echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
     echo "linux-blk[arch=arm,addressing=grants,transport=mmio]"
