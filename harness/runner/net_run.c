@@ -74,6 +74,10 @@ static void front_arguments(struct net *n, struct words *argv)
     words_add(argv, FRONTEND_NAME);
     words_add(argv, "--pairs");
     words_addf(argv, "%u", pairs ? pairs : 1);
+    if (n->g.scenario->lose_doorbells) {
+        words_add(argv, "--lose-doorbells");
+        words_addf(argv, "%u", n->g.scenario->lose_doorbells);
+    }
     words_add(argv, "--stats");
     words_add(argv, "netfront.json");
     words_add(argv, "--ready-fd");
@@ -380,11 +384,41 @@ static void run_transfer(struct net *n)
 
 /* ---- afterwards ---- */
 
+/* Nothing is proved by a run in which nothing was lost. */
+static void judge_loss(struct net *n, const char *what, uint64_t count)
+{
+    char text[100];
+
+    snprintf(text, sizeof(text), "%" PRIu64, count);
+    report_pairs_add(&n->g.check->notes, what, text);
+    if (count)
+        return;
+    snprintf(text, sizeof(text), "%s: none, though the scenario has some lost", what);
+    guest_broken(&n->g, ERROR, text);
+}
+
+static void judge_losses(struct net *n, uint64_t interrupts)
+{
+    json_t *stats = load(n, "netfront.json");
+    const json_t *doorbells = json_object_get(stats, "doorbells_lost");
+
+    if (n->g.scenario->lose_interrupts)
+        judge_loss(n, "interrupts-lost", interrupts);
+    if (n->g.scenario->lose_doorbells)
+        judge_loss(n, "doorbells-lost", (uint64_t)json_integer_value(doorbells));
+    json_decref(stats);
+}
+
 /* What the frontend itself saw, and how it ended: it takes its memory back, which a backend that
  * keeps a page prevents. */
 static void judge_front(struct net *n)
 {
     char text[200], end[96];
+    uint64_t interrupts = 0;
+
+    if (n->g.scenario->lose_interrupts &&
+        n->g.cell->ops->domain_lost_interrupts(n->g.cell, &interrupts))
+        guest_broken(&n->g, ERROR, n->g.cell->why);
 
     kill(n->g.process.pid, SIGCONT);
     process_end(&n->g.process, SIGTERM, READY_NS);
@@ -394,6 +428,7 @@ static void judge_front(struct net *n)
                  process_describe_end(&n->g.process, end, sizeof(end)));
         guest_broken(&n->g, FAIL, text);
     }
+    judge_losses(n, interrupts);
 }
 
 void net_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,

@@ -21,6 +21,7 @@
 #define NET_PAIRS_MAX        31u
 #define TRANSFER_STREAMS_MAX 64u
 #define VCPUS_MAX            128u
+#define LOSE_MAX             1000000u
 /* Of one device, and the end of the list. */
 #define SCENARIO_DEVICE_KEYS_MAX 32
 
@@ -882,7 +883,8 @@ static int read_expect(struct reader *r, const struct doc_node *n)
 
 static int read_domain(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"memory", "vcpus", NULL};
+    static const char *const known[] = {"memory", "vcpus", "lose-interrupts", "lose-doorbells",
+                                        NULL};
     int ret = want_kind(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -899,6 +901,12 @@ static int read_domain(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "vcpus");
     if (!ret && c)
         ret = read_count(r, c, "vcpus", 1, VCPUS_MAX, &r->s->vcpus);
+    c = doc_get(n, "lose-interrupts");
+    if (!ret && c)
+        ret = read_count(r, c, "lose-interrupts", 2, LOSE_MAX, &r->s->lose_interrupts);
+    c = doc_get(n, "lose-doorbells");
+    if (!ret && c)
+        ret = read_count(r, c, "lose-doorbells", 2, LOSE_MAX, &r->s->lose_doorbells);
     return ret;
 }
 
@@ -1040,6 +1048,11 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     const struct doc_node *domain = doc_get(root, "domain");
     if (s->axis_count[AXIS_VCPUS] && domain && doc_get(domain, "vcpus"))
         return refuse_at(r, doc_get(domain, "vcpus"), "vcpus is an axis of this scenario");
+    if ((s->lose_interrupts || s->lose_doorbells) && s->run != RUN_TRANSFER && s->run != RUN_IPERF3)
+        return refuse_at(r, domain, "only streams over a network device lose notifications");
+    if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
+        return refuse_at(r, doc_get(domain, "lose-interrupts"),
+                         "message-signalled interrupts are virtio-pci's: no axis transport here");
     return check_places(r, root);
 }
 

@@ -208,6 +208,8 @@ struct scenario {
     uint64_t timeout_ns; /* of a cell */
     uint64_t memory_bytes;
     uint32_t vcpus;
+    /* Faults: each N-th message-signalled interrupt, each N-th doorbell is lost; 0: none. */
+    uint32_t lose_interrupts, lose_doorbells;
     /* The matrix: values as written; an absent axis has none and its default applies. */
     char **axis_values[SCENARIO_AXES];
     unsigned axis_count[SCENARIO_AXES];

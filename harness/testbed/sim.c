@@ -189,6 +189,7 @@ static int sim_domain_create(struct testbed_cell *c)
         .nr_vcpus = plan->vcpus,
         .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
         .ram_bytes = plan->scenario->memory_bytes,
+        .msi_lost_every = plan->scenario->lose_interrupts,
     };
     int ret;
 
@@ -229,15 +230,26 @@ static uint16_t sim_domid(const struct testbed_cell *c)
     return ((const struct sim_cell *)c)->domid;
 }
 
-static int sim_domain_accesses(struct testbed_cell *c, uint64_t *count)
+static int sim_domain_count(struct testbed_cell *c, bool lost, uint64_t *count)
 {
     const struct sim_dom_ref *ref;
     int ret = sim_dom_get(sim_of(c)->domid, &ref);
 
     if (ret)
         return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
-    *count = atomic_load_explicit(&ref->dom->stats.mmio, memory_order_relaxed);
+    *count = atomic_load_explicit(lost ? &ref->dom->stats.msi_lost : &ref->dom->stats.mmio,
+                                  memory_order_relaxed);
     return 0;
+}
+
+static int sim_domain_accesses(struct testbed_cell *c, uint64_t *count)
+{
+    return sim_domain_count(c, false, count);
+}
+
+static int sim_domain_lost_interrupts(struct testbed_cell *c, uint64_t *count)
+{
+    return sim_domain_count(c, true, count);
 }
 
 static int sim_domain_hung(struct testbed_cell *c, bool *hung)
@@ -457,6 +469,7 @@ const struct testbed_ops testbed_sim = {
     .domain_pause = sim_domain_pause,
     .domid = sim_domid,
     .domain_accesses = sim_domain_accesses,
+    .domain_lost_interrupts = sim_domain_lost_interrupts,
     .domain_hung = sim_domain_hung,
     .backend_start = sim_backend_start,
     .backend_audit = sim_backend_audit,

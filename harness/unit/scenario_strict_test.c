@@ -59,6 +59,8 @@ static const struct bad_row {
      "6:16: queue-size has to be a power"},
     {HEAD DEV "checks: [blk.*]\nmatrix:\n  features: [-A]\n", "6:14: features has to be default"},
     {HEAD "checks: [blk.*]\nmatrix: {vcpus: [1]}\ndomain: {vcpus: 2}\n", "5:17: vcpus is an axis"},
+    {HEAD "checks: [blk.*]\ndomain: {lose-doorbells: 1}\n", "4:26: lose-doorbells is out of range"},
+    {HEAD "checks: [blk.*]\ndomain: {lose-interrupts: 5}\n", "4:9: only streams over a network"},
     {HEAD "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n",
      "5:14: this axis is bound to the backend"},
     {HEAD DEV "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n", "3:27: nothing is on PCI here"},

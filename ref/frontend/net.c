@@ -406,6 +406,19 @@ int fe_net_tx_kick(struct fe_net *n, unsigned pair)
     return fe_queue_kick(&n->queues[VIRTIO_NET_TX_QUEUE(pair)].q);
 }
 
+int fe_net_tx_kick_again(struct fe_net *n, unsigned pair)
+{
+    struct net_queue *nq = &n->queues[VIRTIO_NET_TX_QUEUE(pair)];
+    int rc;
+
+    if (nq->failed || tx_reap(nq))
+        return -EPROTO;
+    if (nq->free_count == nq->slots)
+        return 0;
+    rc = fe_queue_kick_again(&nq->q);
+    return rc ? rc : 1;
+}
+
 int fe_net_tx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns)
 {
     struct net_queue *nq = &n->queues[VIRTIO_NET_TX_QUEUE(pair)];
@@ -484,6 +497,13 @@ int fe_net_rx_put(struct fe_net *n, unsigned pair, const struct fe_net_frame *fr
 int fe_net_rx_kick(struct fe_net *n, unsigned pair)
 {
     return fe_queue_kick(&n->queues[VIRTIO_NET_RX_QUEUE(pair)].q);
+}
+
+int fe_net_rx_kick_again(struct fe_net *n, unsigned pair)
+{
+    int rc = fe_queue_kick_again(&n->queues[VIRTIO_NET_RX_QUEUE(pair)].q);
+
+    return rc ? rc : 1;
 }
 
 int fe_net_rx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns)

@@ -81,6 +81,8 @@ int fe_net_tx_get(struct fe_net *n, unsigned pair, struct fe_net_slot *slot);
 /* `bytes` of header and frame, 0 gives the slot back unused. The device is told by the kick. */
 int fe_net_tx_put(struct fe_net *n, unsigned pair, const struct fe_net_slot *slot, uint32_t bytes);
 int fe_net_tx_kick(struct fe_net *n, unsigned pair);
+/* As fe_queue_kick_again, when the device has frames: 1 when it was told, 0, or an error. */
+int fe_net_tx_kick_again(struct fe_net *n, unsigned pair);
 /* Until a slot may be empty: 1, or 0 after timeout_ns. */
 int fe_net_tx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns);
 
@@ -100,6 +102,8 @@ struct fe_net_frame {
 int fe_net_rx_get(struct fe_net *n, unsigned pair, struct fe_net_frame *frame);
 int fe_net_rx_put(struct fe_net *n, unsigned pair, const struct fe_net_frame *frame);
 int fe_net_rx_kick(struct fe_net *n, unsigned pair);
+/* As fe_queue_kick_again: the device has buffers always. 1, or an error. */
+int fe_net_rx_kick_again(struct fe_net *n, unsigned pair);
 int fe_net_rx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns);
 
 /* ---- control ---- */

@@ -133,6 +133,11 @@ int fe_queue_kick(struct fe_queue *q)
         return 0;
     if (!virtq_drv_kick_needed(&q->drv))
         return 0;
+    return fe_queue_kick_again(q);
+}
+
+int fe_queue_kick_again(struct fe_queue *q)
+{
     return fe_virtio_notify(q->virtio, q->vcpu, q->index, virtq_drv_next_avail(&q->drv));
 }
 

@@ -46,6 +46,10 @@ int fe_queue_restart(struct fe_queue *q);
 /* Publish what was added, and ring the doorbell when the device wants it. */
 int fe_queue_kick(struct fe_queue *q);
 
+/* Ring it whether the device wants it or not, for a driver that has waited too long: a doorbell may
+ * have been lost, and a device that was not told does not ask again (2.7.10). */
+int fe_queue_kick_again(struct fe_queue *q);
+
 /* Until a used entry is there: 1, or 0 after timeout_ns. Spins without an interrupt. */
 int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "frontend/place.h"
+#include "netfront/lossy.h"
 #include "netfront/netfront.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
@@ -28,6 +29,7 @@ struct options {
     uint16_t backend_domid;
     enum fe_addressing addressing;
     struct netfront_config front;
+    uint32_t lose_doorbells;
     int ready_fd;
 };
 
@@ -132,6 +134,11 @@ static int set_ready_fd(struct options *o, const char *v, char *why)
     return 0;
 }
 
+static int set_lose_doorbells(struct options *o, const char *v, char *why)
+{
+    return parse_u32(v, 2, 1000000, &o->lose_doorbells);
+}
+
 static int set_stats(struct options *o, const char *v, char *why)
 {
     o->stats = v;
@@ -163,6 +170,8 @@ static const struct {
     {"pairs", "N", set_pairs, "queue pairs, of those that the device has (default 1)"},
     {"queue-size", "N", set_queue_size, "descriptors of a queue (default: the device's maximum)"},
     {"without", "MASK", set_without, "feature bits not to be negotiated"},
+    {"lose-doorbells", "N", set_lose_doorbells,
+     "a fault to test with: each N-th doorbell is not rung"},
     {"ready-fd", "FD", set_ready_fd, "write \"ready\" and a newline there when the interface is"},
     {"stats", "FILE", set_stats, "write counts there at the end, as one line of JSON"},
     {"help", NULL, set_help, "this text"},
@@ -227,7 +236,7 @@ static int options_parse(struct options *o, int argc, char **argv)
 
 /* ---- running ---- */
 
-static int write_stats(const struct options *o, const struct netfront *f)
+static int write_stats(const struct options *o, const struct netfront *f, const struct lossy *l)
 {
     struct netfront_stats s;
     FILE *out;
@@ -243,9 +252,11 @@ static int write_stats(const struct options *o, const struct netfront *f)
     fprintf(out,
             "{\"features\":%" PRIu64 ",\"pairs\":%u,\"queue_size\":%u,\"rx_frames\":%" PRIu64
             ",\"rx_bytes\":%" PRIu64 ",\"tx_frames\":%" PRIu64 ",\"tx_bytes\":%" PRIu64
-            ",\"rx_refused\":%" PRIu64 ",\"waits\":%" PRIu64 ",\"untold\":%" PRIu64 "}\n",
+            ",\"rx_refused\":%" PRIu64 ",\"waits\":%" PRIu64 ",\"untold\":%" PRIu64
+            ",\"rekicks\":%" PRIu64 ",\"doorbells_lost\":%u}\n",
             netfront_info(f)->features, netfront_info(f)->pairs, netfront_info(f)->queue_size,
-            s.rx_frames, s.rx_bytes, s.tx_frames, s.tx_bytes, s.rx_refused, s.waits, s.untold);
+            s.rx_frames, s.rx_bytes, s.tx_frames, s.tx_bytes, s.rx_refused, s.waits, s.untold,
+            s.rekicks, lossy_lost(l));
     return fclose(out) ? -errno : 0;
 }
 
@@ -276,6 +287,7 @@ static int serve(const struct options *o, struct fe_platform *p)
     struct fe_virtio *v;
     struct fe_memory memory;
     struct netfront *f;
+    struct lossy lossy;
     int rc, end;
 
     fe_pci_host_init(&host, p, &bridge);
@@ -287,9 +299,12 @@ static int serve(const struct options *o, struct fe_platform *p)
     }
     rc = netfront_create(v, &memory, &o->front, &f);
     if (!rc) {
+        /* Not before: commands have a time limit and no second doorbell. */
+        lossy_init(&lossy, v, o->lose_doorbells);
         say_ready(o);
         rc = netfront_run(f, &stop_signal);
-        end = write_stats(o, f);
+        lossy_fini(&lossy, v);
+        end = write_stats(o, f, &lossy);
         rc = rc ? rc : end;
         end = netfront_destroy(f);
         if (end)

@@ -12,6 +12,7 @@
 
 #include "spec/virtio.h"
 #include "spec/virtio_net.h"
+#include "util/bits.h"
 #include "util/log.h"
 
 #define LIMIT_NS   100000000ull /* after which a thread looks at its ring and at the end */
@@ -25,6 +26,7 @@ struct worker {
     pthread_t thread;
     unsigned pair;
     bool transmits, started;
+    unsigned quiet; /* waits in a row that brought nothing */
     struct netfront_stats stats;
 };
 
@@ -64,6 +66,23 @@ static bool stopped(const struct netfront *f)
 }
 
 /*
+ * A wait has brought nothing. A doorbell may have been lost: the device is told again, after 1, 2,
+ * 4, ... such waits, so that a quiet device is not rung for ever at the same pace.
+ */
+static int kick_again(struct worker *w)
+{
+    struct fe_net *net = w->front->net;
+    int rc;
+
+    if (!is_pow2(++w->quiet))
+        return 0;
+    rc = w->transmits ? fe_net_tx_kick_again(net, w->pair) : fe_net_rx_kick_again(net, w->pair);
+    if (rc > 0)
+        w->stats.rekicks++;
+    return rc < 0 ? rc : 0;
+}
+
+/*
  * Wait for a queue of the worker's: 1, 0 or an error. That something is there when the limit has
  * passed was found by looking, and not because an interrupt said so.
  */
@@ -72,8 +91,11 @@ static int wait_for(struct worker *w, int (*wait)(struct fe_net *, unsigned, uin
     uint64_t before = now_ns();
     int rc = wait(w->front->net, w->pair, LIMIT_NS);
 
-    if (rc <= 0)
+    if (rc < 0)
         return rc;
+    if (rc == 0)
+        return kick_again(w);
+    w->quiet = 0;
     if (now_ns() - before < LIMIT_NS) {
         w->stats.waits++;
         return 1;
@@ -138,26 +160,32 @@ static int transmit_some(struct worker *w, int tap, bool *empty, bool *full)
     return rc < 0 ? rc : fe_net_tx_kick(f->net, w->pair);
 }
 
+/* A frame that waits for a lost doorbell has nobody behind it who would ring again. */
+static int wait_for_tap(struct worker *w)
+{
+    struct pollfd pfd = {.fd = w->front->taps[w->pair], .events = POLLIN};
+    int rc = poll(&pfd, 1, LIMIT_MS);
+
+    if (rc == 0)
+        return kick_again(w);
+    w->quiet = 0;
+    return rc < 0 && errno != EINTR ? -errno : 0;
+}
+
 static int transmit(struct worker *w)
 {
     struct netfront *f = w->front;
-    struct pollfd pfd = {.fd = f->taps[w->pair], .events = POLLIN};
     bool empty, full;
-    int rc;
+    int rc = 0;
 
-    while (!stopped(f)) {
-        rc = transmit_some(w, pfd.fd, &empty, &full);
-        if (rc)
-            return rc;
-        if (full) {
+    while (!stopped(f) && rc >= 0) {
+        rc = transmit_some(w, f->taps[w->pair], &empty, &full);
+        if (!rc && full)
             rc = wait_for(w, fe_net_tx_wait);
-            if (rc < 0)
-                return rc;
-        } else if (empty && poll(&pfd, 1, LIMIT_MS) < 0 && errno != EINTR) {
-            return -errno;
-        }
+        else if (!rc && empty)
+            rc = wait_for_tap(w);
     }
-    return 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- from the device to the TAP ---- */
@@ -429,5 +457,6 @@ void netfront_get_stats(const struct netfront *f, struct netfront_stats *stats)
         stats->rx_refused += s->rx_refused;
         stats->waits += s->waits;
         stats->untold += s->untold;
+        stats->rekicks += s->rekicks;
     }
 }

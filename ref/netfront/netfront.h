@@ -31,6 +31,7 @@ struct netfront_stats {
     uint64_t rx_refused; /* by the TAP */
     uint64_t waits;      /* that something ended */
     uint64_t untold;     /* that only the limit ended, though something had come */
+    uint64_t rekicks;    /* doorbells rung because nothing came for too long */
 };
 
 struct netfront;

@@ -73,7 +73,7 @@ out:
 int sim_msi_inject(const struct sim_dom_ref *d, uint64_t addr, uint32_t data)
 {
     uint32_t vcpu = (addr >> 12) & 0xff, vector = data & 0xff;
-    uint64_t bit = UINT64_C(1) << (vector % 64);
+    uint64_t bit = UINT64_C(1) << (vector % 64), sent;
     struct sim_dom *dom = d->dom;
 
     /* Vector 0 asks Xen to send a pirq, which a guest without emulated pirqs has none of. */
@@ -81,7 +81,11 @@ int sim_msi_inject(const struct sim_dom_ref *d, uint64_t addr, uint32_t data)
         return -ERANGE;
     if (atomic_load(&dom->flags) & SIM_DOM_DYING)
         return -EINVAL;
-    atomic_fetch_add_explicit(&dom->stats.msi, 1, memory_order_relaxed);
+    sent = atomic_fetch_add_explicit(&dom->stats.msi, 1, memory_order_relaxed) + 1;
+    if (dom->msi_lost_every && sent % dom->msi_lost_every == 0) {
+        atomic_fetch_add_explicit(&dom->stats.msi_lost, 1, memory_order_relaxed);
+        return 0;
+    }
     /* No APIC matches the destination: the bus drops it, and the sender is not told. */
     if (vcpu >= dom->nr_vcpus || vcpu >= SIM_VCPUS_MAX)
         return 0;

@@ -70,8 +70,8 @@ struct sim_dom_config {
         uint64_t base, bytes;
         uint32_t segment, pad;
     } ecam[4];
-    uint32_t paused; /* created paused, as xl create -p does */
-    uint32_t pad2;
+    uint32_t paused;         /* created paused, as xl create -p does */
+    uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */
 };
 
 struct sim_dom_info {

@@ -213,6 +213,7 @@ static int block_init(struct hv_dom *d, const struct sim_dom_config *cfg)
     c->nr_vcpus = d->nr_vcpus;
     c->unclaimed = cfg->unclaimed;
     c->privileged = d->privileged;
+    c->msi_lost_every = cfg->msi_lost_every;
     atomic_store(&c->target, DOMID_INVALID);
     c->nr_regions = d->nr_regions;
     memcpy(c->regions, d->regions, sizeof(c->regions));
