@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 /* hvc0 is Xen's own console. */
@@ -23,7 +24,11 @@ struct session {
     unsigned cols, rows;
 };
 
-int stock_console_open(void)
+/* The kernel's time, for a port of which it is told after the driver is bound. */
+#define PORT_TRIES    2000u
+#define PORT_PAUSE_NS 5000000l
+
+static int open_once(void)
 {
     for (unsigned i = HVC_FIRST; i <= HVC_LAST; i++) {
         char path[32];
@@ -35,6 +40,18 @@ int stock_console_open(void)
             return fd;
     }
     return -1;
+}
+
+int stock_console_open(void)
+{
+    const struct timespec pause = {.tv_nsec = PORT_PAUSE_NS};
+    int fd = open_once();
+
+    for (unsigned i = 0; fd < 0 && i < PORT_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        fd = open_once();
+    }
+    return fd;
 }
 
 static int write_lines(void *arg)
