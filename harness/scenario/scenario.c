@@ -1050,6 +1050,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(domain, "vcpus"), "vcpus is an axis of this scenario");
     if ((s->lose_interrupts || s->lose_doorbells) && s->run != RUN_TRANSFER && s->run != RUN_IPERF3)
         return refuse_at(r, domain, "only streams over a network device lose notifications");
+    if (s->lose_interrupts && s->testbeds != 1u << TESTBED_SIM)
+        return refuse_at(r, doc_get(domain, "lose-interrupts"),
+                         "only the testbed sim can lose interrupts");
     if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "message-signalled interrupts are virtio-pci's: no axis transport here");

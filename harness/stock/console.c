@@ -20,13 +20,13 @@
 
 #define LINES 64u
 
-struct session {
-    unsigned cols, rows;
-};
-
 /* The kernel's time, for a port of which it is told after the driver is bound. */
 #define PORT_TRIES    2000u
 #define PORT_PAUSE_NS 5000000l
+
+struct session {
+    unsigned cols, rows;
+};
 
 static int open_once(void)
 {

@@ -112,7 +112,7 @@ struct testbed_ops {
     uint16_t (*domid)(const struct testbed_cell *c);
     /* Accesses of the guest that trapped, doorbells above all: how far it has come. */
     int (*domain_accesses)(struct testbed_cell *c, uint64_t *count);
-    /* Interrupts that were lost on purpose (lose-interrupts). */
+    /* Interrupts that were lost on purpose (lose-interrupts); NULL where none can be. */
     int (*domain_lost_interrupts)(struct testbed_cell *c, uint64_t *count);
     /* Does a vCPU wait for an answer that does not come? */
     int (*domain_hung)(struct testbed_cell *c, bool *hung);

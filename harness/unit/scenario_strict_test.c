@@ -61,6 +61,13 @@ static const struct bad_row {
     {HEAD "checks: [blk.*]\nmatrix: {vcpus: [1]}\ndomain: {vcpus: 2}\n", "5:17: vcpus is an axis"},
     {HEAD "checks: [blk.*]\ndomain: {lose-doorbells: 1}\n", "4:26: lose-doorbells is out of range"},
     {HEAD "checks: [blk.*]\ndomain: {lose-interrupts: 5}\n", "4:9: only streams over a network"},
+    {HEAD "testbeds: [sim, qemu]\ndevice: {type: net, sbdf: \"0000:00:01.0\", wire: tap}\n"
+          "domain: {vcpus: 3, lose-interrupts: 5}\nrun: {transfer: {bytes: 1MiB}}\n",
+     "5:37: only the testbed sim"},
+    {HEAD "device: {type: net, sbdf: \"0000:00:01.0\", wire: tap}\n"
+          "domain: {vcpus: 3, lose-interrupts: 5}\nmatrix: {transport: [pci, mmio]}\n"
+          "run: {transfer: {bytes: 1MiB}}\n",
+     "4:37: message-signalled"},
     {HEAD "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n",
      "5:14: this axis is bound to the backend"},
     {HEAD DEV "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n", "3:27: nothing is on PCI here"},
