@@ -14,6 +14,7 @@
  *     INPUT      for its stdin       bytes
  *     INPUT_END
  *     SIGNAL                         one byte; SIGKILL goes to its process group
+ *     WAKE       nothing (channel 0) -
  * From dom0
  *     HELLO      once (channel 0)    -
  *     OUTPUT, ERRORS                 bytes of stdout, stderr
@@ -38,6 +39,7 @@ enum frame_type {
     FRAME_INPUT,
     FRAME_INPUT_END,
     FRAME_SIGNAL,
+    FRAME_WAKE,
     FRAME_HELLO,
     FRAME_OUTPUT,
     FRAME_ERRORS,

@@ -28,6 +28,7 @@
 #define BOOT_LINE_MAX 1024u
 #define LOOK_NS       1000000000ull /* how often a silent boot is looked at */
 #define POWER_OFF_NS  2000000000ull
+#define WAKE_NS       1000000000ull /* how often a machine that is up gets an interrupt from us */
 
 struct queue {
     uint8_t *bytes;
@@ -62,7 +63,7 @@ struct keeper {
     char line[BOOT_LINE_MAX]; /* of the boot, until it is up */
     size_t line_used;
     unsigned boots, attempt;
-    uint64_t boot_deadline, quiet_deadline;
+    uint64_t boot_deadline, quiet_deadline, wake_at;
     off_t console_size;
     char dir[512];
     char note[2048]; /* how it was booted; why not */
@@ -392,6 +393,23 @@ static void boot_look(struct keeper *k)
         boot_failed(k, "it says nothing any more");
 }
 
+/*
+ * QEMU without KVM can lose an interrupt of its APIC: vmrun and #VMEXIT change interrupt_request
+ * without the lock that a timer takes to set its bit (QEMU 7.2, target/i386/tcg/sysemu/
+ * svm_helper.c). Xen's one timer interrupt gone, the machine stands still, until any other
+ * interrupt has the APIC look again. A frame a second is one, from the serial port.
+ */
+static void wake(struct keeper *k)
+{
+    uint64_t now = monotonic_ns();
+
+    if (now < k->wake_at)
+        return;
+    k->wake_at = now + WAKE_NS;
+    if (!k->control.used)
+        queue_frame(&k->control, FRAME_WAKE, 0, NULL, 0);
+}
+
 /* ---- what clients ask for ---- */
 
 static bool others_use(const struct keeper *k, const struct client *me)
@@ -521,6 +539,18 @@ static int listen_on(const char *path)
     return fd;
 }
 
+static int turn_limit_ms(const struct keeper *k)
+{
+    switch (k->state) {
+    case MACHINE_BOOTING:
+        return (int)(LOOK_NS / 1000000);
+    case MACHINE_UP:
+        return (int)(WAKE_NS / 1000000);
+    default:
+        return -1;
+    }
+}
+
 /* One turn. False: it is over. */
 static bool turn(struct keeper *k, struct pollfd *p)
 {
@@ -532,7 +562,7 @@ static bool turn(struct keeper *k, struct pollfd *p)
         p[3 + i] =
             (struct pollfd){.fd = k->clients[i].fd,
                             .events = (short)(POLLIN | (k->clients[i].out.used ? POLLOUT : 0))};
-    if (poll(p, 3 + CLIENTS_MAX, k->state == MACHINE_BOOTING ? (int)(LOOK_NS / 1000000) : -1) < 0)
+    if (poll(p, 3 + CLIENTS_MAX, turn_limit_ms(k)) < 0)
         return true;
     if (p[1].revents)
         return false;
@@ -540,6 +570,8 @@ static bool turn(struct keeper *k, struct pollfd *p)
         machine_read(k);
     if (k->state == MACHINE_BOOTING)
         boot_look(k);
+    if (k->state == MACHINE_UP)
+        wake(k);
     /* Those who left before those who come: what they ran is killed first. */
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         if (k->clients[i].fd >= 0 && p[3 + i].revents & (POLLIN | POLLHUP | POLLERR))

@@ -245,7 +245,7 @@ static void obey(struct loop *l, const struct frame *f)
         return;
     }
     if (!p)
-        return; /* it has just ended */
+        return; /* it has just ended; WAKE has done what it is for */
     if (f->type == FRAME_INPUT) {
         input(p, f);
     } else if (f->type == FRAME_INPUT_END) {

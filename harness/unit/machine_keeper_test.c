@@ -313,6 +313,22 @@ START_TEST(noise_on_the_channel_ends_the_machine)
 }
 END_TEST
 
+/* Nobody runs anything on it, and yet its serial port has an interrupt now and then. */
+START_TEST(a_machine_that_is_up_is_woken)
+{
+    char text[2048];
+
+    make_boot("echo '@rp-boot dom0 ready {}'; head -c 16 >/dev/null; exit 0");
+    int lease = use("one", text);
+    ck_assert_msg(lease >= 0, "%s", text);
+    struct pollfd f = {.fd = lease, .events = POLLIN};
+    ck_assert_int_eq(poll(&f, 1, 10000), 1);
+    ck_assert_int_eq(machine_alive(lease, text, sizeof(text)), -ESHUTDOWN);
+    ck_assert_ptr_nonnull(strstr(text, "it ended"));
+    close(lease);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "--as-dom0"))
@@ -336,6 +352,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, a_machine_that_dies_is_noticed_by_all);
     tcase_add_test(c, one_machine_at_a_time);
     tcase_add_test(c, noise_on_the_channel_ends_the_machine);
+    tcase_add_test(c, a_machine_that_is_up_is_woken);
     suite_add_tcase(s, c);
     return unit_run(s);
 }
