@@ -40,6 +40,7 @@ run: packages
 ## make check            unit tests and all quick scenarios on simxen (no root needed; XEN=quick: some on the real Xen, too)
 XEN ?=
 check: packages
+	@ci/install-packages.sh packages-page.txt
 	+@XEN='$(XEN)' ci/check.sh
 
 ## make unit             only the unit tests, with sanitizers

@@ -66,6 +66,11 @@ stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized
+if [ -z "$xen" ]; then
+    stage "certificates" ci/certify.sh --quick
+else
+    stage "certificates" ci/certify.sh
+fi
 [ -z "$xen" ] || stage "the real Xen" ci/xen-check.sh --quick
 
 echo "$passed passed, $failed failed, $skipped skipped"

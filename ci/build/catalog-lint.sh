@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # usage: catalog-lint.sh [AGENT]
 #
-# Catalogue, checks and mutants fit together: every check proves requirements that exist; every
+# Catalogue, checks and mutants fit together: every check proves requirements that exist; no statement
+# of VIRTIO is missing between others, and none that a check proves counts as not observable; every
 # ABI observation in the catalogue has its check; every mutant in mutants.tsv names a check that
 # exists and a fault that is in the sources, every fault in the sources is listed, and every check
 # is named by a mutant that it must fail. Prints what does not fit; exit status 1 when anything does not, 2 when it could not be looked at.
@@ -29,17 +30,30 @@ grep -rhoE 'MUTANT\([a-z_0-9]+\)' --include='*.[ch]' --exclude=mutant.h ref harn
     sed 's/MUTANT(\(.*\))/\1/' | grep -vx name | sort -u >"$work/used"
 
 bad=0
-awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutants.tsv" '
+awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutants.tsv" \
+    -v virtio="$dir/virtio.tsv" -v unobservable="$dir/unobservable.tsv" '
     # No agent has these: programs in the guest are what checks.
     BEGIN {
         check["fio.verify"] = "harness/runner/fio.c"
         check["iperf3.verify"] = check["transfer.verify"] = "harness/runner/net_run.c"
     }
     function complain(text) { print "catalog-lint: " text; bad = 1 }
+    FILENAME == unobservable {
+        if ($1 ~ /^#/ || $1 == "id") next
+        hidden[$1] = 1
+        next
+    }
     FILENAME ~ /\.tsv$/ && FILENAME != mutants {
         if ($1 ~ /^#/ || $1 == "" || $1 == "id") next
         if ($1 in requirement) complain("requirement " $1 " is listed twice")
         requirement[$1] = FILENAME
+        if (FILENAME == virtio) {
+            section = $1
+            sub(/\.[0-9]+$/, "", section)
+            n = substr($1, length(section) + 2) + 0
+            rows[section]++
+            if (n > last[section]) last[section] = n
+        }
         next
     }
     FILENAME == checks {
@@ -72,13 +86,19 @@ awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutant
         for (id in requirement)
             if (requirement[id] ~ /abi\.tsv$/ && !(id in proven))
                 complain("requirement " id " has no check")
+        for (section in rows)
+            if (rows[section] != last[section])
+                complain("virtio.tsv: a statement of " section " is missing")
+        for (id in hidden)
+            if (id in proven)
+                complain("requirement " id " is said to be not observable, and a check proves it")
         for (name in check)
             if (!(name in failed)) complain("no mutant fails the check " name " (" check[name] ")")
         for (name in in_source)
             if (!(name in listed)) complain("MUTANT(" name ") is not in mutants.tsv")
         exit bad
     }
-' "$dir/virtio.tsv" "$dir/xen.tsv" "$dir/abi.tsv" "$work/checks" "$work/used" "$dir/mutants.tsv" || bad=1
+' "$dir/unobservable.tsv" "$dir/virtio.tsv" "$dir/xen.tsv" "$dir/abi.tsv" "$work/checks" "$work/used" "$dir/mutants.tsv" || bad=1
 
 # Counted by check: one that nothing is wrong with passes; when anything is wrong, that is a failure.
 if [ $bad -eq 0 ]; then

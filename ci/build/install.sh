@@ -17,7 +17,9 @@ for program in ringproof ringproof-backend simxenctl; do
 done
 install -d "$prefix/share/ringproof/lava"
 install -m 755 ci/lava/report-tap.sh ci/lava/upload.sh "$prefix/share/ringproof/lava"
-for dir in scenarios harness/catalog bench/fio/jobs results/schema; do
+install -d "$prefix/share/ringproof/harness/profile"
+install -m 644 harness/profile/*.yaml "$prefix/share/ringproof/harness/profile"
+for dir in scenarios harness/catalog harness/man bench/fio/jobs results/schema; do
     install -d "$prefix/share/ringproof/$dir"
     cp -R "$dir/." "$prefix/share/ringproof/$dir"
 done

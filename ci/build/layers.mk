@@ -9,7 +9,7 @@
 # not compile. What may include libxen's own headers is said in libxen_modules (make lint).
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend \
-           netfront platform_linux simxen check abi conformance stock agent scenario machine testbed runner report \
+           netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
            catalog unit fioengine
 
 dir_spec        := ref/spec
@@ -31,10 +31,12 @@ dir_conformance := harness/conformance
 dir_stock       := harness/stock
 dir_agent       := harness/agent
 dir_scenario    := harness/scenario
+dir_profile     := harness/profile
 dir_machine     := harness/machine
 dir_testbed     := harness/testbed
 dir_runner      := harness/runner
 dir_report      := harness/report
+dir_certify     := harness/certify
 dir_catalog     := harness/catalog
 dir_unit        := harness/unit
 dir_fioengine   := bench/fio
@@ -60,11 +62,13 @@ sees_conformance := spec util check frontend virtq gmem
 sees_stock       := util check
 sees_agent       := spec util check abi conformance stock frontend
 sees_scenario    := util
+sees_profile     := util scenario
 sees_report      := util check
 sees_catalog     := util check
-sees_machine     := util testbed scenario
-sees_testbed     := util scenario simxen machine
-sees_runner      := util check scenario report catalog testbed
+sees_certify     := util check scenario profile report catalog
+sees_machine     := util testbed scenario profile
+sees_testbed     := util scenario profile simxen machine
+sees_runner      := util check scenario profile report catalog certify testbed
 sees_fioengine   := spec util virtq gmem frontend
 sees_unit        := $(filter-out unit,$(MODULES))
 

@@ -108,7 +108,7 @@ $(VERSION_STAMP):
 	@mkdir -p $(@D) && rm -f $(OBJ)/version-* && touch $@
 $(VERSION_OBJS): $(VERSION_STAMP)
 $(VERSION_OBJS): cppflags_runner = -DRP_VERSION='"$(RP_VERSION)"'
-RUNNER_MODULES := util check scenario machine testbed runner report catalog
+RUNNER_MODULES := util check scenario profile machine testbed runner report certify catalog
 $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore))
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 
@@ -117,8 +117,8 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 # is in it, too: a stand-in for a library goes before the library.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario machine testbed \
-                report catalog
+UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario profile machine testbed \
+                report catalog certify
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
 $(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES)) \

@@ -34,6 +34,7 @@ static const struct {
     {NEED_TESTBED, "testbed"},
     {NEED_PCI_CFG, "pci-cfg"},
     {NEED_MIXED, "mixed"},
+    {NEED_SUCCESSOR, "successor"},
     {NEED_PCI, "pci"},
     {NEED_MMIO, "mmio"},
     {NEED_CONFIG_WCE, "config-wce"},

@@ -18,6 +18,7 @@
 #include "agent/peer.h"
 #include "agent/run.h"
 #include "conformance/given.h"
+#include "frontend/trace.h"
 #include "stock/subject.h"
 #include "util/host_bridge.h"
 #include "util/log.h"
@@ -40,6 +41,7 @@ struct options {
     char place_text[32]; /* as Linux names it; "": no device */
     enum wire_role role;
     bool has_device, list_checks, packed;
+    FILE *trace; /* NULL: none; stays open as long as the agent lives */
 };
 
 struct agent {
@@ -145,6 +147,17 @@ static int set_list_checks(struct options *o, const char *v, char *why)
     return 0;
 }
 
+static int set_trace(struct options *o, const char *v, char *why)
+{
+    o->trace = fopen(v, "ae");
+    if (!o->trace) {
+        snprintf(why, HOST_BRIDGE_ERROR_BYTES, "%s", strerror(errno));
+        return -EINVAL;
+    }
+    setvbuf(o->trace, NULL, _IOLBF, 0);
+    return 0;
+}
+
 static int set_log(struct options *o, const char *v, char *why)
 {
     enum log_level level;
@@ -177,6 +190,7 @@ static const struct {
      "the format of rings that the driver negotiates (default: split)"},
     {"backend-domid", "N", set_backend_domid, "whom pages are granted to (default: 0)"},
     {"list-checks", NULL, set_list_checks, "print all checks, one a line, and exit"},
+    {"trace", "FILE", set_trace, "append every access, interrupt, grant and chain to a file"},
     {"log", "LEVEL", set_log, "error, warn (default), info or debug"},
 };
 
@@ -289,12 +303,17 @@ static uint64_t free_window(const struct agent *a)
 
 static int domu_start(struct agent *a)
 {
+    struct fe_platform *traced;
     int err = fe_platform_open(a->opt.platform, &a->platform);
 
     if (err) {
         fprintf(stderr, "ringproof-agent: platform %s: %s\n", a->opt.platform, strerror(-err));
         return err;
     }
+    traced = fe_trace_create(a->platform, a->opt.trace);
+    if (!traced)
+        return -ENOMEM;
+    a->platform = traced;
     for (unsigned i = 0; i < a->opt.nr_bridges; i++) {
         const struct host_bridge *b = &a->opt.bridges[i];
 
@@ -351,10 +370,24 @@ static bool needs_met(void *subject, uint64_t needs, char *why, size_t why_bytes
     return conformance_needs(subject, needs, why, why_bytes);
 }
 
+static void begin(void *subject, const struct check *c)
+{
+    char name[2 * WIRE_NAME_MAX];
+
+    snprintf(name, sizeof(name), "%s.%s", c->family, c->name);
+    fe_trace_begin(((struct subject *)subject)->platform, name);
+}
+
+static void tail(void *subject, char *buf, size_t bytes)
+{
+    fe_trace_tail(((struct subject *)subject)->platform, buf, bytes);
+}
+
 static int serve_run(struct agent *a, const struct wire_request *q)
 {
     const char *dot = strchr(q->check, '.');
     const struct check *c = NULL;
+    static const struct run_hooks hooks = {.met = needs_met, .begin = begin, .tail = tail};
     char family[WIRE_NAME_MAX];
     char *params = NULL;
     int err;
@@ -380,7 +413,7 @@ static int serve_run(struct agent *a, const struct wire_request *q)
             return -ENOMEM;
     }
     a->subject.params_json = params;
-    err = run_check(a->run, c, &a->subject, needs_met, q->timeout_ms);
+    err = run_check(a->run, c, &a->subject, &hooks, q->timeout_ms);
     a->subject.params_json = NULL;
     free(params);
     return err;

@@ -181,15 +181,16 @@ uint32_t run_limit_ms(const struct check *c, uint32_t timeout_ms)
     return c->timeout_ms ? c->timeout_ms : RUN_TIMEOUT_MS;
 }
 
-int run_check(struct run *r, const struct check *c, void *subject,
-              bool (*met)(void *subject, uint64_t needs, char *why, size_t why_bytes),
+int run_check(struct run *r, const struct check *c, void *subject, const struct run_hooks *hooks,
               uint32_t timeout_ms)
 {
+    static const struct run_hooks none = {.met = NULL};
     struct wire_event *e = calloc(1, sizeof(*e));
     struct itimerspec when = {0}, never = {0};
     int err;
 
     timeout_ms = run_limit_ms(c, timeout_ms);
+    hooks = hooks ? hooks : &none;
     err = e ? prepare(r, c, timeout_ms) : -ENOMEM;
     if (err) {
         free(e);
@@ -199,10 +200,15 @@ int run_check(struct run *r, const struct check *c, void *subject,
     when.it_value.tv_nsec = (long)(timeout_ms % 1000) * 1000000;
     running = r;
     timer_settime(r->timer, 0, &when, NULL);
-    if (!met || met(subject, c->needs, e->result.r.reason, sizeof(e->result.r.reason)))
+    if (hooks->begin)
+        hooks->begin(subject, c);
+    if (!hooks->met ||
+        hooks->met(subject, c->needs, e->result.r.reason, sizeof(e->result.r.reason)))
         check_run(c, subject, &e->result.r);
     else
         e->result.r.outcome = SKIP;
+    if (hooks->tail && e->result.r.outcome >= WARN)
+        hooks->tail(subject, e->result.r.trace, sizeof(e->result.r.trace));
     timer_settime(r->timer, 0, &never, NULL);
     running = NULL;
     e->ev = WIRE_RESULT;

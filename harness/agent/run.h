@@ -34,13 +34,21 @@ void run_destroy(struct run *r); /* NULL is allowed */
 /* How long a check may take, of which the request says `timeout_ms` (0: nothing). */
 uint32_t run_limit_ms(const struct check *c, uint32_t timeout_ms);
 
+/* What a run asks of the subject's side; each may be NULL. */
+struct run_hooks {
+    /* Are the check's needs met? That may take a look at the subject and so runs on the check's
+     * time; unmet is a SKIP with its reason. */
+    bool (*met)(void *subject, uint64_t needs, char *why, size_t why_bytes);
+    /* The check begins; the last that was done, of a check that did not pass, as lines. */
+    void (*begin)(void *subject, const struct check *c);
+    void (*tail)(void *subject, char *buf, size_t bytes);
+};
+
 /*
- * Run a check and send its result. `met` (NULL: always) says whether the check's needs are met,
- * which may take a look at the subject and so runs on the check's time; unmet is a SKIP with its
- * reason. May not return, as said above. 0 or -errno of sending.
+ * Run a check and send its result. `hooks` NULL: there is nothing to ask. May not return, as said
+ * above. 0 or -errno of sending.
  */
-int run_check(struct run *r, const struct check *c, void *subject,
-              bool (*met)(void *subject, uint64_t needs, char *why, size_t why_bytes),
+int run_check(struct run *r, const struct check *c, void *subject, const struct run_hooks *hooks,
               uint32_t timeout_ms);
 /* Send a result without running, for a check that cannot be run. */
 int run_result(struct run *r, const char *full_name, enum outcome o, const char *reason);

@@ -209,6 +209,35 @@ static int requirements_load(struct catalog *c, const char *dir, const char *nam
     return err;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct requirement *)a)->id, ((const struct requirement *)b)->id);
+}
+
+/* Of requirements that were loaded and sorted. */
+static int unobservable_load(struct catalog *c, const char *dir, char *why, size_t why_bytes)
+{
+    struct table t = {.name = "unobservable.tsv", .why = why, .why_bytes = why_bytes};
+    int err = text_load(c, dir, t.name, &t.at, why, why_bytes);
+
+    if (!t.at)
+        return err;
+    while ((err = table_next(&t)) > 0) {
+        struct requirement key = {.id = table_get(&t, "id")}, *r;
+        const char *reason = table_get(&t, "reason");
+
+        if (!key.id || !reason || !reason[0])
+            return table_fail(&t, -EINVAL, "the header lacks id or reason, or there is no reason");
+        r = bsearch(&key, c->requirements, c->nr_requirements, sizeof(key), by_id);
+        if (!r)
+            return table_fail(&t, -EINVAL, "%s is no requirement", key.id);
+        if (r->unobservable)
+            return table_fail(&t, -EINVAL, "%s is listed twice", key.id);
+        r->unobservable = reason;
+    }
+    return err;
+}
+
 static int mutants_load(struct catalog *c, const char *dir, char *why, size_t why_bytes)
 {
     struct table t = {.name = "mutants.tsv", .why = why, .why_bytes = why_bytes};
@@ -247,11 +276,6 @@ static int mutants_load(struct catalog *c, const char *dir, char *why, size_t wh
         }
     }
     return err;
-}
-
-static int by_id(const void *a, const void *b)
-{
-    return strcmp(((const struct requirement *)a)->id, ((const struct requirement *)b)->id);
 }
 
 /* Where the data is when nobody says. */
@@ -320,6 +344,8 @@ int catalog_load(const char *dir, struct catalog **out, char *why, size_t why_by
             err = -EINVAL;
         }
     }
+    if (!err)
+        err = unobservable_load(c, dir, why, why_bytes);
     if (err) {
         catalog_destroy(c);
         return err;

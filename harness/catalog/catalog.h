@@ -9,6 +9,7 @@
  *     xen.tsv      rules of Xen under virtio: grants, IOREQ, ECAM, discovery, lifecycle
  *     abi.tsv      what the libxen libraries promise to a device model
  *                  both: id level role source paraphrase
+ *     unobservable.tsv  those that nobody outside can observe: id reason
  *     mutants.tsv  mutant program check description (README of the columns in its comment)
  *
  * The text of VIRTIO statements is not copied here: a statement is found by its section and its
@@ -20,12 +21,13 @@
 #include <stddef.h>
 
 struct requirement {
-    const char *id;     /* "blk.device-operation.device.38" */
-    const char *area;   /* the id's first part: "blk", "xen", "abi" */
-    const char *role;   /* "device", "driver", "hypervisor", ... */
-    const char *level;  /* "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "SHALL" */
-    const char *source; /* "VIRTIO 1.4 CS01, <section>", or a file and function */
-    const char *text;   /* paraphrase; "" for VIRTIO statements */
+    const char *id;           /* "blk.device-operation.device.38" */
+    const char *area;         /* the id's first part: "blk", "xen", "abi" */
+    const char *role;         /* "device", "driver", "hypervisor", ... */
+    const char *level;        /* "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "SHALL" */
+    const char *source;       /* "VIRTIO 1.4 CS01, <section>", or a file and function */
+    const char *text;         /* paraphrase; "" for VIRTIO statements */
+    const char *unobservable; /* why nobody outside can see whether it holds; NULL: one can */
 };
 
 struct catalog_mutant {

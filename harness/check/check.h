@@ -117,6 +117,7 @@ struct check_result {
     unsigned failure_count, note_count;
     struct check_failure failures[8];
     struct check_note notes[16];
+    char trace[4096]; /* the last that was done before a check failed, lines; "" none */
 };
 
 /* `subject` is handed to the check through check_subject. */

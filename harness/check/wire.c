@@ -339,6 +339,50 @@ static void put_uint(json_t *o, int *err, const char *key, uint64_t v)
 
 /* ---- results ---- */
 
+/* A text of several lines: no string on the wire has a line end in it. */
+static json_t *lines_to_json(const char *text, int *err)
+{
+    json_t *a = json_array();
+    char line[512];
+
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+
+        snprintf(line, sizeof(line), "%.*s", (int)n, text);
+        if (json_array_append_new(a, text_json(line)) < 0)
+            *err = -ENOMEM;
+        text += n + (text[n] == '\n');
+    }
+    return a;
+}
+
+/* Absent is none. */
+static void lines_from_json(struct scan *s, const json_t *a, char *text, size_t size)
+{
+    const json_t *v;
+    size_t used = 0, i;
+
+    text[0] = 0;
+    if (a && !json_is_array(a)) {
+        scan_fail(s, "\"trace\" is not an array");
+        return;
+    }
+    json_array_foreach(a, i, v)
+    {
+        const char *line = json_string_value(v);
+        size_t n = line ? strlen(line) : 0;
+
+        if (!line || strchr(line, '\n') || n + 2 > size - used) {
+            scan_fail(s, "\"trace\" has no lines, or too many");
+            return;
+        }
+        memcpy(text + used, line, n);
+        text[used + n] = '\n';
+        used += n + 1;
+        text[used] = 0;
+    }
+}
+
 json_t *wire_result_to_json(const struct check_result *r)
 {
     json_t *o = json_object(), *failures = json_array(), *notes = json_array();
@@ -370,6 +414,8 @@ json_t *wire_result_to_json(const struct check_result *r)
             err = -ENOMEM;
     }
     put(o, &err, "notes", notes);
+    if (r->trace[0])
+        put(o, &err, "trace", lines_to_json(r->trace, &err));
     if (err) {
         json_decref(o);
         return NULL;
@@ -456,6 +502,7 @@ int wire_result_from_json(const json_t *o, struct check_result *r, char *why, si
     if (r->failure_count < kept)
         scan_fail(&s, "\"failure_count\" is less than the failures given");
     notes_from_json(&s, json_object_get(o, "notes"), r);
+    lines_from_json(&s, json_object_get(o, "trace"), r->trace, sizeof(r->trace));
     /* A verdict must be borne out by what it was made from. */
     if ((r->outcome == FAIL || r->outcome == WARN) && r->failure_count == 0)
         scan_fail(&s, "outcome %s without a failure", outcome);
@@ -797,7 +844,7 @@ int wire_event_decode(const char *line, size_t len, struct wire_event *out, char
         break;
     case WIRE_RESULT:
         scan_keys(&s, "ev check outcome expectations duration_ns reason failures failure_count "
-                      "notes");
+                      "notes trace");
         scan_string(&s, "check", REQUIRED, out->result.check, sizeof(out->result.check));
         if (!s.bad && wire_result_from_json(o, &out->result.r, why, why_bytes) < 0)
             s.bad = true;

@@ -101,6 +101,8 @@ struct subject {
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
 #define NEED_UNSERVED (1ull << 40)
+/* Another process of the backend takes the place of one that has gone (parameter "restarts"). */
+#define NEED_SUCCESSOR (1ull << 63)
 
 /*
  * Are these needs met? When not, `why` says so in one sentence. A device that is bound but does

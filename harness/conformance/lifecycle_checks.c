@@ -234,21 +234,21 @@ static void data_outlives_backend(struct check_ctx *t, const char *how)
 }
 
 CHECK(backend_is_restarted, .judges = DEVICE, .proves = "xen.lifecycle.restart.1",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE, .timeout_ms = 60000,
       .title = "Stopped and started: the device is found again and the data is there")
 {
     data_outlives_backend(t, "backend.stop");
 }
 
 CHECK(backend_is_killed, .judges = DEVICE, .proves = "xen.lifecycle.restart.2",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE, .timeout_ms = 60000,
       .title = "The same with kill -9")
 {
     data_outlives_backend(t, "backend.kill");
 }
 
 CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.restart.4",
-      .needs = LIFE | NEED_TESTBED, .timeout_ms = 90000,
+      .needs = LIFE | NEED_TESTBED | NEED_SUCCESSOR, .timeout_ms = 90000,
       .title = "More often than a domain can have IOREQ servers: none is left behind")
 {
     struct device *d = given_device(t);
@@ -261,7 +261,7 @@ CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.res
 }
 
 CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle.death.1",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_GRANTS, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_GRANTS, .timeout_ms = 60000,
       .title = "Everything that a killed backend mapped can be revoked")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -289,7 +289,7 @@ CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle
 }
 
 CHECK(second_backend_is_refused, .judges = DEVICE, .proves = "xen.lifecycle.claim.1",
-      .needs = LIFE | NEED_TESTBED, .timeout_ms = 60000,
+      .needs = LIFE | NEED_TESTBED | NEED_SUCCESSOR, .timeout_ms = 60000,
       .title = "Another backend for the same device ends, and the first one goes on")
 {
     struct service *s = given_service(t, 0, 0);
@@ -445,7 +445,7 @@ static void vcpu_access_expect_end(struct check_ctx *t, const struct vcpu_access
 }
 
 CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.2",
-      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR, .timeout_ms = 60000,
       .title = "After an orderly stop accesses end: all ones or an abort, and never a hang")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -466,7 +466,7 @@ CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.
 }
 
 CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adoption.1",
-      .needs = LIFE_BLK | NEED_TESTBED, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR, .timeout_ms = 60000,
       .title = "An access that began while the backend was dead is answered by its successor")
 {
     struct device *d = given_device(t);
@@ -567,7 +567,8 @@ static struct lost_run *lost_run_start(struct check_ctx *t)
 }
 
 CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.3",
-      .needs = LIFE_BLK | NEED_TESTBED | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 60000,
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE | NEED_IRQ,
+      .timeout_ms = 60000,
       .title = "Writes in flight at a kill -9 are submitted again, and none is lost")
 {
     struct lost_run *r = lost_run_start(t);

@@ -48,7 +48,7 @@ static void facts_read_device(struct facts *f)
     p = fe_virtio_pci_of(v);
     if (p) {
         f->msix = p->func.msix.cap_offset != 0;
-        f->intx = p->func.irq_pin != 0;
+        f->intx = p->func.irq_pin != 0 && params_flag(f->s, "intx");
         f->irq_pin = p->func.irq_pin;
         f->pci_cfg = p->pci_cfg.present;
     }
@@ -179,6 +179,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_UNSERVED, params_flag(s, "unserved"),
          "the backend is there before the domain runs (start: dom0less has it come later)"},
         {NEED_TESTBED, s->ask != NULL, "no testbed answers"},
+        {NEED_SUCCESSOR, params_flag(s, "restarts"),
+         "the backend's profile does not claim that it can be restarted"},
         {NEED_MIXED, params_flag(s, "mixed"),
          "the scenario does not say that addresses may be mixed"},
     };

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/trace.h"
 #include "spec/virtio.h"
 
 unsigned queue_max(struct device *d, unsigned index)
@@ -98,12 +100,19 @@ struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size)
     return r;
 }
 
+/* Whether a backend lets go of a ring at once is for grant.rings_are_released_by_reset to judge,
+ * and fails there only; every check judges that it does at all. */
 void ring_release(struct ring *r)
 {
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+    int rc;
+
     if (r->irq)
         r->d->v->ops->irq_put(r->d->v, r->vector, r->irq);
     r->irq = 0;
-    if (fe_dma_free(&r->d->mem, &r->mem) == -EBUSY)
+    while ((rc = fe_dma_free(&r->d->mem, &r->mem)) == -EBUSY && given_now_ns() < deadline)
+        given_pause();
+    if (rc == -EBUSY)
         expect(r->d->t, MUST, !r->mem.va, "after a reset the backend still maps queue %u",
                r->index);
     free(r->table);
@@ -241,14 +250,41 @@ static void offer_packed(struct ring *r, uint16_t head, unsigned most)
     r->avail = place_add(r, r->avail, n);
 }
 
+/* What is offered, for who reads the trace: as many descriptors as a line holds. */
+static void trace_chain(const struct ring *r, uint16_t head)
+{
+    char text[72] = "";
+    unsigned i = head % r->size, used = 0;
+
+    for (unsigned n = 0; n < r->size && used < sizeof(text); n++) {
+        const struct virtq_raw_desc d = ring_desc_get(r, i);
+
+        used += (unsigned)snprintf(text + used, sizeof(text) - used, " %u%s", d.len,
+                                   d.flags & VIRTQ_DESC_F_INDIRECT ? "i"
+                                   : d.flags & VIRTQ_DESC_F_WRITE  ? "w"
+                                                                   : "r");
+        if (!(d.flags & VIRTQ_DESC_F_NEXT))
+            break;
+        i = d.next % r->size;
+    }
+    fe_trace_note(r->d->subject->platform, "queue %u offer %u:%s", r->index, head, text);
+}
+
+static void trace_used(const struct ring *r, const struct virtq_raw_used *u)
+{
+    fe_trace_note(r->d->subject->platform, "queue %u used %u, %u bytes", r->index, u->id, u->len);
+}
+
 void ring_offer(struct ring *r, uint16_t head)
 {
     if (ring_is_packed(r)) {
         if (head >= r->size)
             error_out(r->d->t, "there is no descriptor %u", head);
+        trace_chain(r, head);
         offer_packed(r, head, r->size);
         return;
     }
+    trace_chain(r, head);
     virtq_raw_avail_set(&r->raw, r->avail % r->size, head);
     r->avail++;
     virtq_raw_avail_idx_set(&r->raw, r->avail);
@@ -319,10 +355,12 @@ bool ring_used(struct ring *r, struct virtq_raw_used *u, uint64_t timeout_ns)
     }
     if (ring_is_packed(r)) {
         used_take_packed(r, &d, u);
+        trace_used(r, u);
         return true;
     }
     *u = virtq_raw_used_get(&r->raw, r->used % r->size);
     r->used++;
+    trace_used(r, u);
     return true;
 }
 

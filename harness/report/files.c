@@ -56,12 +56,20 @@ out:
 
 int report_write_files(const struct report *r, const char *dir, char *why, size_t why_size)
 {
-    int ret = write_one(r, dir, "result.json", write_json, why, why_size);
+    static const struct {
+        const char *name;
+        void (*write)(const struct report *r, FILE *f);
+    } forms[] = {
+        {"result.json", write_json},
+        {"result.tap", report_write_tap},
+        {"result.ktap", report_write_ktap},
+        {"result.xml", report_write_junit},
+        {"result.kcidb.json", report_write_kcidb},
+    };
+    int ret = 0;
 
-    if (!ret)
-        ret = write_one(r, dir, "result.tap", report_write_tap, why, why_size);
-    if (!ret)
-        ret = write_one(r, dir, "result.xml", report_write_junit, why, why_size);
+    for (size_t i = 0; !ret && i < sizeof(forms) / sizeof(forms[0]); i++)
+        ret = write_one(r, dir, forms[i].name, forms[i].write, why, why_size);
     if (!ret && r->equivalence)
         ret = write_one(r, dir, "equivalence.md", report_write_equivalence_markdown, why, why_size);
     return ret;

@@ -37,13 +37,13 @@ static json_t *check_to_json(const struct report_check *k)
                                         "file", text_to_json(f->file), "line", f->line, "text",
                                         text_to_json(f->text)));
     }
-    return json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o}", "name",
+    return json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "name",
                      text_to_json(k->name), "title", text_to_json(k->title), "proves",
                      text_to_json(k->proves), "judges", wire_judges_name(k->judges), "outcome",
                      outcome_name(k->outcome), "reason", text_to_json(k->reason), "duration_ns",
                      (json_int_t)k->duration_ns, "expectations", (json_int_t)k->expectations,
                      "failures", failures, "notes", pairs_to_json(&k->notes), "log",
-                     text_to_json(k->log));
+                     text_to_json(k->log), "trace", text_to_json(k->trace));
 }
 
 json_t *report_cell_to_json(const struct report_cell *c)

@@ -192,9 +192,9 @@ static void failures_from_json(struct decode *d, const json_t *o, struct report_
 
 static void check_from_json(struct decode *d, const json_t *o, struct report_cell *c)
 {
-    static const char *const names[] = {"name",     "title",  "proves",      "judges",
-                                        "outcome",  "reason", "duration_ns", "expectations",
-                                        "failures", "notes",  "log",         NULL};
+    static const char *const names[] = {
+        "name",         "title",    "proves", "judges", "outcome", "reason", "duration_ns",
+        "expectations", "failures", "notes",  "log",    "trace",   NULL};
     const char *name = member_text(d, o, "name");
     struct report_check *k = report_cell_add_check(c, name, member_outcome(d, o));
 
@@ -202,6 +202,7 @@ static void check_from_json(struct decode *d, const json_t *o, struct report_cel
     report_set(&k->proves, member_text(d, o, "proves"));
     report_set(&k->reason, member_text(d, o, "reason"));
     report_set(&k->log, member_text(d, o, "log"));
+    report_set(&k->trace, member_text(d, o, "trace"));
     if (!wire_judges_from_name(member_text(d, o, "judges"), &k->judges))
         fault(d, "judges", "nobody whom a check can judge");
     k->duration_ns = member_number(d, o, "duration_ns", 0, DURATION_MAX_NS);

@@ -160,6 +160,7 @@ void report_cell_destroy(struct report_cell *c)
         free(k->proves);
         free(k->reason);
         free(k->log);
+        free(k->trace);
     }
     free(c->checks);
     report_pairs_fini(&c->axes);
@@ -192,6 +193,7 @@ struct report_check *report_cell_add_check(struct report_cell *c, const char *na
         .outcome = outcome,
         .reason = report_copy(""),
         .log = report_copy(""),
+        .trace = report_copy(""),
     };
     return k;
 }
@@ -215,6 +217,7 @@ void report_check_take(struct report_check *k, const struct check_result *r)
     k->expectations = r->expectations;
     k->duration_ns = r->duration_ns;
     report_set(&k->reason, r->reason);
+    report_set(&k->trace, r->trace);
     for (unsigned i = 0; i < kept; i++)
         report_check_add_failure(k, r->failures[i].level, r->failures[i].file, r->failures[i].line,
                                  r->failures[i].text);

@@ -27,7 +27,7 @@
 
 #include "check/check.h"
 
-#define REPORT_FORMAT 2 /* results/schema/result.schema.json */
+#define REPORT_FORMAT 3 /* results/schema/result.schema.json */
 
 /* Name and value: an axis, a note of a check, a metric of a cell, a version. */
 struct report_pair {
@@ -58,7 +58,8 @@ struct report_check {
     struct report_failure *failures;
     unsigned failure_count;
     struct report_pairs notes;
-    char *log; /* end of the backend's log when it died, else "" */
+    char *log;   /* end of the backend's log when it died, else "" */
+    char *trace; /* what the driver did last before it failed, lines; "" */
 };
 
 struct report_cell {
@@ -269,14 +270,18 @@ int report_load(const char *path, struct report **out, char *why, size_t why_siz
 #define REPORT_FILE_MAX (256u << 20)
 
 void report_write_tap(const struct report *r, FILE *f);
+void report_write_ktap(const struct report *r, FILE *f);
 void report_write_junit(const struct report *r, FILE *f);
+/* For KernelCI's database. */
+void report_write_kcidb(const struct report *r, FILE *f);
 /* A cell's id, and its testbed where the report has several: "abi[arch=x86] on qemu". malloc'd. */
 char *report_cell_label(const struct report *r, const struct report_cell *c);
 /* As a Markdown table. */
 void report_write_equivalence_markdown(const struct report *r, FILE *f);
 
-/* result.json, result.tap, result.xml (JUnit), and equivalence.md when testbeds were compared, in a
- * folder that exists; each appears whole or not at all. 0 or -errno with a message. */
+/* result.json, .tap, .ktap, .xml (JUnit), .kcidb.json, and equivalence.md when testbeds were
+ * compared, in a folder that exists; each appears whole or not at all. 0 or -errno with a message.
+ */
 int report_write_files(const struct report *r, const char *dir, char *why, size_t why_size);
 
 struct report_style {

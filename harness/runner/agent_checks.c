@@ -82,3 +82,13 @@ void agent_checks_fini(struct agent_checks *c)
     free(c->items);
     *c = (struct agent_checks){0};
 }
+
+bool agent_check_proves(const struct agent_check *k, const char *id)
+{
+    size_t n = strlen(id);
+
+    for (const char *p = strstr(k->proves, id); p; p = strstr(p + 1, id))
+        if ((p == k->proves || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
+            return true;
+    return false;
+}

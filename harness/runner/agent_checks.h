@@ -20,5 +20,6 @@ struct agent_checks {
 /* 0, or -errno after an explanation on stderr. */
 int agent_checks_load(const struct install *in, struct agent_checks *c);
 void agent_checks_fini(struct agent_checks *c);
+bool agent_check_proves(const struct agent_check *k, const char *id);
 
 #endif

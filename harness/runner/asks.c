@@ -70,7 +70,7 @@ static int backend_alive(struct session *s, const json_t *args, json_t **value)
 static int backend_audit(struct session *s, const json_t *args, json_t **value)
 {
     struct testbed_audit a;
-    int ret = s->cell->ops->backend_audit(s->cell, &a);
+    int ret = testbed_backend_audit(s->cell, &a);
 
     if (!ret)
         *value = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "grants_mapped",

@@ -75,6 +75,8 @@ char *cell_metric(const struct scenario *s, struct report_cell *cell, enum scena
 
 enum outcome cell_start_outcome(const struct testbed_cell *c, int ret)
 {
+    if (ret == -EOPNOTSUPP)
+        return SKIP;
     if (ret == -ETIMEDOUT || (ret == -ECHILD && WIFSIGNALED(c->backend.status)))
         return CRASH;
     return ERROR;
@@ -202,7 +204,7 @@ static int leftovers(struct run *r, char *buf, size_t size)
         unsigned used = 0;
 
         buf[0] = 0;
-        int ret = r->cell->ops->backend_audit(r->cell, &a);
+        int ret = testbed_backend_audit(r->cell, &a);
         if (ret)
             return ret;
         used = describe_excess(buf, size, "mapped grants", a.grants_mapped, b->grants_mapped, used);
@@ -275,6 +277,39 @@ static void judge_backend(struct run *r, struct report_check *k, bool answered)
         r->stale = true;
 }
 
+/* What the device turned out to offer, against what its profile claims. */
+static void judge_claims(const struct run *r, struct report_check *k)
+{
+    const struct profile *p = r->cell->config->profile;
+
+    for (unsigned i = 0; p && i < k->notes.count; i++) {
+        char text[96];
+
+        if (strcmp(k->notes.items[i].name, "features"))
+            continue;
+        int bit = profile_unclaimed_feature(p, r->job->plan.scenario->devices[0].type,
+                                            strtoull(k->notes.items[i].value, NULL, 16));
+        if (bit < 0)
+            continue;
+        snprintf(text, sizeof(text), "feature bit %d is offered, and the profile does not claim it",
+                 bit);
+        report_check_add_failure(k, MUST, "", 0, text);
+        report_check_worsen(k, FAIL, "");
+    }
+}
+
+/* A failure that the backend's profile documents is a known one. */
+static void apply_deviation(const struct run *r, struct report_check *k)
+{
+    const struct profile *p = r->cell->config->profile;
+    const struct profile_deviation *d = p ? profile_deviation(p, k->name) : NULL;
+
+    if (!d || (k->outcome != WARN && k->outcome != FAIL && k->outcome != CRASH))
+        return;
+    k->outcome = KNOWN;
+    report_set(&k->reason, d->reason);
+}
+
 static void run_check(struct run *r, const struct wire_check *w)
 {
     uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
@@ -308,6 +343,8 @@ static void run_check(struct run *r, const struct wire_check *w)
         report_check_worsen(k, ERROR, r->session.why);
         set_agent_log(r, k);
     }
+    judge_claims(r, k);
+    apply_deviation(r, k);
 }
 
 /* ---- which checks ---- */

@@ -7,16 +7,6 @@
 #include "runner/agent_checks.h"
 #include "runner/runner.h"
 
-static bool names_id(const char *proves, const char *id)
-{
-    size_t n = strlen(id);
-
-    for (const char *p = strstr(proves, id); p; p = strstr(p + 1, id))
-        if ((p == proves || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
-            return true;
-    return false;
-}
-
 static void explain(const struct catalog *c, const struct requirement *r,
                     const struct agent_checks *checks)
 {
@@ -29,7 +19,7 @@ static void explain(const struct catalog *c, const struct requirement *r,
         printf("  %s\n", r->text);
     for (unsigned i = 0; i < checks->count; i++) {
         const struct agent_check *k = &checks->items[i];
-        if (!names_id(k->proves, r->id))
+        if (!agent_check_proves(k, r->id))
             continue;
         provers++;
         printf("  proved by %s (%s)%s%s\n", k->name, k->place, k->title[0] ? ": " : "", k->title);
@@ -37,7 +27,9 @@ static void explain(const struct catalog *c, const struct requirement *r,
             if (!strcmp(m[j].check, k->name))
                 printf("    fails with mutant %s: %s\n", m[j].name, m[j].description);
     }
-    if (!provers)
+    if (!provers && r->unobservable)
+        printf("  not observable: %s\n", r->unobservable);
+    else if (!provers)
         puts("  no check proves it yet");
 }
 

@@ -57,7 +57,10 @@ static void describe_selection(const struct run_options *o, char **text)
 {
     const struct {
         const char *name, *value;
-    } options[] = {{"--set", o->set}, {"--filter", o->filter}, {"--scenarios", o->scenarios_dir}};
+    } options[] = {{"--set", o->set},
+                   {"--filter", o->filter},
+                   {"--scenarios", o->scenarios_dir},
+                   {"--profile", o->profile}};
 
     for (size_t i = 0; i < ARRAY_LENGTH(options); i++) {
         if (!options[i].value)
@@ -145,11 +148,47 @@ static void show(const struct report *r, const struct run_options *o, const stru
     shown[0] = 0;
     if (o->variant_dir)
         snprintf(shown, sizeof(shown), " --variant-dir %s", o->variant_dir);
+    if (o->profile)
+        snprintf(shown + strlen(shown), sizeof(shown) - strlen(shown), " --profile %s", o->profile);
     snprintf(rerun, sizeof(rerun), "%s run%s%s%s", self, shown,
              o->backend_bin ? " --backend-bin " : "", o->backend_bin ? o->backend_bin : "");
     printf("\nresults in %s\n", dir);
     report_write_summary(r, &style, stdout);
     fflush(stdout);
+}
+
+int run_execute(const struct run_options *o, struct install *in, struct plan *p, struct report *r,
+                const char *dir)
+{
+    const struct testbed_ops *testbed = testbed_find(o->testbed);
+    char why[1024];
+
+    if (in->profile && !testbed->store_wait) {
+        fprintf(stderr, "ringproof: testbed %s runs no backend with a profile\n", testbed->name);
+        return -EOPNOTSUPP;
+    }
+    if (testbed->world_open &&
+        testbed->world_open(&in->testbed, dir, &in->testbed.world, why, sizeof(why))) {
+        fprintf(stderr, "ringproof: testbed %s: %s\n", testbed->name, why);
+        return -EIO;
+    }
+    const struct schedule schedule = {
+        .options = o, .install = in, .jobs = p->jobs, .job_count = p->job_count};
+    uint64_t start = monotonic_ns();
+    int ret = schedule_run(&schedule);
+
+    r->run.duration_ns = monotonic_ns() - start;
+    if (testbed->world_close)
+        testbed->world_close(in->testbed.world);
+    in->testbed.world = NULL;
+    r->run.cells_planned = p->job_count;
+    r->run.interrupted = ret == -EINTR;
+    collect(r, p);
+    if (report_write_files(r, dir, why, sizeof(why))) {
+        fprintf(stderr, "ringproof: %s\n", why);
+        ret = -EIO;
+    }
+    return ret;
 }
 
 int command_run(int argc, char **argv)
@@ -158,7 +197,7 @@ int command_run(int argc, char **argv)
     struct install in = {0};
     struct plan plan = {0};
     struct report *report = NULL;
-    char *dir = NULL, why[1024];
+    char *dir = NULL;
     int status = REPORT_BAD_USAGE;
 
     int ret = options_parse("run", argc, argv, &o);
@@ -176,29 +215,11 @@ int command_run(int argc, char **argv)
     dir = run_results_dir(&o, report);
     if (!dir)
         goto out;
-    const struct testbed_ops *testbed = testbed_find(o.testbed);
-    if (testbed->world_open &&
-        testbed->world_open(&in.testbed, dir, &in.testbed.world, why, sizeof(why))) {
-        fprintf(stderr, "ringproof: testbed %s: %s\n", testbed->name, why);
+    ret = run_execute(&o, &in, &plan, report, dir);
+    if (ret && ret != -EINTR)
         goto out;
-    }
-    const struct schedule schedule = {
-        .options = &o, .install = &in, .jobs = plan.jobs, .job_count = plan.job_count};
-    uint64_t start = monotonic_ns();
-    ret = schedule_run(&schedule);
-    report->run.duration_ns = monotonic_ns() - start;
-    if (testbed->world_close)
-        testbed->world_close(in.testbed.world);
-    in.testbed.world = NULL;
-    report->run.cells_planned = plan.job_count;
-    report->run.interrupted = ret == -EINTR;
-    collect(report, &plan);
-    if (report_write_files(report, dir, why, sizeof(why))) {
-        fprintf(stderr, "ringproof: %s\n", why);
-        ret = -EIO;
-    }
     show(report, &o, &in, dir);
-    status = ret && ret != -EINTR ? REPORT_HARNESS_ERROR : (int)report_status(report);
+    status = (int)report_status(report);
     ret = 0;
 out:
     free(dir);

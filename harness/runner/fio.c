@@ -16,7 +16,7 @@
 #include <jansson.h>
 
 #include "runner/guest.h"
-#include "testbed/profile.h"
+#include "testbed/map.h"
 
 #define FIO_PATHS 3u
 
@@ -47,15 +47,14 @@ static void add_environment(struct guest_run *g, struct words *extra)
     words_add(extra, "RINGPROOF_PLATFORM");
     words_add(extra, "simxen");
     words_add(extra, "RINGPROOF_HOST_BRIDGE");
-    words_add(extra, testbed_profile_bridge(testbed_profile(plan->arch), bridge, sizeof(bridge)));
+    words_add(extra, testbed_map_bridge(&g->cell->map, bridge, sizeof(bridge)));
     words_add(extra, "RINGPROOF_ADDRESSING");
     words_add(extra, addressings[plan->addressing]);
     words_add(extra, "RINGPROOF_RING");
     words_add(extra, plan->ring == RING_PACKED ? "packed" : "split");
     if (plan->transport == TRANSPORT_MMIO) {
         words_add(extra, "RINGPROOF_MMIO");
-        words_add(extra,
-                  testbed_profile_mmio(testbed_profile(plan->arch), 0, window, sizeof(window)));
+        words_add(extra, testbed_map_mmio(&g->cell->map, 0, window, sizeof(window)));
     } else {
         words_add(extra, "RINGPROOF_SBDF");
         words_add(extra, g->scenario->devices[0].sbdf);

@@ -97,6 +97,33 @@ static const char *program(struct install *in, const char *given, const char *di
     return given ? format(in, "%s", given) : format(in, "%s/bin/%s", dir, name);
 }
 
+/* A program by its name, as a shell finds it. */
+static const char *in_path(struct install *in, const char *name)
+{
+    char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = path, *dir;
+    const char *found = NULL;
+
+    while (path && !strchr(name, '/') && !found && (dir = strsep(&rest, ":")))
+        if (exists(dir, name))
+            found = format(in, "%s/%s", dir, name);
+    free(path);
+    return found ? found : name;
+}
+
+static int load_profile(const struct run_options *o, struct install *in)
+{
+    char why[1024];
+
+    if (!o->profile)
+        return 0;
+    if (profile_load(o->profile, &in->profile, why, sizeof(why))) {
+        fprintf(stderr, "%s\n", why);
+        return -EINVAL;
+    }
+    in->testbed.profile = in->profile;
+    return 0;
+}
+
 /* The drop-in libraries that belong to a program: those of its own build, else ours. */
 static const char *libraries_of(struct install *in, const char *path, const char *fallback)
 {
@@ -139,6 +166,8 @@ int install_find(const struct run_options *o, bool need_subject, struct install 
         }
         own(in, variant);
     }
+    if (load_profile(o, in))
+        return -EINVAL;
     t->bin_dir = format(in, "%s/bin", in->base);
     /* Stock programs (xenstored, fio) cannot load sanitised libraries. */
     const char *stock = in->base;
@@ -146,7 +175,10 @@ int install_find(const struct run_options *o, bool need_subject, struct install 
         stock = format(in, "%s/../release", in->base);
     t->sim_dir = format(in, "%s/simxen", stock);
     in->variant_bin_dir = format(in, "%s/bin", variant);
-    t->backend_bin = program(in, o->backend_bin, variant, "ringproof-backend");
+    const char *subject = o->backend_bin;
+    if (!subject && in->profile)
+        subject = in_path(in, in->profile->program);
+    t->backend_bin = program(in, subject, variant, "ringproof-backend");
     t->agent_bin = program(in, o->agent_bin, variant, "ringproof-agent");
     t->backend_sim_dir = libraries_of(in, t->backend_bin, t->sim_dir);
     t->agent_sim_dir = libraries_of(in, t->agent_bin, t->sim_dir);
@@ -165,6 +197,7 @@ void install_fini(struct install *in)
 {
     for (unsigned i = 0; i < in->owned_count; i++)
         free(in->owned[i]);
+    profile_free(in->profile);
     *in = (struct install){0};
 }
 

@@ -19,11 +19,17 @@ static const struct command {
     {"list", "[OPTION]... [SCENARIO]...", "scenarios with their cells, and all checks",
      command_list},
     {"explain", "ID", "what a requirement demands and which check proves it", command_explain},
+    {"trace", "[OPTION]... CELL", "run it, and show all that its driver did", command_trace},
+    {"coverage", "[--all]", "how much of the catalogue has a check", command_coverage},
     {"new-check", "FAMILY NAME", "a commented template for a check", command_new_check},
     {"mutants", "[OPTION]... [MUTANT]...", "run checks against deliberately broken backends",
      command_mutants},
     {"merge", "[OPTION]... RESULT...", "results of shards and of several testbeds become one",
      command_merge},
+    {"certify", "--profile FILE [OPTION]...", "what a backend claims, to a certificate",
+     command_certify},
+    {"verify", "[OPTION]... CERTIFICATE", "is it whole, and who signed it?", command_verify},
+    {"replay", "[OPTION]... CERTIFICATE", "run it again and compare the verdicts", command_replay},
     {"compare", "[OPTION]... RESULT...", "the same cells on several testbeds, side by side",
      command_compare},
 };
@@ -37,6 +43,10 @@ static void usage(FILE *f)
         fprintf(f, "  %-9s %-26s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
     fputs("\noptions of run, list and mutants:\n", f);
     options_help("run", f);
+    fputs("\noptions of certify, beside those of run:\n", f);
+    options_help("certify", f);
+    fputs("\noptions of verify:\n", f);
+    options_help("verify", f);
     fputs("\noptions of merge:\n", f);
     options_help("merge", f);
     fputs("\noptions of compare:\n", f);

@@ -23,8 +23,8 @@
 
 #include "runner/guest.h"
 #include "runner/transfer.h"
+#include "testbed/map.h"
 #include "testbed/netns.h"
-#include "testbed/profile.h"
 
 #define BACKEND_ADDRESS  "10.77.0.1"
 #define FRONTEND_ADDRESS "10.77.0.2"
@@ -46,23 +46,23 @@ static void front_arguments(struct net *n, struct words *argv)
     static const char *const addressings[] = {
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     const struct scenario_cell *plan = &n->g.cell->plan;
-    const struct testbed_profile *profile = testbed_profile(plan->arch);
+    const struct testbed_map *map = &n->g.cell->map;
     const struct scenario_device *d = &n->g.scenario->devices[0];
     unsigned pairs = plan->queues ? plan->queues : d->queues;
     char text[160];
 
     words_addf(argv, "%s/ringproof-netfront", n->g.cell->config->bin_dir);
     words_add(argv, "--platform");
-    if (profile->intx_line)
-        words_addf(argv, "simxen:intx_line=%u", profile->intx_line);
+    if (map->intx_line)
+        words_addf(argv, "simxen:intx_line=%u", map->intx_line);
     else
         words_add(argv, "simxen");
     if (plan->transport == TRANSPORT_MMIO) {
         words_add(argv, "--mmio");
-        words_add(argv, testbed_profile_mmio(profile, 0, text, sizeof(text)));
+        words_add(argv, testbed_map_mmio(map, 0, text, sizeof(text)));
     } else {
         words_add(argv, "--host-bridge");
-        words_add(argv, testbed_profile_bridge(profile, text, sizeof(text)));
+        words_add(argv, testbed_map_bridge(map, text, sizeof(text)));
         words_add(argv, "--sbdf");
         words_add(argv, d->sbdf);
     }

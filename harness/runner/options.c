@@ -21,15 +21,23 @@ enum option_kind {
 };
 
 /* Which commands have an option. */
-enum { RUN = 1, MERGE = 2, COMPARE = 4 };
+enum { RUN = 1, MERGE = 2, COMPARE = 4, CERTIFY = 8, VERIFY = 16, REPLAY = 32, COVERAGE = 64 };
 
 static const struct {
     const char *name, *arguments;
     unsigned bit;
 } command_table[] = {
-    {"run", "[SCENARIO]...", RUN},     {"list", "[SCENARIO]...", RUN},
-    {"mutants", "[MUTANT]...", RUN},   {"merge", "RESULT...", MERGE},
+    {"run", "[SCENARIO]...", RUN},
+    {"list", "[SCENARIO]...", RUN},
+    {"mutants", "[MUTANT]...", RUN},
+    {"merge", "RESULT...", MERGE},
     {"compare", "RESULT...", COMPARE},
+    {"certify", "[SCENARIO]...", RUN | CERTIFY},
+    {"verify", "CERTIFICATE", VERIFY},
+    {"replay", "CERTIFICATE", RUN | REPLAY},
+    {"trace", "CELL", RUN},
+    {"coverage", "", COVERAGE},
+    {"explain", "ID", 0},
 };
 
 static const struct option_desc {
@@ -63,14 +71,20 @@ static const struct option_desc {
     TEXT_OF(RUN | MERGE, "--results", "DIR", results_dir,
             "where the run's folder is made (default results/runs)"),
     TEXT("--variant-dir", "DIR", variant_dir, "backend and agent of this build, e.g. build/san"),
+    TEXT("--profile", "FILE", profile, "another backend than ours: how it is started, its claims"),
     TEXT("--backend-bin", "FILE", backend_bin, "the backend to judge"),
     TEXT("--agent-bin", "FILE", agent_bin, "the agent that runs the checks"),
     FLAG("--keep", keep, "leave the cells' folders with logs and images behind"),
     FLAG("--verbose", verbose, "the backend logs everything"),
     FLAG("--quiet", quiet, "no progress"),
+    TEXT_OF(CERTIFY, "--key", "FILE", key, "an SSH key that signs the certificate"),
+    TEXT_OF(VERIFY, "--signers", "FILE", signers,
+            "who may sign: allowed signers as ssh-keygen(1) has them"),
+    TEXT_OF(VERIFY, "--identity", "NAME", identity, "whose signature it has to be (of --signers)"),
     TEXT_OF(MERGE, "-o", "DIR", output, "the result's own folder, instead of a new one"),
     FLAG_OF(MERGE, "--partial", partial, "shards that are missing are said, and are no error"),
     FLAG_OF(COMPARE, "--all", all, "rows that are equal, too"),
+    FLAG_OF(COVERAGE, "--all", all, "each statement without a check, too"),
     {"--at-least", "N", "rows that have to be compared on each architecture", OPT_AT_LEAST,
      MERGE | COMPARE, 0},
 #undef TEXT
@@ -81,17 +95,19 @@ static const struct option_desc {
 
 static size_t command_index(const char *command)
 {
-    size_t i = 0;
-
-    while (strcmp(command_table[i].name, command) != 0)
-        i++;
-    return i;
+    for (size_t i = 0; i < ARRAY_LENGTH(command_table); i++)
+        if (!strcmp(command_table[i].name, command))
+            return i;
+    abort(); /* a command of ours that is not in the table */
 }
 
 void options_help(const char *command, FILE *f)
 {
     unsigned bit = command_table[command_index(command)].bit;
     char left[64];
+
+    if (bit & CERTIFY) /* those of run are shown by themselves */
+        bit &= ~(unsigned)RUN;
 
     for (size_t i = 0; i < ARRAY_LENGTH(option_table); i++) {
         const struct option_desc *d = &option_table[i];

@@ -156,7 +156,7 @@ static int load_all(const struct run_options *o, const struct install *in, struc
 int plan_make(const struct run_options *o, const struct install *in, struct plan *p)
 {
     const struct testbed_ops *testbed = testbed_find(o->testbed);
-    char known[128];
+    char known[128], why[256];
     unsigned bit = 0, seen = 0;
     bool *used = need(calloc(o->name_count + 1, sizeof(bool)));
     int ret;
@@ -178,6 +178,8 @@ int plan_make(const struct run_options *o, const struct install *in, struct plan
             struct scenario_cell cell;
             scenario_cell_get(s, k, &cell);
             if (!is_selected(o, &cell, used))
+                continue;
+            if (in->profile && !profile_covers(in->profile, &cell, why, sizeof(why)))
                 continue;
             if (seen++ % o->shard_count != o->shard_index - 1)
                 continue;

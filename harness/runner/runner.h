@@ -35,6 +35,7 @@ struct run_options {
     const char *scenarios_dir; /* NULL: the installed ones */
     const char *results_dir;   /* NULL: results/runs in the working folder */
     const char *variant_dir;   /* NULL: beside this program */
+    const char *profile;       /* of the backend; NULL: ours */
     const char *backend_bin, *agent_bin;
     unsigned jobs;                     /* 0: as many as there are CPUs */
     unsigned shard_index, shard_count; /* 1..count; 1/1: all */
@@ -42,6 +43,8 @@ struct run_options {
     uint64_t timeout_ns;               /* of a cell; 0: the scenario's */
     uint64_t seed;
     bool has_seed, keep, verbose, quiet;
+    /* of certify and verify */
+    const char *key, *signers, *identity;
     /* of merge and compare */
     const char *output; /* folder of the result, NULL: a new one in results_dir */
     uint64_t at_least;
@@ -63,6 +66,7 @@ struct install {
     char *data;                    /* the folder that holds scenarios and harness/catalog */
     struct testbed_config testbed; /* all paths absolute */
     char *variant_bin_dir;         /* programs of the build that --variant-dir names, or ours */
+    struct profile *profile;       /* NULL: the backend is ours */
     char *owned[16];
     unsigned owned_count;
 };
@@ -123,7 +127,8 @@ struct report_cell *cell_report_create(const struct job *job, const char *testbe
 uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job);
 
 /* A backend that dies by a signal or never gets ready has crashed; one that refuses to start with
- * a message was given what it cannot use: an error of the harness. `ret` is backend_start's. */
+ * a message was given what it cannot use: an error of the harness. What a profile cannot express
+ * is skipped. `ret` is backend_start's. */
 enum outcome cell_start_outcome(const struct testbed_cell *c, int ret);
 
 /* Has the backend end by SIGTERM: one that does not, or reports an error then (a sanitizer's
@@ -151,12 +156,24 @@ int command_new_check(int argc, char **argv);
 int command_mutants(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_merge(int argc, char **argv);
+int command_certify(int argc, char **argv);
+int command_verify(int argc, char **argv);
+int command_replay(int argc, char **argv);
+int command_coverage(int argc, char **argv);
+int command_trace(int argc, char **argv);
 
 /* A report with what is known at its beginning: id, time, command line, our version. */
 struct report *command_report_create(const char *command, int argc, char **argv);
 /* The same with what was asked for and where it runs. */
 struct report *run_report_create(const char *command, const struct run_options *o,
                                  const struct install *in, int argc, char **argv);
+/*
+ * Runs all jobs of a plan, on a testbed that is opened for them, and writes the result's files into
+ * the folder. The report, the caller's, is begun by run_report_create; the jobs' results move into
+ * it. 0, -EINTR, or another error after an explanation on stderr.
+ */
+int run_execute(const struct run_options *o, struct install *in, struct plan *p, struct report *r,
+                const char *dir);
 /* malloc'd path of the new folder, or of the one that o->output names; NULL after an explanation
  * on stderr. */
 char *run_results_dir(const struct run_options *o, const struct report *r);

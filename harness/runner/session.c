@@ -289,7 +289,7 @@ int session_backend_start(struct session *s)
     int ret = ops->backend_start(s->cell);
 
     if (!ret && !s->has_baseline) {
-        ret = ops->backend_audit(s->cell, &s->baseline);
+        ret = testbed_backend_audit(s->cell, &s->baseline);
         s->has_baseline = ret == 0;
     }
     return ret;
@@ -311,9 +311,11 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->checking = true;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* With `auto` the backend takes each address its own way, so a check may mix them. */
-    q.params = json_pack("{s:I, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
-                         s->cell->plan.memory == MEMORY_AUTO, "host_ends", true, "wire",
-                         testbed_has_wire(s->cell), "unserved", !s->has_baseline);
+    const struct profile *p = s->cell->config->profile;
+    q.params = json_pack("{s:I, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed,
+                         "mixed", s->cell->plan.memory == MEMORY_AUTO, "host_ends", true, "wire",
+                         testbed_has_wire(s->cell), "unserved", !s->has_baseline, "restarts",
+                         !p || p->restarts, "intx", !p || p->intx);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

@@ -17,8 +17,8 @@
 #include "simxen/core/core.h"
 #include "simxen/ctl/ctl.h"
 #include "testbed/image.h"
+#include "testbed/map.h"
 #include "testbed/netns.h"
-#include "testbed/profile.h"
 
 #define START_NS       20000000000ull
 #define DOM0_RAM_BYTES (64ull << 20)
@@ -183,7 +183,7 @@ static int sim_domain_create(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
     const struct scenario_cell *plan = &c->plan;
-    const struct testbed_profile *p = testbed_profile(plan->arch);
+    const struct testbed_map *p = &c->map;
     struct sim_dom_config cfg = {
         .arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
         .nr_vcpus = plan->vcpus,
@@ -350,9 +350,8 @@ static int sim_agent_start(struct testbed_cell *c, enum testbed_role role)
     char platform[64] = "simxen";
     char *log = in_run_dir(c, role == AGENT_DOM0 ? "agent-dom0.log" : "agent.log");
 
-    if (testbed_profile(c->plan.arch)->intx_line)
-        snprintf(platform, sizeof(platform), "simxen:intx_line=%u",
-                 testbed_profile(c->plan.arch)->intx_line);
+    if (c->map.intx_line)
+        snprintf(platform, sizeof(platform), "simxen:intx_line=%u", c->map.intx_line);
     words_add(&argv, c->config->agent_bin);
     testbed_agent_arguments(c, role, platform, &argv);
     words_add_environment(&env);
@@ -440,6 +439,43 @@ static int sim_store_write(struct testbed_cell *c, const char *path, const char 
     return 0;
 }
 
+static bool store_has(struct sim_cell *s, const char *path, const char *value)
+{
+    unsigned len;
+    char *now = xs_read(s->store, XBT_NULL, path, &len);
+    bool has = now && !strcmp(now, value);
+
+    free(now);
+    return has;
+}
+
+static int sim_store_wait(struct testbed_cell *c, const char *path, const char *value,
+                          const struct process *p, uint64_t deadline_ns)
+{
+    static const char token[] = "store-wait";
+    struct sim_cell *s = sim_of(c);
+    int ret = 0;
+
+    if (!xs_watch(s->store, path, token))
+        return testbed_fail(c, -errno, "%s: %s", path, strerror(errno));
+    while (!ret && !store_has(s, path, value)) {
+        struct pollfd pfd[2] = {{.fd = xs_fileno(s->store), .events = POLLIN},
+                                {.fd = p->pidfd, .events = POLLIN}};
+        int n = poll(pfd, 2, poll_timeout_ms(deadline_ns));
+
+        if (n < 0 && errno != EINTR)
+            ret = testbed_fail(c, -errno, "poll: %s", strerror(errno));
+        else if (n > 0 && pfd[1].revents)
+            ret = -ECHILD;
+        else if (n > 0)
+            free(xs_read_watch(s->store, &(unsigned){0}));
+        else if (monotonic_ns() >= deadline_ns)
+            ret = -ETIMEDOUT;
+    }
+    xs_unwatch(s->store, path, token);
+    return ret;
+}
+
 static void sim_versions(const struct testbed_config *cfg,
                          void (*add)(void *ctx, const char *name, const char *value), void *ctx)
 {
@@ -476,6 +512,7 @@ const struct testbed_ops testbed_sim = {
     .agent_start = sim_agent_start,
     .guest_spawn = sim_guest_spawn,
     .socket_connect = testbed_connect_here,
+    .store_wait = sim_store_wait,
     .store_read = sim_store_read,
     .store_write = sim_store_write,
     .alive = sim_alive,

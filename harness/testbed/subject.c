@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "testbed/profile.h"
+#include "testbed/map.h"
+#include "testbed/settings.h"
 #include "testbed/testbed.h"
 
 #define BACKEND_READY_S 20u
@@ -91,13 +92,13 @@ static void rng_settings(struct testbed_cell *c, unsigned index, struct settings
 /* As libxl writes them, whoever reads them. */
 static void mmio_settings(struct testbed_cell *c, unsigned index, struct settings *to)
 {
-    const struct testbed_profile *p = testbed_profile(c->plan.arch);
+    const struct testbed_map *p = &c->map;
     char base[24];
 
-    snprintf(base, sizeof(base), "0x%" PRIx64, testbed_profile_mmio_base(p, index));
+    snprintf(base, sizeof(base), "0x%" PRIx64, testbed_map_mmio_base(p, index));
     setting(to, "transport", "mmio");
     setting(to, "base", base);
-    setting_number(to, "irq", testbed_profile_mmio_line(p, index));
+    setting_number(to, "irq", testbed_map_mmio_line(p, index));
     if (c->plan.config == CONFIG_XENSTORE && c->plan.memory == MEMORY_AUTO)
         setting(to, "grant_usage", c->plan.addressing == ADDRESSING_GRANTS ? "1" : "0");
 }
@@ -177,9 +178,8 @@ static void net_settings(struct testbed_cell *c, unsigned index, struct settings
     setting_number(to, "queues", c->plan.queues ? c->plan.queues : d->queues);
 }
 
-/* The settings of a device, for the command line and for the store alike. */
-static int device_settings(struct testbed_cell *c, unsigned index,
-                           int (*set)(void *ctx, const char *key, const char *value), void *ctx)
+int testbed_device_settings(struct testbed_cell *c, unsigned index,
+                            int (*set)(void *ctx, const char *key, const char *value), void *ctx)
 {
     static void (*const of_type[])(struct testbed_cell *, unsigned, struct settings *) = {
         [DEVICE_BLK] = blk_settings,
@@ -252,25 +252,60 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
                      c->ops->domid(c), i);
             ret = node_set(&b, "type", type);
             if (!ret)
-                ret = device_settings(c, i, node_set, &b);
+                ret = testbed_device_settings(c, i, node_set, &b);
             if (!ret) /* last: a folder without a state is not looked at */
                 ret = node_set(&b, "state", "1");
             continue;
         }
         struct option_text o = {.text = ""};
-        ret = device_settings(c, i, option_set, &o);
+        ret = testbed_device_settings(c, i, option_set, &o);
         words_add(argv, "--device");
         words_addf(argv, "%s%s", type, o.text);
     }
     return ret ? testbed_fail(c, ret, "device settings: %s", strerror(-ret)) : 0;
 }
 
+static int ended_early(struct testbed_cell *c)
+{
+    char *log = testbed_log_tail(c, "backend.log"), end[96];
+
+    testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
+                 process_describe_end(&c->backend, end, sizeof(end)),
+                 log && log[0] ? log : "it says nothing");
+    free(log);
+    return -ECHILD;
+}
+
+static int late(struct testbed_cell *c, unsigned limit_s)
+{
+    process_end(&c->backend, SIGKILL, 0);
+    return testbed_fail(c, -ETIMEDOUT, "the backend was not ready within %us", limit_s);
+}
+
+static int wait_for_store(struct testbed_cell *c, unsigned limit_s)
+{
+    char *path = vendor_ready_path(c);
+    int ret;
+
+    if (!path)
+        return -EINVAL; /* which was said */
+    ret = c->ops->store_wait(c, path, c->config->profile->ready_value, &c->backend,
+                             monotonic_ns() + limit_s * 1000000000ull);
+    free(path);
+    if (ret == -ECHILD && !process_wait(&c->backend, 1000000000u))
+        return ended_early(c);
+    return ret == -ETIMEDOUT ? late(c, limit_s) : ret;
+}
+
 int testbed_wait_ready(struct testbed_cell *c, int fd)
 {
     unsigned limit_s = BACKEND_READY_S * testbed_cell_slowness(c);
     uint64_t deadline = monotonic_ns() + limit_s * 1000000000ull;
-    char text[16], end[96];
+    char text[16];
     size_t used = 0;
+
+    if (c->config->profile && c->config->profile->ready == READY_STORE)
+        return wait_for_store(c, limit_s);
 
     for (;;) {
         struct pollfd pfd[2] = {{.fd = fd, .events = POLLIN},
@@ -281,8 +316,7 @@ int testbed_wait_ready(struct testbed_cell *c, int fd)
         if (n <= 0) {
             if (monotonic_ns() < deadline)
                 continue;
-            process_end(&c->backend, SIGKILL, 0);
-            return testbed_fail(c, -ETIMEDOUT, "the backend was not ready within %us", limit_s);
+            return late(c, limit_s);
         }
         if (pfd[0].revents) {
             ssize_t got = read(fd, text + used, sizeof(text) - 1 - used);
@@ -297,29 +331,25 @@ int testbed_wait_ready(struct testbed_cell *c, int fd)
                 return testbed_fail(c, -EPROTO, "the backend wrote '%s' instead of 'ready'", text);
             }
         }
-        if (!process_wait(&c->backend, pfd[1].revents ? 0 : 1000000000u)) {
-            char *log = testbed_log_tail(c, "backend.log");
-            testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
-                         process_describe_end(&c->backend, end, sizeof(end)),
-                         log && log[0] ? log : "it says nothing");
-            free(log);
-            return -ECHILD;
-        }
+        if (!process_wait(&c->backend, pfd[1].revents ? 0 : 1000000000u))
+            return ended_early(c);
     }
 }
 
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
                               struct words *argv)
 {
-    const struct testbed_profile *p = testbed_profile(c->plan.arch);
+    const struct testbed_map *p = &c->map;
     char bridge[160];
 
+    if (c->config->profile)
+        return vendor_arguments(c, ready_fd, argv);
     words_add(argv, program);
     words_add(argv, "--domid");
     words_addf(argv, "%u", c->ops->domid(c));
     if (c->plan.transport == TRANSPORT_PCI) {
         words_add(argv, "--host-bridge");
-        words_add(argv, testbed_profile_bridge(p, bridge, sizeof(bridge)));
+        words_add(argv, testbed_map_bridge(p, bridge, sizeof(bridge)));
         words_add(argv, "--claim");
         words_add(argv, claim_options[c->plan.topology]);
     }
@@ -367,17 +397,20 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
         words_add(argv, platform);
     }
     words_add(argv, "--host-bridge");
-    words_add(argv, testbed_profile_bridge(testbed_profile(c->plan.arch), bridge, sizeof(bridge)));
+    words_add(argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
     words_add(argv, "--backend-domid");
     words_add(argv, "0");
     words_add(argv, "--addressing");
     words_add(argv, addressings[c->plan.addressing]);
     words_add(argv, "--ring");
     words_add(argv, rings[c->plan.ring]);
+    if (c->config->trace) {
+        words_add(argv, "--trace");
+        words_add(argv, c->config->trace);
+    }
     if (s->device_count && c->plan.transport == TRANSPORT_MMIO) {
         words_add(argv, "--mmio");
-        words_add(argv,
-                  testbed_profile_mmio(testbed_profile(c->plan.arch), 0, window, sizeof(window)));
+        words_add(argv, testbed_map_mmio(&c->map, 0, window, sizeof(window)));
     } else if (s->device_count) {
         words_add(argv, "--sbdf");
         words_add(argv, s->devices[0].sbdf);

@@ -45,6 +45,9 @@ void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
                        const struct testbed_config *cfg, const struct scenario_cell *plan)
 {
     *c = (struct testbed_cell){.ops = ops, .config = cfg, .plan = *plan, .run_dir = cfg->run_dir};
+    c->map = *testbed_map(plan->arch);
+    if (cfg->profile && cfg->profile->map.given)
+        testbed_map_override(&c->map, &cfg->profile->map);
     c->backend = PROCESS_INIT;
     for (unsigned i = 0; i < TESTBED_ROLES; i++)
         c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
@@ -72,6 +75,16 @@ int testbed_fail(struct testbed_cell *c, int err, const char *fmt, ...)
     return err;
 }
 
+int testbed_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
+{
+    int ret = c->ops->backend_audit(c, a);
+
+    /* No guest has granted frames to it, and none takes them back. */
+    if (!ret && c->config->profile && c->config->profile->keeps == KEEPS_FOREIGN)
+        a->foreign_frames = 0;
+    return ret;
+}
+
 int testbed_backend_stop(struct testbed_cell *c)
 {
     char end[96];
@@ -82,6 +95,9 @@ int testbed_backend_stop(struct testbed_cell *c)
                     BACKEND_STOP_S * testbed_cell_slowness(c) * 1000000000ull))
         return testbed_fail(c, -ETIMEDOUT, "the backend did not end within %us of SIGTERM",
                             BACKEND_STOP_S * testbed_cell_slowness(c));
+    if (c->config->profile && c->config->profile->ends_by_signal &&
+        WIFSIGNALED(c->backend.status) && WTERMSIG(c->backend.status) == SIGTERM)
+        return 0;
     if (!WIFEXITED(c->backend.status) || WEXITSTATUS(c->backend.status))
         return testbed_fail(c, -EIO, "the backend ended with %s",
                             process_describe_end(&c->backend, end, sizeof(end)));

@@ -21,7 +21,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "profile/profile.h"
 #include "scenario/scenario.h"
+#include "testbed/map.h"
 #include "testbed/process.h"
 
 struct testbed_cell;
@@ -29,9 +31,11 @@ struct testbed_world;
 
 /* Where things are, and what the user asked for. Borrowed by a cell. */
 struct testbed_config {
-    const char *bin_dir;         /* the harness's own programs: simxen-hv, simxenctl, ... */
-    const char *sim_dir;         /* drop-in libraries for those */
-    const char *backend_bin;     /* the subject */
+    const char *bin_dir;     /* the harness's own programs: simxen-hv, simxenctl, ... */
+    const char *sim_dir;     /* drop-in libraries for those */
+    const char *backend_bin; /* the subject */
+    /* Another backend than ours: how it is started. NULL: backend_bin takes our own options. */
+    const struct profile *profile;
     const char *backend_sim_dir; /* drop-in libraries for it (sanitised ones for a sanitised one) */
     const char *agent_bin;
     const char *agent_sim_dir;
@@ -41,6 +45,7 @@ struct testbed_config {
     bool mutant_everywhere;    /* of all processes: the testbed itself carries it */
     const char *run_dir;       /* an empty folder, for all that the cell leaves; the caller's */
     bool verbose;              /* the backend logs at level debug */
+    const char *trace;         /* file for all that the driver does; NULL: none */
     unsigned slowness;         /* as wanted by the user; 0: the testbed's */
     /* What cells share, made by world_open; NULL for testbeds that share nothing. */
     struct testbed_world *world;
@@ -64,8 +69,9 @@ struct testbed_cell {
     const struct testbed_ops *ops;
     const struct testbed_config *config;
     struct scenario_cell plan;
-    const char *run_dir;   /* logs; config->run_dir */
-    const char *image_dir; /* disk images, as the backend sees it */
+    struct testbed_map map; /* the guest's addresses */
+    const char *run_dir;    /* logs; config->run_dir */
+    const char *image_dir;  /* disk images, as the backend sees it */
     struct process backend;
     unsigned backend_starts;
     /* With a TAP for a wire: the guest's network namespace, 0: it has none. The backend's is this
@@ -81,7 +87,7 @@ struct testbed_ops {
     const char *note;     /* one sentence on what times measured here mean */
     unsigned slowness;    /* limits on time are so many times as long as on sim; 0: as long */
     bool one_at_a_time;   /* cells share one machine */
-    bool backend_is_near; /* its files and sockets are this process's, too */
+    bool backend_is_near; /* its files and sockets are this process's, too, and the agent's */
     bool hung_is_costly;  /* domain_hung is for those who got no answer */
     uint64_t open_ns;     /* how long open may take beside the cell's own time */
 
@@ -130,6 +136,12 @@ struct testbed_ops {
     /* A stream to a Unix socket of the backend's: a descriptor for send and recv, or -errno. */
     int (*socket_connect)(struct testbed_cell *c, const char *path);
 
+    /*
+     * Waits until the store has this value at a path, the process has ended (-ECHILD) or the time
+     * is over (-ETIMEDOUT). NULL: a backend with a profile cannot be run here.
+     */
+    int (*store_wait)(struct testbed_cell *c, const char *path, const char *value,
+                      const struct process *p, uint64_t deadline_ns);
     /* The store as dom0 sees it. *value is malloc'd. */
     int (*store_read)(struct testbed_cell *c, const char *path, char **value);
     int (*store_write)(struct testbed_cell *c, const char *path, const char *value);
@@ -180,7 +192,8 @@ bool testbed_has_wire(const struct testbed_cell *c);
  * `argv` is the caller's on errors, too. */
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
                               struct words *argv);
-/* Waits for the line "ready"; the end of the backend's process is an answer, too. */
+/* Waits for what it says when it serves, the line "ready" unless its profile has something else;
+ * the end of the backend's process is an answer, too. */
 int testbed_wait_ready(struct testbed_cell *c, int fd);
 /*
  * Under the domain's home: there once a backend has told it that all of its windows are claimed.
@@ -197,6 +210,8 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
  * not 0 (both with a message). */
 int testbed_backend_stop(struct testbed_cell *c);
 int testbed_backend_kill(struct testbed_cell *c);
+/* What it holds, without what its profile says that it keeps. */
+int testbed_backend_audit(struct testbed_cell *c, struct testbed_audit *a);
 /* By the end of its input; errors as above. Nothing to do when it does not run. */
 int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role);
 /* The end of a log in the run folder ("backend.log"); malloc'd. */

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "testbed/guest_root.h"
-#include "testbed/profile.h"
+#include "testbed/map.h"
 
 #define DOMAIN "ringproof"
 /* Of the backend's n-th start, in the folder of images: the one before may still run. */

@@ -103,6 +103,7 @@ static int run_child(const char *name, const char *input,
     close(in[1]);
     pid = fork();
     if (pid == 0) {
+        const struct run_hooks hooks = {.met = met};
         struct link l;
         struct run *run;
 
@@ -112,7 +113,7 @@ static int run_child(const char *name, const char *input,
             _exit(99);
         printf("noise of the process itself\n");
         fflush(stdout);
-        if (run_check(run, check_find("unit", name), &l, met, timeout_ms) < 0)
+        if (run_check(run, check_find("unit", name), &l, &hooks, timeout_ms) < 0)
             _exit(98);
         run_destroy(run);
         link_fini(&l);

@@ -15,6 +15,8 @@
 #define ABI     "id\tlevel\trole\tsource\tparaphrase\n"
 #define MUTANTS "mutant\tprogram\tcheck\tdescription\nm1\tbackend\tblk.c blk.d\tBreaks.\n"
 
+#define UNSEEN "id\treason\nxen.a.1\tNobody sees it.\n"
+
 static char dir[] = "/tmp/catalogXXXXXX";
 
 static void put(const char *name, const char *text)
@@ -36,14 +38,16 @@ static void setup(void)
     put("xen.tsv", XEN);
     put("abi.tsv", ABI);
     put("mutants.tsv", MUTANTS);
+    put("unobservable.tsv", UNSEEN);
 }
 
 static void teardown(void)
 {
-    static const char *const names[] = {"virtio.tsv", "xen.tsv", "abi.tsv", "mutants.tsv"};
+    static const char *const names[] = {"virtio.tsv", "xen.tsv", "abi.tsv", "mutants.tsv",
+                                        "unobservable.tsv"};
     char path[128];
 
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         unlink(path);
     }
@@ -61,6 +65,8 @@ START_TEST(loads_and_finds)
     ck_assert_str_eq(catalog_find(c, "blk.x.1")->level, "MUST");
     ck_assert_str_eq(catalog_find(c, "xen.a.1")->text, "Do it.");
     ck_assert_str_eq(catalog_find(c, "xen.a.1")->area, "xen");
+    ck_assert_str_eq(catalog_find(c, "xen.a.1")->unobservable, "Nobody sees it.");
+    ck_assert_ptr_null(catalog_find(c, "blk.x.1")->unobservable);
     ck_assert_ptr_null(catalog_find(c, "xen.a"));
     ck_assert_ptr_nonnull(catalog_requirements(c, &n));
     ck_assert_uint_eq(n, 2);
@@ -80,7 +86,7 @@ static const struct {
     {"xen.tsv", NULL, "xen.tsv", -ENOENT},
     {"xen.tsv", "", "empty", -EINVAL},
     {"xen.tsv", "# only this\n", "no header", -EINVAL},
-    {"xen.tsv", "id\tlevel\n", "", 0},
+    {"unobservable.tsv", "id\treason\n", "", 0},
     {"xen.tsv", "id\tlevel\nxen.a.1\tMUST\n", "xen.tsv:2: the header lacks", -EINVAL},
     {"xen.tsv", XEN "xen.a.2\tMUST\n", "xen.tsv:4: 2 columns", -EINVAL},
     {"xen.tsv", XEN "xen.a.1\tMUST\tx\ty\tz\n", "listed twice", -EINVAL},
@@ -88,6 +94,9 @@ static const struct {
     {"xen.tsv", XEN "no id\tMUST\tx\ty\tz\n", "is no id", -EINVAL},
     {"xen.tsv", "a\tb\tc\td\te\tf\tg\th\ti\n", "9 columns", -EINVAL},
     {"mutants.tsv", MUTANTS "m1\tbackend\tx.y\tz\n", "mutants.tsv:3: mutant \"m1\"", -EINVAL},
+    {"unobservable.tsv", UNSEEN "xen.b.1\tr\n", "xen.b.1 is no requirement", -EINVAL},
+    {"unobservable.tsv", UNSEEN "xen.a.1\tr\n", "xen.a.1 is listed twice", -EINVAL},
+    {"unobservable.tsv", UNSEEN "blk.x.1\t\n", "there is no reason", -EINVAL},
     {"mutants.tsv", MUTANTS "m2\ttoaster\tx.y\tz\n", "toaster", -EINVAL},
 };
 

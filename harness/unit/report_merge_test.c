@@ -24,7 +24,8 @@ static void make_dir(void)
 
 static void remove_dir(void)
 {
-    static const char *const names[] = {"result.json", "result.tap", "result.xml", "equivalence.md",
+    static const char *const names[] = {"result.json", "result.tap",        "result.ktap",
+                                        "result.xml",  "result.kcidb.json", "equivalence.md",
                                         "other.json"};
     char path[128];
 
@@ -483,8 +484,8 @@ static const struct {
     const char *path, *value; /* JSON; NULL: the member goes away */
     const char *says;         /* behind the file's name */
 } faults[] = {
-    {"format", "1", "format: this program reads format 2"},
-    {"format", NULL, "format: this program reads format 2"},
+    {"format", "1", "format: this program reads format 3"},
+    {"format", NULL, "format: this program reads format 3"},
     {"surplus", "1", "(whole): unknown member 'surplus'"},
     {"run", "[]", "run: is a list"},
     {"run.id", NULL, "run.id: is missing"},
@@ -572,7 +573,7 @@ static const struct {
     {"\xff", ":1:0: "},
     {"{\"a\":1,\"a\":2}", ":1:"},
     {"{}{}", ":1:"},
-    {"{}", ": format: this program reads format 2"},
+    {"{}", ": format: this program reads format 3"},
 };
 
 START_TEST(files_that_are_no_results)

@@ -306,15 +306,75 @@ START_TEST(holes)
 }
 END_TEST
 
+/* Every line is one of the format's own, whatever names and texts are. */
+START_TEST(ktap_cannot_be_forged)
+{
+    struct report *r = hostile_report();
+    char *text = NULL, *save = NULL;
+    unsigned results = 0, checks = 0;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    report_write_ktap(r, f);
+    fclose(f);
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        const char *body = line + strspn(line, " ");
+        bool result = !strncmp(body, "ok ", 3) || !strncmp(body, "not ok ", 7);
+
+        ck_assert_msg(result || !strncmp(body, "KTAP version 1", 14) || !strncmp(body, "1..", 3) ||
+                          !strncmp(body, "# ", 2),
+                      "'%s'", line);
+        results += result;
+    }
+    for (unsigned i = 0; i < r->cell_count; i++)
+        checks += r->cells[i]->check_count;
+    ck_assert_uint_eq(results, checks + r->cell_count);
+    free(text);
+    report_destroy(r);
+}
+END_TEST
+
+START_TEST(kcidb_has_every_check)
+{
+    struct report *r = hostile_report();
+    unsigned checks = 0;
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    report_write_kcidb(r, f);
+    fclose(f);
+    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *t;
+    const json_t *tests = json_object_get(o, "tests");
+    size_t i;
+
+    for (unsigned c = 0; c < r->cell_count; c++)
+        checks += r->cells[c]->check_count;
+    ck_assert_uint_eq(json_array_size(tests), checks);
+    json_array_foreach(tests, i, t)
+    {
+        const char *path = json_string_value(json_object_get(t, "path"));
+
+        ck_assert_uint_eq(strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789-_."),
+                          strlen(path));
+    }
+    json_decref(o);
+    free(text);
+    report_destroy(r);
+}
+END_TEST
+
 START_TEST(files_are_whole)
 {
     char dir[] = "/tmp/rp-report-XXXXXX", why[512], path[64];
-    static const char *const names[] = {"result.json", "result.tap", "result.xml"};
+    static const char *const names[] = {"result.json", "result.tap", "result.ktap", "result.xml",
+                                        "result.kcidb.json"};
     struct report *r = hostile_report();
 
     ck_assert_ptr_nonnull(mkdtemp(dir));
     ck_assert_msg(!report_write_files(r, dir, why, sizeof(why)), "%s", why);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct stat st;
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         ck_assert_int_eq(stat(path, &st), 0);
@@ -342,6 +402,8 @@ int main(void)
     tcase_add_loop_test(tc, run_status, 0, sizeof(status_rows) / sizeof(status_rows[0]));
     tcase_add_test(tc, worse_only);
     tcase_add_test(tc, holes);
+    tcase_add_test(tc, ktap_cannot_be_forged);
+    tcase_add_test(tc, kcidb_has_every_check);
     tcase_add_test(tc, files_are_whole);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

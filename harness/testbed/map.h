@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where things lie in a guest's physical address space: one profile for each architecture, as
- * firmware would describe it. Mainline fixes none for virtio-pci on Arm; ours is a profile too.
+ * Where things lie in a guest's physical address space: one map for each architecture, as
+ * firmware would describe it. Mainline fixes none for virtio-pci on Arm; ours is a choice, too, and
+ * a backend's profile can have another.
  *
  * virtio-mmio: on Arm the addresses and SPIs that libxl gives out, on x86 those of QEMU's microvm,
  * with ISA IRQs, the only lines of x86 that a backend can raise by their number.
  */
-#ifndef RP_TESTBED_PROFILE_H
-#define RP_TESTBED_PROFILE_H
+#ifndef RP_TESTBED_MAP_H
+#define RP_TESTBED_MAP_H
 
 #include <stdint.h>
 
+#include "profile/profile.h"
 #include "scenario/scenario.h"
 
-struct testbed_profile {
+struct testbed_map {
     uint64_t ram_base;
     uint16_t segment;
     uint8_t bus_first, bus_last;
@@ -27,14 +29,15 @@ struct testbed_profile {
 };
 
 /* Of the n-th device of a cell. */
-uint64_t testbed_profile_mmio_base(const struct testbed_profile *p, unsigned n);
-unsigned testbed_profile_mmio_line(const struct testbed_profile *p, unsigned n);
+uint64_t testbed_map_mmio_base(const struct testbed_map *p, unsigned n);
+unsigned testbed_map_mmio_line(const struct testbed_map *p, unsigned n);
 
-const struct testbed_profile *testbed_profile(enum scenario_arch arch);
+const struct testbed_map *testbed_map(enum scenario_arch arch);
+/* The host bridge is where a backend's profile says. */
+void testbed_map_override(struct testbed_map *m, const struct profile_map *other);
 /* The bridge as backend and agent take it: "seg=0,bus=0-63,ecam=0x..+0x..,mem=0x..+0x..". */
-const char *testbed_profile_bridge(const struct testbed_profile *p, char *buf, size_t size);
+const char *testbed_map_bridge(const struct testbed_map *p, char *buf, size_t size);
 /* The n-th device as the agent takes it: "base=0x..,irq=N". */
-const char *testbed_profile_mmio(const struct testbed_profile *p, unsigned n, char *buf,
-                                 size_t size);
+const char *testbed_map_mmio(const struct testbed_map *p, unsigned n, char *buf, size_t size);
 
 #endif
