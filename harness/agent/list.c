@@ -35,6 +35,7 @@ static const struct {
     {NEED_PCI_CFG, "pci-cfg"},
     {NEED_MIXED, "mixed"},
     {NEED_SUCCESSOR, "successor"},
+    {NEED_ZONED, "zoned"},
     {NEED_PCI, "pci"},
     {NEED_MMIO, "mmio"},
     {NEED_CONFIG_WCE, "config-wce"},

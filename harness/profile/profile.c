@@ -178,14 +178,14 @@ static int read_keeps(struct reader *r, const struct doc_node *n, void *to)
 
 static int read_unsigned(struct reader *r, const struct doc_node *n, uint64_t max, uint64_t *out)
 {
-    char *end;
     int ret = want(r, n, DOC_SCALAR, n->key ? n->key : "an entry");
+    char *end;
 
     if (ret)
         return ret;
     errno = 0;
-    *out = isdigit((unsigned char)n->text[0]) ? strtoull(n->text, &end, 0) : (errno = EINVAL, 0);
-    if (errno || n->quoted || *end || *out > max)
+    *out = strtoull(n->text, &end, 0);
+    if (errno || !isdigit((unsigned char)n->text[0]) || n->quoted || *end || *out > max)
         return refuse(r, n, "'%.64s' is no number up to 0x%llx", n->text, (unsigned long long)max);
     return 0;
 }

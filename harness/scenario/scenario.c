@@ -361,8 +361,8 @@ static bool sbdf_valid(const char *text)
 /* Which keys a device of each type takes, beside those that every device has. */
 static const char *const device_keys[] = {"type", "sbdf", "queue-size", "features", NULL};
 static const char *const *const device_type_keys[] = {
-    [DEVICE_BLK] =
-        (const char *const[]){"backing", "path", "size", "fill", "ro", "queues", "serial", NULL},
+    [DEVICE_BLK] = (const char *const[]){"backing", "path", "size", "fill", "ro", "queues",
+                                         "serial", "zone-size", "zone-append", NULL},
     [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
     [DEVICE_CONSOLE] = (const char *const[]){"ports", "max-ports", "cols", "rows", NULL},
     [DEVICE_NET] = (const char *const[]){"wire", "queues", "mac", "mtu", NULL},
@@ -400,6 +400,33 @@ static int read_device_path(struct reader *r, const struct doc_node *n, struct s
     ret = read_text(r, c, "path", &d->path);
     if (!ret && strchr(d->path, ','))
         ret = refuse_at(r, c, "a path with a comma cannot be given to the backend");
+    return ret;
+}
+
+static int read_zone_bytes(struct reader *r, const struct doc_node *n, const char *key,
+                           uint32_t *out)
+{
+    const struct doc_node *c = doc_get(n, key);
+    uint64_t v = 0;
+    int ret =
+        c ? read_number(r, c, key, units_parse_bytes, "a size such as 1MiB", 512, 1u << 30, &v) : 0;
+
+    if (!ret && v % 512)
+        return refuse_at(r, c, "%s is not a multiple of 512 bytes", key);
+    *out = (uint32_t)v;
+    return ret;
+}
+
+static int read_zones(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    int ret = read_zone_bytes(r, n, "zone-size", &d->zone_bytes);
+
+    if (!ret)
+        ret = read_zone_bytes(r, n, "zone-append", &d->zone_append_bytes);
+    if (!ret && d->zone_bytes && d->size_bytes % d->zone_bytes)
+        return refuse_at(r, doc_get(n, "zone-size"), "size is no whole number of zones");
+    if (!ret && d->zone_append_bytes && !d->zone_bytes)
+        return refuse_at(r, doc_get(n, "zone-append"), "zone-append needs zone-size");
     return ret;
 }
 
@@ -458,7 +485,7 @@ static int read_blk(struct reader *r, const struct doc_node *n, struct scenario_
         if (!ret && (strlen(d->serial) > 20 || strpbrk(d->serial, ", ")))
             ret = refuse_at(r, c, "a serial has at most 20 characters, no comma and no blank");
     }
-    return ret;
+    return ret ? ret : read_zones(r, n, d);
 }
 
 static int read_rng(struct reader *r, const struct doc_node *n, struct scenario_device *d)

@@ -94,8 +94,9 @@ struct scenario_device {
     uint64_t size_bytes; /* image and null */
     bool filled;         /* image: every sector carries its number (see README), else zeroes */
     bool ro;
-    uint32_t queues; /* blk and net (pairs); 0: the backend's default */
-    char *serial;    /* NULL: none */
+    uint32_t queues;                        /* blk and net (pairs); 0: the backend's default */
+    char *serial;                           /* NULL: none */
+    uint32_t zone_bytes, zone_append_bytes; /* 0: no zones; no appends to them */
     /* rng */
     uint32_t rate_bytes_per_s; /* 0: no limit */
     /* console: every port's host end is a socket of the testbed */

@@ -79,6 +79,8 @@ static void blk_settings(struct testbed_cell *c, unsigned index, struct settings
     setting(to, "ro", d->ro ? "1" : NULL);
     setting_number(to, "queues", c->plan.queues ? c->plan.queues : d->queues);
     setting(to, "serial", d->serial);
+    setting_number(to, "zone-size", d->zone_bytes);
+    setting_number(to, "zone-append-max", d->zone_append_bytes);
 }
 
 static void rng_settings(struct testbed_cell *c, unsigned index, struct settings *to)

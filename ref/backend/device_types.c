@@ -39,6 +39,8 @@ static int blk_make(const struct vdev_config *config, const struct device_spec *
         .physical_block_bytes = spec->physical_block_bytes,
         .seg_max = spec->seg_max,
         .size_max = spec->size_max,
+        .zone_bytes = spec->zone_bytes,
+        .zone_append_bytes = spec->zone_append_bytes,
         .features_off = device_spec_own_features(spec->features_off),
     };
 

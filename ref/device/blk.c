@@ -19,6 +19,8 @@
 #define DEFAULT_SIZE_MAX (1u << 20)
 #define DEFAULT_INFLIGHT 256u
 #define BLOCK_BYTES_MAX  65536u
+#define REPORT_ZONES_MAX 64u /* in one report; a driver asks again from the next */
+#define ERASE_ZONES_MAX  16u
 /* A driver may spread the header and the status over a descriptor each byte (2.7.4.1). */
 #define FRAMING_SLACK 17u
 
@@ -44,6 +46,8 @@ static const struct vdev_feature feature_names[] = {
     {"mq", VIRTIO_BLK_F_MQ},
     {"discard", VIRTIO_BLK_F_DISCARD},
     {"write-zeroes", VIRTIO_BLK_F_WRITE_ZEROES},
+    {"secure-erase", VIRTIO_BLK_F_SECURE_ERASE},
+    {"zoned", VIRTIO_BLK_F_ZONED},
     {NULL, 0},
 };
 
@@ -57,6 +61,8 @@ static uint64_t offered_features(const struct blk *b, const struct blk_options *
         f |= VIRTIO_F(VIRTIO_BLK_F_MQ);
     if (b->read_only)
         f |= VIRTIO_F(VIRTIO_BLK_F_RO);
+    else if (b->zones) /* a host-managed disk has no discard (5.2.5.2) */
+        f |= VIRTIO_F(VIRTIO_BLK_F_ZONED) | VIRTIO_F(VIRTIO_BLK_F_SECURE_ERASE);
     else
         f |= VIRTIO_F(VIRTIO_BLK_F_DISCARD) | VIRTIO_F(VIRTIO_BLK_F_WRITE_ZEROES);
     f &= ~o->features_off;
@@ -120,6 +126,15 @@ static struct virtio_blk_config config_make(const struct blk *b)
         c.max_write_zeroes_seg = le32_make(BLK_SEGS_MAX);
         c.write_zeroes_may_unmap = b->image.fd >= 0;
     }
+    if (b->zones && vdev_has(&b->vdev, VIRTIO_BLK_F_ZONED)) {
+        uint32_t zone = le32_get(blk_zones_config(b->zones).zone_sectors);
+
+        c.zoned = blk_zones_config(b->zones);
+        c.max_secure_erase_sectors = le32_make(ERASE_ZONES_MAX * zone);
+        c.max_secure_erase_seg = le32_make(BLK_SEGS_MAX);
+        c.secure_erase_sector_alignment =
+            le32_make(MUTANT(blk_zone_erase_alignment_odd) ? zone / 2 : zone);
+    }
     if (MUTANT(blk_config_padding_dirty))
         c.unused0 = c.unused1[0] = 0xff;
     if (MUTANT(blk_size_max_zero))
@@ -161,6 +176,9 @@ static int blk_negotiated(struct vdev *d, uint64_t features)
 {
     struct blk *b = to_blk(d);
 
+    /* Who does not know zones would write where it must not (5.2.5.2). */
+    if (b->zones && !(features & VIRTIO_F(VIRTIO_BLK_F_ZONED)) && !MUTANT(blk_zones_for_everybody))
+        return -EINVAL;
     /* A driver that cannot flush gets write-through (5.2.5.2, 5.2.6.2). */
     b->writeback = (features & VIRTIO_F(VIRTIO_BLK_F_FLUSH)) || MUTANT(blk_wce_without_flush);
     return 0;
@@ -171,8 +189,8 @@ static int blk_negotiated(struct vdev *d, uint64_t features)
 void blk_request_finish(struct blk *b, struct blk_request *q, uint8_t status)
 {
     struct vdev_request *r = q->r;
-    uint64_t data_bytes = r->in_bytes - 1;
-    uint64_t status_at = data_bytes;
+    uint64_t status_at = r->in_bytes - 1,
+             data_bytes = status_at - min_u64(q->tail_bytes, status_at);
 
     if (status != VIRTIO_BLK_S_OK)
         b->stats.errors += status == VIRTIO_BLK_S_IOERR;
@@ -275,6 +293,16 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
         blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
         return;
     }
+    if (b->zones) {
+        uint8_t status = read
+                             ? blk_zones_read(b->zones, sector, q->total_bytes / BLK_SECTOR_BYTES)
+                             : blk_zones_write(b->zones, sector, q->total_bytes / BLK_SECTOR_BYTES);
+
+        if (status != VIRTIO_BLK_S_OK) {
+            blk_request_finish(b, q, status);
+            return;
+        }
+    }
     if (read) {
         b->stats.reads++;
         b->stats.read_bytes += q->total_bytes;
@@ -308,6 +336,112 @@ static void do_transfer(struct blk *b, struct blk_request *q, uint64_t sector)
         null_transfer(b, q);
     else
         blk_engine_start(b, q);
+}
+
+/* Data behind the header, and in front of the status the sector at which they were put. */
+static void do_append(struct blk *b, struct blk_request *q, uint64_t sector)
+{
+    const struct vdev_request *r = q->r;
+    struct virtio_blk_zone_append answer = {0};
+    uint64_t at = 0, bytes = r->out_bytes - sizeof(struct virtio_blk_req_hdr);
+    uint8_t status = VIRTIO_BLK_S_IOERR;
+
+    if (r->in_bytes == sizeof(answer) + 1 && bytes % BLK_SECTOR_BYTES == 0 && !b->read_only)
+        status = blk_zones_append(b->zones, sector, bytes / BLK_SECTOR_BYTES, &at);
+    if (status != VIRTIO_BLK_S_OK) {
+        blk_request_finish(b, q, status);
+        return;
+    }
+    answer.append_sector = le64_make(at);
+    vdev_iov_write(r->in, r->in_count, 0, &answer, sizeof(answer));
+    q->tail_bytes = sizeof(answer);
+    q->step = BLK_STEP_WRITE;
+    q->skip_bytes = sizeof(struct virtio_blk_req_hdr);
+    q->total_bytes = bytes;
+    q->sync_after = write_through(b);
+    q->offset_bytes = at * BLK_SECTOR_BYTES;
+    b->stats.writes++;
+    b->stats.written_bytes += bytes;
+    if (b->image.fd < 0)
+        blk_request_finish(b, q, VIRTIO_BLK_S_OK);
+    else
+        blk_engine_start(b, q);
+}
+
+static void do_report(struct blk *b, struct blk_request *q, uint64_t sector)
+{
+    const struct vdev_request *r = q->r;
+    struct virtio_blk_zone_descriptor list[REPORT_ZONES_MAX];
+    struct virtio_blk_zone_report head = {.nr_zones = le64_make(0)};
+    uint64_t room = r->in_bytes - 1;
+    unsigned max, count = 0;
+    uint8_t status = VIRTIO_BLK_S_ZONE_INVALID_CMD;
+
+    if (room >= sizeof(head) + sizeof(list[0])) {
+        max = (unsigned)min_u64((room - sizeof(head)) / sizeof(list[0]), REPORT_ZONES_MAX);
+        status = blk_zones_report(b->zones, sector, list, max, &count);
+    }
+    if (status == VIRTIO_BLK_S_OK) {
+        head.nr_zones = le64_make(count);
+        vdev_iov_write(r->in, r->in_count, 0, &head, sizeof(head));
+        vdev_iov_write(r->in, r->in_count, sizeof(head), list, count * sizeof(list[0]));
+        q->valid_bytes = sizeof(head) + count * sizeof(list[0]);
+    }
+    blk_request_finish(b, q, status);
+}
+
+/* Whole zones are erased by being empty: what is read of them is no data. */
+static void do_erase(struct blk *b, struct blk_request *q)
+{
+    const struct vdev_request *r = q->r;
+    struct virtio_blk_discard_write_zeroes wire;
+    uint64_t bytes = r->out_bytes - sizeof(struct virtio_blk_req_hdr);
+    uint8_t status = bytes && bytes % sizeof(wire) == 0 && bytes / sizeof(wire) <= BLK_SEGS_MAX
+                         ? VIRTIO_BLK_S_OK
+                         : VIRTIO_BLK_S_IOERR;
+
+    for (uint64_t at = 0; status == VIRTIO_BLK_S_OK && at < bytes; at += sizeof(wire)) {
+        vdev_iov_read(r->out, r->out_count, sizeof(struct virtio_blk_req_hdr) + at, &wire,
+                      sizeof(wire));
+        uint64_t sector = le64_get(wire.sector), count = le32_get(wire.num_sectors);
+
+        if (le32_get(wire.flags))
+            status = VIRTIO_BLK_S_UNSUPP;
+        else if (!sectors_within(b, sector, count))
+            status = VIRTIO_BLK_S_IOERR;
+        else
+            status = blk_zones_erase(b->zones, sector, count);
+    }
+    blk_request_finish(b, q, status);
+}
+
+/* Requests that only a zoned disk takes. True: it was one. */
+static bool do_zoned(struct blk *b, struct blk_request *q, uint64_t sector)
+{
+    if (!b->zones || !vdev_has(&b->vdev, VIRTIO_BLK_F_ZONED))
+        return false;
+    switch (q->type) {
+    case VIRTIO_BLK_T_ZONE_APPEND:
+        do_append(b, q, sector);
+        return true;
+    case VIRTIO_BLK_T_ZONE_REPORT:
+        do_report(b, q, sector);
+        return true;
+    case VIRTIO_BLK_T_ZONE_OPEN:
+    case VIRTIO_BLK_T_ZONE_CLOSE:
+    case VIRTIO_BLK_T_ZONE_FINISH:
+    case VIRTIO_BLK_T_ZONE_RESET:
+    case VIRTIO_BLK_T_ZONE_RESET_ALL:
+        blk_request_finish(b, q, blk_zones_manage(b->zones, q->type, sector));
+        return true;
+    case VIRTIO_BLK_T_SECURE_ERASE:
+        if (!vdev_has(&b->vdev, VIRTIO_BLK_F_SECURE_ERASE))
+            return false;
+        do_erase(b, q);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void do_flush(struct blk *b, struct blk_request *q)
@@ -467,6 +601,8 @@ static void blk_request_new(struct vdev *d, struct vdev_request *r)
         do_segments(b, q);
         return;
     default:
+        if (do_zoned(b, q, le64_get(header.sector)))
+            return;
         break;
     }
     b->stats.unsupported++;
@@ -502,6 +638,7 @@ static void blk_destroy(struct vdev *d)
     kept_write(b);
 #endif
     blk_image_close(b);
+    blk_zones_destroy(b->zones);
     vdev_fini(d);
     free(b);
 }
@@ -549,6 +686,8 @@ static int options_check(const struct blk_options *o, char *error, size_t error_
         what = "the physical block size has to be a power of two from the block size to 1 MiB";
     else if (o->seg_max > VDEV_CHAIN_MAX - FRAMING_SLACK)
         what = "too many segments";
+    else if (o->zone_bytes % BLK_SECTOR_BYTES || o->zone_append_bytes % BLK_SECTOR_BYTES)
+        what = "zones and appends have to be multiples of 512 bytes";
     else if (o->inflight_max > BLK_INFLIGHT_MAX)
         what = "too many requests in flight";
     if (!what)
@@ -603,6 +742,15 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
         if (rc)
             goto out;
     }
+    if (options->zone_bytes) {
+        rc = blk_zones_create(b->capacity_sectors, options->zone_bytes / BLK_SECTOR_BYTES,
+                              options->zone_append_bytes / BLK_SECTOR_BYTES, &b->zones);
+        if (rc) {
+            snprintf(error, error_bytes, "zones: %s",
+                     rc == -EINVAL ? "the size is no whole number of them" : strerror(-rc));
+            goto out;
+        }
+    }
     options_take(b, config, options);
     /* A chain as long as the queue is legal (2.7.5.3.1), and what seg_max promises. */
     params.chain_max = (unsigned)max_u64(b->queue_size_max, b->seg_max + FRAMING_SLACK);
@@ -624,6 +772,7 @@ out:
         blk_destroy(&b->vdev);
     } else {
         blk_image_close(b);
+        blk_zones_destroy(b->zones);
         free(b);
     }
     return rc;

@@ -37,7 +37,10 @@ struct blk_options {
     uint32_t seg_max;              /* data segments of one request; 0: 126 */
     uint32_t size_max;             /* bytes of one segment; 0: 1 MiB */
     uint32_t inflight_max;         /* requests at the store at once; 0: 256 */
-    uint64_t features_off;         /* device feature bits not to offer */
+    /* A zoned disk (device/blk_zones.h) when not 0: a multiple of 512 that the size is one of. */
+    uint32_t zone_bytes;
+    uint32_t zone_append_bytes; /* of one append at most; 0: none are taken */
+    uint64_t features_off;      /* device feature bits not to offer */
 };
 
 /*

@@ -16,6 +16,7 @@
 #include <liburing.h>
 
 #include "device/blk.h"
+#include "device/blk_zones.h"
 #include "device/vdev_impl.h"
 #include "spec/virtio_blk.h"
 
@@ -57,6 +58,7 @@ struct blk_request {
     uint64_t total_bytes, done_bytes;
     uint64_t skip_bytes;  /* of the request's iovecs before the data */
     uint64_t valid_bytes; /* of the writable data, written by us */
+    uint64_t tail_bytes;  /* of the writable data, in front of the status, that are no data */
     bool sync_after;      /* write-through */
     bool unmap;
     bool bounced;
@@ -83,6 +85,7 @@ struct blk {
     unsigned queues, queue_size_max;
     uint32_t block_bytes, physical_block_bytes, seg_max, size_max;
     uint64_t features;
+    struct blk_zones *zones;       /* NULL: it has none */
     char serial[BLK_SERIAL_BYTES]; /* padded with NULs, not terminated when full */
     bool writeback;
     struct blk_stats stats;

@@ -143,6 +143,46 @@ _Static_assert(offsetof(struct virtio_blk_discard_write_zeroes, num_sectors) == 
 _Static_assert(offsetof(struct virtio_blk_discard_write_zeroes, flags) == 12, "5.2.6");
 #define VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP 1u
 
+/* 5.2.4, 5.2.6: zoned devices. */
+#define VIRTIO_BLK_Z_NONE 0u
+#define VIRTIO_BLK_Z_HM                                                                            \
+    1u /* host-managed: sequential zones take writes at their write pointer only */
+#define VIRTIO_BLK_Z_HA 2u
+
+#define VIRTIO_BLK_ZT_CONV 1u
+#define VIRTIO_BLK_ZT_SWR  2u
+#define VIRTIO_BLK_ZT_SWP  3u
+
+#define VIRTIO_BLK_ZS_NOT_WP  0u
+#define VIRTIO_BLK_ZS_EMPTY   1u
+#define VIRTIO_BLK_ZS_IOPEN   2u
+#define VIRTIO_BLK_ZS_EOPEN   3u
+#define VIRTIO_BLK_ZS_CLOSED  4u
+#define VIRTIO_BLK_ZS_RDONLY  13u
+#define VIRTIO_BLK_ZS_FULL    14u
+#define VIRTIO_BLK_ZS_OFFLINE 15u
+
+/* Data of ZONE_REPORT: this, then as many of the next as there is room for. */
+struct virtio_blk_zone_report {
+    le64_t nr_zones; /* descriptors that follow */
+    uint8_t reserved[56];
+};
+_Static_assert(sizeof(struct virtio_blk_zone_report) == 64, "5.2.6");
+
+struct virtio_blk_zone_descriptor {
+    le64_t z_cap, z_start, z_wp; /* sectors */
+    uint8_t z_type, z_state;
+    uint8_t reserved[38];
+};
+_Static_assert(sizeof(struct virtio_blk_zone_descriptor) == 64, "5.2.6");
+_Static_assert(offsetof(struct virtio_blk_zone_descriptor, z_type) == 24, "5.2.6");
+
+/* In front of the status of a ZONE_APPEND. */
+struct virtio_blk_zone_append {
+    le64_t append_sector;
+};
+_Static_assert(sizeof(struct virtio_blk_zone_append) == 8, "5.2.6");
+
 /* 5.2.6: data of GET_LIFETIME. */
 struct virtio_blk_lifetime {
     le16_t pre_eol_info;
