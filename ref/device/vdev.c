@@ -21,7 +21,7 @@
      VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) |                           \
      VIRTIO_F(VIRTIO_F_RING_PACKED) | VIRTIO_F(VIRTIO_F_IN_ORDER) |                                \
      VIRTIO_F(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_F(VIRTIO_F_NOTIF_CONFIG_DATA) |                 \
-     VIRTIO_F(VIRTIO_F_RING_RESET))
+     VIRTIO_F(VIRTIO_F_RING_RESET) | VIRTIO_F(VIRTIO_F_SUSPEND))
 
 /* Without these the device could not work, so that it refuses FEATURES_OK (6.2 allows it). */
 #define INDISPENSABLE (VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM))
@@ -121,6 +121,7 @@ static const struct vdev_feature core_features[] = {
     {"notification-data", VIRTIO_F_NOTIFICATION_DATA},
     {"notif-config-data", VIRTIO_F_NOTIF_CONFIG_DATA},
     {"ring-reset", VIRTIO_F_RING_RESET},
+    {"suspend", VIRTIO_F_SUSPEND},
     {NULL, 0},
 };
 
@@ -207,6 +208,7 @@ static void device_reset(struct vdev *d)
         return;
     }
     d->resetting = true;
+    d->suspending = d->config_pending = false;
     vdev_queues_stop(d);
     if (d->type->reset)
         d->type->reset(d);
@@ -243,9 +245,54 @@ static uint8_t status_grant(struct vdev *d, uint8_t wanted)
                              d->label, (unsigned long long)d->driver_features,
                              (unsigned long long)d->offered);
     }
-    if ((wanted & VIRTIO_STATUS_DRIVER_OK) && (status & VIRTIO_STATUS_FEATURES_OK))
+    if ((wanted & VIRTIO_STATUS_DRIVER_OK) && (status & VIRTIO_STATUS_FEATURES_OK) &&
+        !(status & VIRTIO_STATUS_SUSPEND))
         status |= VIRTIO_STATUS_DRIVER_OK;
+    if (MUTANT(suspend_before_driver_ok) && !(status & VIRTIO_STATUS_DRIVER_OK))
+        status |= wanted & VIRTIO_STATUS_SUSPEND;
     return status;
+}
+
+/*
+ * SUSPEND (2.1, 3.4): a running device takes nothing more, and is suspended once what it has is
+ * done. DRIVER_OK lets it go on.
+ */
+void vdev_suspend_try(struct vdev *d)
+{
+    if (!vdev_queues_idle(d))
+        return;
+    vdev_queues_publish(d);
+    d->suspending = false;
+    d->status &= (uint8_t)~VIRTIO_STATUS_DRIVER_OK;
+    d->status |= VIRTIO_STATUS_SUSPEND;
+}
+
+static void resume(struct vdev *d)
+{
+    if (MUTANT(suspend_resume_ignored))
+        return;
+    d->status &= (uint8_t)~VIRTIO_STATUS_SUSPEND;
+    d->status |= VIRTIO_STATUS_DRIVER_OK;
+    vdev_queues_start(d);
+    if (d->config_pending && d->transport && !MUTANT(suspend_change_forgotten))
+        d->transport->config_interrupt(d->transport_ctx);
+    d->config_pending = false;
+}
+
+/* `before` is the status that the driver found. */
+static void suspend_or_resume(struct vdev *d, uint8_t wanted, uint8_t before)
+{
+    if (!vdev_has(d, VIRTIO_F_SUSPEND) || d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET)
+        return;
+    if (before & VIRTIO_STATUS_SUSPEND) {
+        if (wanted & VIRTIO_STATUS_DRIVER_OK)
+            resume(d);
+    } else if (wanted & VIRTIO_STATUS_SUSPEND && before & VIRTIO_STATUS_DRIVER_OK &&
+               !MUTANT(suspend_ignored)) {
+        d->suspending = true;
+        vdev_queues_stop(d);
+        vdev_suspend_try(d);
+    }
 }
 
 void vdev_set_status(struct vdev *d, uint8_t status)
@@ -273,6 +320,7 @@ void vdev_set_status(struct vdev *d, uint8_t status)
         }
         vdev_queues_start(d);
     }
+    suspend_or_resume(d, status, before);
 }
 
 void vdev_fault(struct vdev *d, const char *fault, const char *fmt, ...)
@@ -308,7 +356,11 @@ uint8_t vdev_config_generation(const struct vdev *d)
 void vdev_config_changed(struct vdev *d)
 {
     d->config_changed = true;
-    if ((d->status & VIRTIO_STATUS_DRIVER_OK) && d->transport)
+    if (d->status & VIRTIO_STATUS_SUSPEND && !MUTANT(suspend_change_told)) {
+        d->config_pending = true;
+        return;
+    }
+    if ((d->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_SUSPEND)) && d->transport)
         d->transport->config_interrupt(d->transport_ctx);
 }
 
@@ -338,6 +390,8 @@ void vdev_config_write(struct vdev *d, unsigned offset, unsigned bytes, const vo
     unsigned size = d->type->config_bytes;
 
     if (!d->type->config_write || offset >= size)
+        return;
+    if (d->status & VIRTIO_STATUS_SUSPEND && !MUTANT(suspend_config_written))
         return;
     d->type->config_write(d, offset, bytes < size - offset ? bytes : size - offset, value);
 }

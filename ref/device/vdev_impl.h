@@ -89,6 +89,8 @@ struct vdev {
     uint8_t generation;
     bool config_changed; /* since the driver last read any of it */
     bool resetting;
+    bool suspending;     /* SUSPEND was asked for, and requests are still in flight */
+    bool config_pending; /* changed while suspended: told when it resumes */
 
     struct vdev_queue *queues;
     unsigned num_queues;

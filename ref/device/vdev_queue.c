@@ -14,10 +14,13 @@
 static bool may_run(const struct vdev *d)
 {
     if (!(d->status & VIRTIO_STATUS_DRIVER_OK) && !MUTANT(runs_before_driver_ok) &&
+        !(MUTANT(suspend_runs_on) && d->status & VIRTIO_STATUS_SUSPEND) &&
         !(d->status == 0 && (MUTANT(queues_survive_reset) || MUTANT(reset_forgets_requests))))
         return false;
     if (MUTANT(broken_queue_goes_on))
         return !d->resetting;
+    if (d->suspending)
+        return false;
     return !(d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) && !d->resetting;
 }
 
@@ -268,6 +271,14 @@ void vdev_queues_stop(struct vdev *d)
     d->marked = 0;
     evloop_timer_cancel(d->loop, &d->pump_timer);
     evloop_timer_cancel(d->loop, &d->retry_timer);
+}
+
+bool vdev_queues_idle(const struct vdev *d)
+{
+    for (unsigned i = 0; i < d->num_queues; i++)
+        if (d->queues[i].in_flight)
+            return false;
+    return true;
 }
 
 void vdev_queues_reset(struct vdev *d)
@@ -728,4 +739,6 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
     }
     if (d->batch_depth == 0)
         vdev_queues_publish(d);
+    if (d->suspending)
+        vdev_suspend_try(d);
 }
