@@ -36,6 +36,7 @@ static const struct {
     {NEED_MIXED, "mixed"},
     {NEED_SUCCESSOR, "successor"},
     {NEED_ZONED, "zoned"},
+    {NEED_LIFETIME, "lifetime"},
     {NEED_SUSPEND, "suspend"},
     {NEED_PCI, "pci"},
     {NEED_MMIO, "mmio"},

@@ -323,6 +323,29 @@ CHECK(readonly_device_refuses_writes, .judges = DEVICE,
     buffer_release(out);
 }
 
+CHECK(lifetime_has_known_values, .judges = DEVICE, .proves = "blk.device-operation.device.17",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_LIFETIME,
+      .title = "GET_LIFETIME gives no value that is reserved")
+{
+    struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_LIFETIME), 0);
+    struct buffer *b =
+        given_buffer(k->d, sizeof(struct virtio_blk_lifetime), 0, FE_DMA_FROM_DEVICE);
+    struct piece p = piece_of(b, true);
+    struct virtio_blk_lifetime life;
+
+    memset(b->va, 0xff, b->bytes);
+    expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_GET_LIFETIME, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+              "the status of GET_LIFETIME");
+    memcpy(&life, b->va, sizeof(life));
+    expect(t, MUST, le16_get(life.pre_eol_info) <= 3, "pre_eol_info is 0x%x",
+           le16_get(life.pre_eol_info));
+    expect(t, MUST, le16_get(life.device_lifetime_est_typ_a) <= 11,
+           "device_lifetime_est_typ_a is 0x%x", le16_get(life.device_lifetime_est_typ_a));
+    expect(t, MUST, le16_get(life.device_lifetime_est_typ_b) <= 11,
+           "device_lifetime_est_typ_b is 0x%x", le16_get(life.device_lifetime_est_typ_b));
+    buffer_release(b);
+}
+
 /* ---- flush, id ---- */
 
 CHECK(flush_succeeds, .judges = DEVICE, .proves = "xen.blk.flush.1",

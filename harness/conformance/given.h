@@ -101,7 +101,8 @@ struct subject {
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
 #define NEED_UNSERVED (1ull << 40)
-#define NEED_SUSPEND (1ull << 61)
+#define NEED_LIFETIME (1ull << 60)
+#define NEED_SUSPEND  (1ull << 61)
 /* A host-managed zoned disk: every driver of it has to accept VIRTIO_BLK_F_ZONED. */
 #define NEED_ZONED (1ull << 62)
 /* Another process of the backend takes the place of one that has gone (parameter "restarts"). */

@@ -97,7 +97,7 @@ static bool platform_takes_line(const struct facts *f)
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
      NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE | NEED_CONSOLE | NEED_MULTIPORT |        \
      NEED_SIZE | NEED_EMERGENCY | NEED_NET | NEED_IN_ORDER | NEED_NOTIFICATION_DATA |              \
-     NEED_NOTIF_CONFIG_DATA | NEED_ZONED | NEED_SUSPEND)
+     NEED_NOTIF_CONFIG_DATA | NEED_ZONED | NEED_SUSPEND | NEED_LIFETIME)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -162,6 +162,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_DISCARD, facts_feature(&f, VIRTIO_BLK_F_DISCARD),
          "VIRTIO_BLK_F_DISCARD is not offered"},
         {NEED_SUSPEND, facts_feature(&f, VIRTIO_F_SUSPEND), "VIRTIO_F_SUSPEND is not offered"},
+        {NEED_LIFETIME, facts_feature(&f, VIRTIO_BLK_F_LIFETIME),
+         "VIRTIO_BLK_F_LIFETIME is not offered"},
         {NEED_ZONED, facts_feature(&f, VIRTIO_BLK_F_ZONED), "VIRTIO_BLK_F_ZONED is not offered"},
         {NEED_WRITE_ZEROES, facts_feature(&f, VIRTIO_BLK_F_WRITE_ZEROES),
          "VIRTIO_BLK_F_WRITE_ZEROES is not offered"},

@@ -9,6 +9,7 @@
 #include "device/net.h"
 #include "device/rng.h"
 #include "spec/virtio.h"
+#include "spec/virtio_blk.h"
 #include "spec/virtio_console.h"
 #include "util/bits.h"
 
@@ -41,6 +42,7 @@ static int blk_make(const struct vdev_config *config, const struct device_spec *
         .size_max = spec->size_max,
         .zone_bytes = spec->zone_bytes,
         .zone_append_bytes = spec->zone_append_bytes,
+        .lifetime = spec->features_on & VIRTIO_F(VIRTIO_BLK_F_LIFETIME),
         .features_off = device_spec_own_features(spec->features_off),
     };
 

@@ -46,6 +46,7 @@ static const struct vdev_feature feature_names[] = {
     {"mq", VIRTIO_BLK_F_MQ},
     {"discard", VIRTIO_BLK_F_DISCARD},
     {"write-zeroes", VIRTIO_BLK_F_WRITE_ZEROES},
+    {"lifetime", VIRTIO_BLK_F_LIFETIME},
     {"secure-erase", VIRTIO_BLK_F_SECURE_ERASE},
     {"zoned", VIRTIO_BLK_F_ZONED},
     {NULL, 0},
@@ -57,6 +58,8 @@ static uint64_t offered_features(const struct blk *b, const struct blk_options *
                  VIRTIO_F(VIRTIO_BLK_F_BLK_SIZE) | VIRTIO_F(VIRTIO_BLK_F_FLUSH) |
                  VIRTIO_F(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_F(VIRTIO_BLK_F_CONFIG_WCE);
 
+    if (o->lifetime)
+        f |= VIRTIO_F(VIRTIO_BLK_F_LIFETIME);
     if (b->queues > 1)
         f |= VIRTIO_F(VIRTIO_BLK_F_MQ);
     if (b->read_only)
@@ -475,6 +478,23 @@ static void do_id(struct blk *b, struct blk_request *q)
     blk_request_finish(b, q, VIRTIO_BLK_S_OK);
 }
 
+static void do_lifetime(struct blk *b, struct blk_request *q)
+{
+    const struct vdev_request *r = q->r;
+    struct virtio_blk_lifetime life = {
+        .pre_eol_info = le16_make(MUTANT(blk_lifetime_reserved) ? 0x77 : 1),
+        .device_lifetime_est_typ_a = le16_make(1),
+        .device_lifetime_est_typ_b = le16_make(MUTANT(blk_lifetime_estimate_reserved) ? 12 : 1),
+    };
+
+    if (r->in_bytes < sizeof(life) + 1) {
+        blk_request_finish(b, q, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    q->valid_bytes = vdev_iov_write(r->in, r->in_count, 0, &life, sizeof(life));
+    blk_request_finish(b, q, VIRTIO_BLK_S_OK);
+}
+
 /* Status of a discard or write zeroes before it begins; fills q->segs. */
 static uint8_t parse_segments(struct blk *b, struct blk_request *q)
 {
@@ -589,6 +609,11 @@ static void blk_request_new(struct vdev *d, struct vdev_request *r)
         return;
     case VIRTIO_BLK_T_GET_ID:
         do_id(b, q);
+        return;
+    case VIRTIO_BLK_T_GET_LIFETIME:
+        if (!vdev_has(d, VIRTIO_BLK_F_LIFETIME))
+            break;
+        do_lifetime(b, q);
         return;
     case VIRTIO_BLK_T_DISCARD:
         if (!vdev_has(d, VIRTIO_BLK_F_DISCARD))

@@ -69,6 +69,10 @@ int vdev_init(struct vdev *d, const struct vdev_type *type, const struct vdev_co
         vdev_queue_defaults(&d->queues[i]);
     }
     vdev_pump_init(d);
+    if (MUTANT(admin_queues_in_front) || MUTANT(admin_queues_too_many))
+        d->offered |= VIRTIO_F(VIRTIO_F_ADMIN_VQ);
+    if (MUTANT(sr_iov_without_capability))
+        d->offered |= VIRTIO_F(VIRTIO_F_SR_IOV);
     if (MUTANT(status_not_zero_at_first))
         d->status = VIRTIO_STATUS_ACKNOWLEDGE;
     return 0;

@@ -35,6 +35,9 @@ struct virtio_pci {
     struct pci_function *function;
     uint32_t notify_multiplier;
     unsigned cfg_cap; /* offset of the configuration access capability */
+#ifdef RP_MUTANTS
+    unsigned broken_cap; /* of vendor data */
+#endif
 
     uint32_t device_feature_select, driver_feature_select;
     uint16_t queue_select;
@@ -81,6 +84,8 @@ static void config_interrupt(void *ctx)
 {
     struct virtio_pci *vp = ctx;
 
+    if (MUTANT(config_change_by_queue_vector) && vp->config_vector == VIRTIO_MSI_NO_VECTOR)
+        raise_interrupt(vp, VIRTIO_PCI_ISR_CONFIG, vp->queue_vectors[0]);
     raise_interrupt(vp, VIRTIO_PCI_ISR_CONFIG, vp->config_vector);
 }
 
@@ -133,6 +138,8 @@ enum common_reg {
     REG_QUEUE_DEVICE_HIGH,
     REG_QUEUE_NOTIF_CONFIG_DATA,
     REG_QUEUE_RESET,
+    REG_ADMIN_QUEUE_INDEX,
+    REG_ADMIN_QUEUE_NUM,
 };
 
 /* 64-bit fields are two registers: a driver may access the halves apart (4.1.3.1). */
@@ -168,6 +175,8 @@ static const struct common_field {
     HALVES(queue_device, REG_QUEUE_DEVICE),
     FIELD(queue_notif_config_data, REG_QUEUE_NOTIF_CONFIG_DATA),
     FIELD(queue_reset, REG_QUEUE_RESET),
+    FIELD(admin_queue_index, REG_ADMIN_QUEUE_INDEX),
+    FIELD(admin_queue_num, REG_ADMIN_QUEUE_NUM),
 #undef FIELD
 #undef HALVES
 };
@@ -246,6 +255,11 @@ static uint32_t reg_get(struct virtio_pci *vp, enum common_reg reg)
     case REG_QUEUE_RESET:
         /* A reset is complete when the write returns: never seen in progress. */
         return MUTANT(queue_reset_stuck) ? 1 : 0;
+    /* There are none: VIRTIO_F_ADMIN_VQ is not offered. */
+    case REG_ADMIN_QUEUE_INDEX:
+        return MUTANT(admin_queues_too_many) ? vdev_num_queues(vp->vdev) + 1 : 0;
+    case REG_ADMIN_QUEUE_NUM:
+        return MUTANT(admin_queues_too_many) ? 0xffff : 0;
     }
     return 0;
 }
@@ -344,6 +358,8 @@ static void reg_set(struct virtio_pci *vp, enum common_reg reg, uint32_t value)
     case REG_CONFIG_GENERATION:
     case REG_QUEUE_NOTIFY_OFF:
     case REG_QUEUE_NOTIF_CONFIG_DATA:
+    case REG_ADMIN_QUEUE_INDEX:
+    case REG_ADMIN_QUEUE_NUM:
         log_debug_limited("write to a read-only virtio register: ignored");
         break;
     }
@@ -493,6 +509,10 @@ static void config_before_read(void *ctx, unsigned offset, unsigned bytes)
     uint32_t at, width;
     unsigned bar;
 
+#ifdef RP_MUTANTS
+    if (MUTANT(vendor_data_read_counts) && offset == vp->broken_cap + 6)
+        pci_function_poke(vp->function, offset, 1, pci_function_peek(vp->function, offset, 1) + 1);
+#endif
     if (!touches_cfg_data(vp, offset, bytes) || MUTANT(pci_cfg_access_dead_read))
         return;
     if (cfg_target(vp, &bar, &at, &width))
@@ -556,6 +576,42 @@ static int add_cap(struct pci_function *f, uint8_t cfg_type, uint32_t offset, ui
     return pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&any + 2, bytes);
 }
 
+#ifdef RP_MUTANTS
+/* Capabilities that a device may have, and none of ours has, each with a fault. */
+static int add_broken_capabilities(struct virtio_pci *vp)
+{
+    struct any_vendor {
+        struct virtio_pci_vndr_data data;
+        uint8_t more[2];
+    } vendor = {.data = {.cap_len = sizeof(vendor),
+                         .cfg_type = VIRTIO_PCI_CAP_VENDOR_CFG,
+                         .vendor_id = le16_make(0x1ae0)}};
+    struct virtio_pci_cap64 memory = {.cap = {.cap_len = sizeof(memory),
+                                              .cfg_type = VIRTIO_PCI_CAP_SHARED_MEMORY_CFG,
+                                              .bar = BAR_STRUCTURES,
+                                              .length = le32_make(PART_BYTES)}};
+    struct pci_function *f = vp->function;
+    int rc = 0;
+
+    if (MUTANT(vendor_data_is_virtios))
+        vendor.data.vendor_id = le16_make(VIRTIO_PCI_VENDOR_ID);
+    if (MUTANT(vendor_data_length_odd))
+        vendor.data.cap_len--;
+    if (MUTANT(shared_memory_beyond_bar))
+        memory.offset_hi = le32_make(1);
+    if (MUTANT(vendor_data_is_virtios) || MUTANT(vendor_data_length_odd) ||
+        MUTANT(vendor_data_read_counts))
+        rc = pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&vendor + 2,
+                                         sizeof(vendor));
+    vp->broken_cap = rc > 0 ? (unsigned)rc : 0;
+    for (unsigned i = 0; rc >= 0 && i < 1 + (unsigned)MUTANT(shared_memory_same_id); i++)
+        if (MUTANT(shared_memory_beyond_bar) || MUTANT(shared_memory_same_id))
+            rc = pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&memory + 2,
+                                             sizeof(memory));
+    return rc < 0 ? rc : 0;
+}
+#endif
+
 static int add_capabilities(struct virtio_pci *vp)
 {
     struct pci_function *f = vp->function;
@@ -583,6 +639,10 @@ static int add_capabilities(struct virtio_pci *vp)
         return rc;
     if (MUTANT(pci_cfg_cap_missing))
         return 0;
+#ifdef RP_MUTANTS
+    if (MUTANT(shared_memory_same_id)) /* there is no room for all of them */
+        return add_broken_capabilities(vp);
+#endif
     rc = add_cap(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &no_data);
     if (rc < 0)
         return rc;
@@ -592,6 +652,11 @@ static int add_capabilities(struct virtio_pci *vp)
          i < sizeof(struct virtio_pci_cfg_cap); i++)
         pci_function_set_mask(f, vp->cfg_cap + i, 0xff, 0);
     pci_function_set_hooks(f, &config_hooks, vp);
+#ifdef RP_MUTANTS
+    rc = add_broken_capabilities(vp);
+    if (rc)
+        return rc;
+#endif
     return 0;
 }
 
