@@ -89,7 +89,12 @@ void error_out(struct check_ctx *t, const char *fmt, ...)
 /* A MUST expectation failed so that the rest makes no sense (after expect). */
 void stop_check(struct check_ctx *t) __attribute__((noreturn));
 
-/* Something observed, for the record: name and value, kept with the result. */
+/*
+ * Something observed, for the record: name and value, kept with the result. A scenario can make a
+ * table of notes (its key `table`): the notes of a cell are a row, under their names. A check that
+ * has several rows to tell begins each with note(t, "row", "%s", KEY): the notes after it, up to
+ * the next of that name, are the row KEY; several checks of a cell may add to the same row.
+ */
 void note(struct check_ctx *t, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -116,7 +121,7 @@ struct check_result {
     char reason[512]; /* SKIP or ERROR */
     unsigned failure_count, note_count;
     struct check_failure failures[8];
-    struct check_note notes[16];
+    struct check_note notes[32];
     char trace[4096]; /* the last that was done before a check failed, lines; "" none */
 };
 

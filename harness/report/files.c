@@ -72,5 +72,8 @@ int report_write_files(const struct report *r, const char *dir, char *why, size_
         ret = write_one(r, dir, forms[i].name, forms[i].write, why, why_size);
     if (!ret && r->equivalence)
         ret = write_one(r, dir, "equivalence.md", report_write_equivalence_markdown, why, why_size);
+    for (unsigned i = 0; !ret && i < r->cell_count; i++)
+        if (r->cells[i]->table.name[0])
+            return write_one(r, dir, "tables.md", report_write_tables_markdown, why, why_size);
     return ret;
 }

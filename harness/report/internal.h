@@ -22,5 +22,6 @@ void report_part_fini(struct report_part *p);
 
 json_t *text_to_json(const char *text); /* cleaned */
 json_t *report_equivalence_to_json(const struct report_equivalence *e);
+json_t *report_tables_to_json(const struct report_tables *t);
 
 #endif

@@ -46,20 +46,30 @@ static json_t *check_to_json(const struct report_check *k)
                      text_to_json(k->log), "trace", text_to_json(k->trace));
 }
 
+static json_t *table_of_to_json(const struct report_table_of *t)
+{
+    json_t *columns = json_array();
+
+    for (unsigned i = 0; i < t->column_count; i++)
+        json_array_append_new(columns, text_to_json(t->columns[i]));
+    return json_pack("{s:o, s:o}", "name", text_to_json(t->name), "columns", columns);
+}
+
 json_t *report_cell_to_json(const struct report_cell *c)
 {
     json_t *checks = json_array();
 
     for (unsigned i = 0; i < c->check_count; i++)
         json_array_append_new(checks, check_to_json(&c->checks[i]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "id",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "id",
                      text_to_json(c->id), "scenario", text_to_json(c->scenario), "title",
                      text_to_json(c->title), "file", text_to_json(c->file), "testbed",
                      text_to_json(c->testbed), "part",
                      c->part == REPORT_OWN ? json_null() : json_integer(c->part), "axes",
                      pairs_to_json(&c->axes), "outcome", outcome_name(c->outcome), "reason",
                      text_to_json(c->reason), "duration_ns", (json_int_t)c->duration_ns, "metrics",
-                     pairs_to_json(&c->metrics), "checks", checks, "log", text_to_json(c->log));
+                     pairs_to_json(&c->metrics), "checks", checks, "table",
+                     table_of_to_json(&c->table), "log", text_to_json(c->log));
 }
 
 static json_t *run_to_json(const struct report_run *run)
@@ -97,6 +107,11 @@ json_t *report_to_json(const struct report *r)
                                                    text_to_json(holes.items[i].value)));
     report_pairs_fini(&holes);
 
+    struct report_tables tables;
+    report_tables_make(r, &tables);
+    json_t *table_list = report_tables_to_json(&tables);
+    report_tables_fini(&tables);
+
     json_t *run = run_to_json(&r->run);
     json_object_set_new(run, "status", json_integer(report_status(r)));
     json_t *parts = json_array();
@@ -104,9 +119,9 @@ json_t *report_to_json(const struct report *r)
         json_array_append_new(parts,
                               json_pack("{s:o, s:o}", "source", text_to_json(r->parts[i].source),
                                         "run", run_to_json(&r->parts[i].run)));
-    return json_pack("{s:i, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o}", "format", REPORT_FORMAT, "run",
-                     run, "parts", parts, "totals", "checks", by_check, "cells", by_cell, "holes",
-                     hole_list, "equivalence",
+    return json_pack("{s:i, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o, s:o}", "format", REPORT_FORMAT,
+                     "run", run, "parts", parts, "totals", "checks", by_check, "cells", by_cell,
+                     "holes", hole_list, "equivalence",
                      r->equivalence ? report_equivalence_to_json(r->equivalence) : json_null(),
-                     "cells", cells);
+                     "tables", table_list, "cells", cells);
 }

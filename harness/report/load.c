@@ -22,6 +22,7 @@
 #define CELLS_MAX       20000
 #define VERSIONS_MAX    64u
 #define NOTES_MAX       256u
+#define COLUMNS_MAX     64u
 #define SHARDS_MAX      10000
 
 struct decode {
@@ -240,11 +241,37 @@ static void judge_cell(struct decode *d, const struct report_cell *c)
     free(id);
 }
 
+static void table_from_json(struct decode *d, const json_t *o, struct report_cell *c)
+{
+    static const char *const names[] = {"name", "columns", NULL};
+    const json_t *t = member(d, o, "table", JSON_OBJECT);
+    size_t before = enter(d, "table", -1);
+    const char *name = member_text(d, t, "name");
+    const json_t *columns = member(d, t, "columns", JSON_ARRAY);
+
+    if (json_array_size(columns) > COLUMNS_MAX)
+        fault(d, "columns", "more than %u", COLUMNS_MAX);
+    if (!name[0] && json_array_size(columns))
+        fault(d, "columns", "of no table");
+    report_cell_set_table(c, name);
+    for (size_t i = 0; !d->failed && i < json_array_size(columns); i++) {
+        const char *column = json_string_value(json_array_get(columns, i));
+        char *clean = report_need(text_clean(column ? column : ""));
+        if (!column || strcmp(clean, column) != 0)
+            fault(d, "columns", "has something else than clean texts");
+        else
+            report_cell_add_column(c, column);
+        free(clean);
+    }
+    only_members(d, t, names);
+    leave(d, before);
+}
+
 static struct report_cell *cell_from_json(struct decode *d, const json_t *o)
 {
     static const char *const names[] = {"id",      "scenario", "title",   "file",   "testbed",
                                         "part",    "axes",     "outcome", "reason", "duration_ns",
-                                        "metrics", "checks",   "log",     NULL};
+                                        "metrics", "checks",   "table",   "log",    NULL};
     struct report_cell *c = report_cell_create(NULL, NULL, NULL, NULL, NULL);
 
     report_set(&c->id, member_text(d, o, "id"));
@@ -260,6 +287,7 @@ static struct report_cell *cell_from_json(struct decode *d, const json_t *o)
     c->duration_ns = member_number(d, o, "duration_ns", 0, DURATION_MAX_NS);
     member_pairs(d, o, "axes", NOTES_MAX, &c->axes);
     member_pairs(d, o, "metrics", NOTES_MAX, &c->metrics);
+    table_from_json(d, o, c);
     const json_t *checks = member(d, o, "checks", JSON_ARRAY);
     for (size_t i = 0; !d->failed && i < json_array_size(checks); i++) {
         size_t before = enter(d, "checks", (long)i);
@@ -391,7 +419,7 @@ static void cells_from_json(struct decode *d, const json_t *o, struct report *r)
 /* What follows from the cells is not believed but computed, and has to be the same. */
 static void derived_from_json(struct decode *d, const json_t *o, struct report *r)
 {
-    static const char *const derived[] = {"totals", "holes", "equivalence"};
+    static const char *const derived[] = {"totals", "holes", "equivalence", "tables"};
     const json_t *e = json_object_get(o, "equivalence");
     char why[256];
 
@@ -418,8 +446,8 @@ static void derived_from_json(struct decode *d, const json_t *o, struct report *
 
 static struct report *from_json(struct decode *d, const json_t *o)
 {
-    static const char *const names[] = {"format", "run",         "parts", "totals",
-                                        "holes",  "equivalence", "cells", NULL};
+    static const char *const names[] = {"format",      "run",    "parts", "totals", "holes",
+                                        "equivalence", "tables", "cells", NULL};
     struct report *r = report_create();
     const json_t *format = json_object_get(o, "format");
 

@@ -139,6 +139,7 @@ struct report_cell *report_cell_create(const char *id, const char *scenario, con
     c->testbed = report_copy(testbed);
     c->part = REPORT_OWN;
     c->reason = report_copy("");
+    c->table.name = report_copy("");
     c->log = report_copy("");
     return c;
 }
@@ -165,6 +166,10 @@ void report_cell_destroy(struct report_cell *c)
     free(c->checks);
     report_pairs_fini(&c->axes);
     report_pairs_fini(&c->metrics);
+    for (unsigned i = 0; i < c->table.column_count; i++)
+        free(c->table.columns[i]);
+    free(c->table.columns);
+    free(c->table.name);
     free(c->id);
     free(c->scenario);
     free(c->title);

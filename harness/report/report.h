@@ -27,7 +27,7 @@
 
 #include "check/check.h"
 
-#define REPORT_FORMAT 3 /* results/schema/result.schema.json */
+#define REPORT_FORMAT 4 /* results/schema/result.schema.json */
 
 /* Name and value: an axis, a note of a check, a metric of a cell, a version. */
 struct report_pair {
@@ -62,6 +62,13 @@ struct report_check {
     char *trace; /* what the driver did last before it failed, lines; "" */
 };
 
+/* Of which table a cell is a row, and what it tells there: see "tables" below. */
+struct report_table_of {
+    char *name; /* "" none */
+    char **columns;
+    unsigned column_count;
+};
+
 struct report_cell {
     char *id;       /* "blk-requests[arch=x86]" */
     char *scenario; /* "blk-requests" */
@@ -76,6 +83,7 @@ struct report_cell {
     struct report_check *checks;
     unsigned check_count;
     struct report_pairs metrics;
+    struct report_table_of table;
     char *log;
 };
 
@@ -121,6 +129,11 @@ void report_destroy(struct report *r); /* NULL is allowed */
 struct report_cell *report_cell_create(const char *id, const char *scenario, const char *title,
                                        const char *file, const char *testbed);
 void report_cell_destroy(struct report_cell *c); /* NULL is allowed */
+/* Puts the cell into a table (of the same name all over the report: one table). */
+void report_cell_set_table(struct report_cell *c, const char *name);
+/* One more column of it: the name of a note or metric, and in brackets what it is counted in:
+ * "start-up [ms]". */
+void report_cell_add_column(struct report_cell *c, const char *column);
 /* Takes the cell over. */
 void report_add_cell(struct report *r, struct report_cell *c);
 
@@ -253,6 +266,42 @@ void report_equivalence_destroy(struct report_equivalence *e); /* NULL is allowe
 bool report_equivalence_holds(const struct report_equivalence *e);
 const char *report_verdict_name(enum report_verdict v);
 
+/* ---- tables ---- */
+
+/*
+ * What cells measured, side by side. Every cell that names a table is a row of it, with its axes as
+ * keys and with what its notes and metrics say under the names of the columns; where a note is
+ * there twice, the last one counts. A note called "row" begins a row of its own (check.h). Scenario
+ * and testbed are keys where the table has several of them. A cell that measured nothing is a row,
+ * too: its outcome and its reason say why.
+ */
+struct report_table_row {
+    const struct report_cell *cell; /* borrowed from the report */
+    char *key;                      /* "" the cell's own */
+    const char *reason;             /* borrowed; "" none */
+    const char **values;            /* one a column, borrowed; NULL: none */
+};
+
+struct report_table {
+    const char *name; /* borrowed */
+    bool has_testbeds, has_scenarios, has_rows;
+    const char **axes; /* texts borrowed, as those of columns */
+    unsigned axis_count;
+    const char **columns;
+    unsigned column_count;
+    struct report_table_row *rows;
+    unsigned row_count;
+};
+
+struct report_tables {
+    struct report_table *items;
+    unsigned count;
+};
+
+/* Those of all cells, in their order; owned by the caller, and valid while the cells are. */
+void report_tables_make(const struct report *r, struct report_tables *t);
+void report_tables_fini(struct report_tables *t);
+
 /* ---- forms ---- */
 
 /* A cell travels from its worker process as this object, and lies in result.json as the same. */
@@ -278,9 +327,12 @@ void report_write_kcidb(const struct report *r, FILE *f);
 char *report_cell_label(const struct report *r, const struct report_cell *c);
 /* As a Markdown table. */
 void report_write_equivalence_markdown(const struct report *r, FILE *f);
+/* All tables, each under its name. */
+void report_write_tables_markdown(const struct report *r, FILE *f);
 
-/* result.json, .tap, .ktap, .xml (JUnit), .kcidb.json, and equivalence.md when testbeds were
- * compared, in a folder that exists; each appears whole or not at all. 0 or -errno with a message.
+/* result.json, .tap, .ktap, .xml (JUnit), .kcidb.json, equivalence.md when testbeds were compared,
+ * and tables.md when a cell names a table, in a folder that exists; each appears whole or not at
+ * all. 0 or -errno with a message.
  */
 int report_write_files(const struct report *r, const char *dir, char *why, size_t why_size);
 

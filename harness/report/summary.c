@@ -240,6 +240,22 @@ static void write_parts(const struct report *r, FILE *f)
     report_pairs_fini(&differ);
 }
 
+/* They are too wide for a terminal: the reader is told where they are. */
+static void write_tables(const struct report *r, FILE *f)
+{
+    struct report_tables t;
+
+    report_tables_make(r, &t);
+    if (t.count)
+        fputs("\ntables, in tables.md\n", f);
+    for (unsigned i = 0; i < t.count; i++) {
+        fputs("  ", f);
+        text_write_plain(f, t.items[i].name, 0);
+        fprintf(f, ": %u rows\n", t.items[i].row_count);
+    }
+    report_tables_fini(&t);
+}
+
 void report_write_summary(const struct report *r, const struct report_style *s, FILE *f)
 {
     struct report_totals t;
@@ -249,6 +265,7 @@ void report_write_summary(const struct report *r, const struct report_style *s, 
         write_table(r, s, f);
     write_parts(r, f);
     write_metrics(r, f);
+    write_tables(r, f);
     if (r->equivalence)
         report_write_equivalence(r->equivalence, s, true, f);
     write_failures(r, s, f, false);

@@ -52,6 +52,10 @@ struct report_cell *cell_report_create(const struct job *job, const char *testbe
 
     for (unsigned i = 0; i < p->axes; i++)
         report_pairs_add(&c->axes, scenario_axis_name(p->axis[i]), p->value[i]);
+    if (p->scenario->table)
+        report_cell_set_table(c, p->scenario->table);
+    for (unsigned i = 0; i < p->scenario->column_count; i++)
+        report_cell_add_column(c, p->scenario->columns[i]);
     return c;
 }
 

@@ -968,6 +968,27 @@ static int read_checks(struct reader *r, const struct doc_node *n)
     return 0;
 }
 
+/* table: {name: N, columns: [...]} */
+static int read_table(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"name", "columns", NULL};
+    struct scenario *s = r->s;
+    int ret = want_kind(r, n, DOC_MAP, "table");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    const struct doc_node *name = doc_get(n, "name"), *columns = doc_get(n, "columns");
+    if (!name || !columns)
+        return refuse_at(r, n, "a table has a name and columns");
+    ret = read_text(r, name, "name", &s->table);
+    if (!ret && name_valid(s->table))
+        ret = refuse_at(r, name, "'%.64s' is no name of a table (lower case, as a scenario's)",
+                        s->table);
+    return ret ? ret : read_texts(r, columns, "columns", &s->columns, &s->column_count);
+}
+
 static bool axis_has(const struct scenario *s, enum scenario_axis axis, const char *value)
 {
     for (unsigned i = 0; i < s->axis_count[axis]; i++)
@@ -1090,7 +1111,7 @@ static int read_root(struct reader *r, const struct doc_node *root)
 {
     static const char *const known[] = {"scenario", "title",  "testbeds", "sets",    "device",
                                         "domain",   "matrix", "checks",   "runs-in", "run",
-                                        "timeline", "expect", "timeout",  NULL};
+                                        "timeline", "expect", "table",    "timeout", NULL};
     struct scenario *s = r->s;
     const struct doc_node *c;
     unsigned mask = 0, v = 0;
@@ -1149,6 +1170,9 @@ static int read_root(struct reader *r, const struct doc_node *root)
     c = doc_get(root, "expect");
     if (!ret && c)
         ret = read_expect(r, c);
+    c = doc_get(root, "table");
+    if (!ret && c)
+        ret = read_table(r, c);
     c = doc_get(root, "timeout");
     if (!ret && c)
         ret = read_number(r, c, "timeout", units_parse_ns, "a time such as 60s", 1000000000,
@@ -1220,6 +1244,8 @@ void scenario_free(struct scenario *s)
     free(s->name);
     free(s->title);
     free_texts(s->sets, s->set_count);
+    free(s->table);
+    free_texts(s->columns, s->column_count);
     free_texts(s->checks, s->check_count);
     for (unsigned i = 0; i < s->device_count; i++) {
         free(s->devices[i].sbdf);

@@ -206,6 +206,9 @@ struct scenario {
     unsigned timeline_count;
     struct scenario_expect expect[SCENARIO_METRICS];
     unsigned expect_count;
+    char *table;    /* of the report, in which the cells are rows; NULL: none */
+    char **columns; /* names of notes and metrics, with their units: "start-up [ms]" */
+    unsigned column_count;
     uint64_t timeout_ns; /* of a cell */
     uint64_t memory_bytes;
     uint32_t vcpus;

@@ -147,7 +147,7 @@ CHECK(long_text, .judges = DEVICE, .proves = "unit.1")
 CHECK(many_notes, .judges = DEVICE, .proves = "unit.1")
 {
     expect(t, MUST, true, "fine");
-    for (int i = 0; i < 17; i++)
+    for (int i = 0; i < 33; i++)
         note(t, "n", "%d", i);
 }
 

@@ -7,6 +7,7 @@
 
 #include "check/wire.h"
 #include "unit/run.h"
+#include "util/bits.h"
 
 static struct wire_event *event(enum wire_ev ev)
 {
@@ -63,8 +64,8 @@ START_TEST(result_survives_the_longest_texts)
         memset(r->failures[i].file, '\\', sizeof(r->failures[i].file) - 1);
         memset(r->failures[i].text, '"', sizeof(r->failures[i].text) - 1);
     }
-    r->note_count = 16;
-    for (int i = 0; i < 16; i++) {
+    r->note_count = ARRAY_LENGTH(r->notes);
+    for (size_t i = 0; i < ARRAY_LENGTH(r->notes); i++) {
         memset(r->notes[i].name, '"', sizeof(r->notes[i].name) - 1);
         memset(r->notes[i].value, '\\', sizeof(r->notes[i].value) - 1);
     }

@@ -484,8 +484,8 @@ static const struct {
     const char *path, *value; /* JSON; NULL: the member goes away */
     const char *says;         /* behind the file's name */
 } faults[] = {
-    {"format", "1", "format: this program reads format 3"},
-    {"format", NULL, "format: this program reads format 3"},
+    {"format", "1", "format: this program reads format 4"},
+    {"format", NULL, "format: this program reads format 4"},
     {"surplus", "1", "(whole): unknown member 'surplus'"},
     {"run", "[]", "run: is a list"},
     {"run.id", NULL, "run.id: is missing"},
@@ -573,7 +573,7 @@ static const struct {
     {"\xff", ":1:0: "},
     {"{\"a\":1,\"a\":2}", ":1:"},
     {"{}{}", ":1:"},
-    {"{}", ": format: this program reads format 3"},
+    {"{}", ": format: this program reads format 4"},
 };
 
 START_TEST(files_that_are_no_results)
