@@ -8,7 +8,7 @@
 # for each module, and passes only the folders of the modules named here: any other include does
 # not compile. What may include libxen's own headers is said in libxen_modules (make lint).
 
-MODULES := spec util virtq gmem xen pci transport device backend frontend \
+MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
            catalog unit fioengine
 
@@ -23,6 +23,7 @@ dir_device      := ref/device
 dir_backend     := ref/backend
 dir_frontend    := ref/frontend
 dir_netfront    := ref/netfront
+dir_toolstack   := ref/toolstack
 dir_platform_linux := ref/platform-linux
 dir_simxen      := harness/simxen
 dir_check       := harness/check
@@ -51,6 +52,7 @@ sees_device      := spec util virtq gmem
 sees_transport   := spec util virtq gmem pci device
 sees_backend     := spec util virtq gmem xen pci transport device
 sees_frontend    := spec util virtq gmem xen
+sees_toolstack   := spec util
 sees_netfront    := spec util virtq gmem frontend
 # Platform plugins, this one and simxen/guest, see the interface that they implement, nothing else of ref.
 sees_platform_linux := util frontend

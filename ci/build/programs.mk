@@ -79,6 +79,9 @@ $(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES))
 # ---- the network frontend: a TAP in the domU ----
 $(eval $(call link_program,ringproof-netfront,$(call modules_objs,util virtq gmem frontend netfront) $(OBJ)/ref/netfront/main.o,-ldl))
 
+# ---- what a toolstack leaves for a guest's driver ----
+$(eval $(call link_program,ringproof-bootdata,$(call objs_of,util) $(OBJ)/ref/toolstack/main.o,-lfdt))
+
 # ---- machines: who keeps them, and what runs in their dom0 ----
 MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/harness/testbed/image.o
 $(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))

@@ -52,6 +52,7 @@ static const struct {
     {NEED_NET, "net"},
     {NEED_WIRE, "wire"},
     {NEED_UNSERVED, "unserved"},
+    {NEED_DISCOVERY, "discovery"},
 };
 
 /* The one family of a role; NULL: those of no other. */

@@ -41,11 +41,17 @@ struct options {
     char place_text[32]; /* as Linux names it; "": no device */
     enum wire_role role;
     bool has_device, list_checks, packed;
-    FILE *trace; /* NULL: none; stays open as long as the agent lives */
+    bool has_mechanism;
+    enum fe_mechanism mechanism;
+    const char *boot_data; /* with a mechanism that has any; borrowed from argv */
+    FILE *trace;           /* NULL: none; stays open as long as the agent lives */
 };
+
+#define BOOT_DATA_BYTES 65536u /* read of a file */
 
 struct agent {
     struct options opt;
+    char *boot_data; /* malloc'd, with a NUL behind; NULL: none */
     struct link link;
     struct run *run;
     struct fe_platform *platform; /* role domu */
@@ -139,6 +145,18 @@ static int set_role(struct options *o, const char *v, char *why)
     return wire_role_from_name(v, &o->role) ? 0 : -EINVAL;
 }
 
+static int set_discovery(struct options *o, const char *v, char *why)
+{
+    char name[32];
+    const char *colon = strchr(v, ':');
+
+    (void)why;
+    snprintf(name, sizeof(name), "%.*s", colon ? (int)(colon - v) : (int)strlen(v), v);
+    o->boot_data = colon ? colon + 1 : NULL;
+    o->has_mechanism = fe_mechanism_parse(name, &o->mechanism) == 0;
+    return o->has_mechanism ? 0 : -EINVAL;
+}
+
 static int set_list_checks(struct options *o, const char *v, char *why)
 {
     (void)v;
@@ -189,6 +207,8 @@ static const struct {
     {"ring", "split|packed", set_ring,
      "the format of rings that the driver negotiates (default: split)"},
     {"backend-domid", "N", set_backend_domid, "whom pages are granted to (default: 0)"},
+    {"discovery", "NAME[:FILE]", set_discovery,
+     "how the driver finds its backend's domid, and the boot data for it"},
     {"list-checks", NULL, set_list_checks, "print all checks, one a line, and exit"},
     {"trace", "FILE", set_trace, "append every access, interrupt, grant and chain to a file"},
     {"log", "LEVEL", set_log, "error, warn (default), info or debug"},
@@ -301,6 +321,41 @@ static uint64_t free_window(const struct agent *a)
     return a->platform->arm ? 0x2aff0000 : 0xe7ff0000;
 }
 
+/* Into the sources of the subject; the file stays in memory as long as the agent lives. */
+static int read_boot_data(struct agent *a)
+{
+    struct fe_discovery_sources *s = &a->subject.sources;
+    size_t bytes = 0;
+    FILE *f;
+
+    s->platform = a->platform;
+    if (!a->opt.boot_data || a->opt.mechanism == FE_MECHANISM_XENSTORE ||
+        a->opt.mechanism == FE_MECHANISM_VENDOR_CAPABILITY)
+        return 0;
+    a->boot_data = calloc(1, BOOT_DATA_BYTES + 1);
+    if (!a->boot_data)
+        return -ENOMEM;
+    f = fopen(a->opt.boot_data, "re");
+    if (f) {
+        bytes = fread(a->boot_data, 1, BOOT_DATA_BYTES, f);
+        fclose(f);
+    }
+    if (!bytes) {
+        fprintf(stderr, "ringproof-agent: no boot data in %s\n", a->opt.boot_data);
+        return -EIO;
+    }
+    if (a->opt.mechanism == FE_MECHANISM_DEVICE_TREE) {
+        s->tree = (const uint8_t *)a->boot_data;
+        s->tree_bytes = bytes;
+    } else if (a->opt.mechanism == FE_MECHANISM_ACPI) {
+        s->acpi = (const uint8_t *)a->boot_data;
+        s->acpi_bytes = bytes;
+    } else {
+        s->command_line = a->boot_data;
+    }
+    return 0;
+}
+
 static int domu_start(struct agent *a)
 {
     struct fe_platform *traced;
@@ -338,9 +393,11 @@ static int domu_start(struct agent *a)
                                   .addressing = a->opt.addressing,
                                   .backend_domid = a->opt.backend_domid,
                                   .packed = a->opt.packed,
+                                  .has_mechanism = a->opt.has_mechanism,
+                                  .mechanism = a->opt.mechanism,
                                   .ask = ask_text,
                                   .ask_ctx = &a->link};
-    return 0;
+    return read_boot_data(a);
 }
 
 /* ---- requests ---- */
@@ -471,6 +528,7 @@ int main(int argc, char **argv)
     err = serve(&a);
     status = err && err != -EPIPE ? AGENT_EXIT_START : AGENT_EXIT_OK;
 out:
+    free(a.boot_data);
     peer_destroy(a.peer);
     fe_platform_close(a.platform);
     run_destroy(a.run);

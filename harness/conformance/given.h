@@ -19,6 +19,7 @@
 #define RP_CONFORMANCE_GIVEN_H
 
 #include "check/check.h"
+#include "frontend/discovery.h"
 #include "frontend/memory.h"
 #include "frontend/pci.h"
 #include "frontend/place.h"
@@ -40,6 +41,10 @@ struct subject {
     struct fe_place place;
     enum fe_addressing addressing;
     uint16_t backend_domid;
+    /* How the driver finds out backend_domid; with has_mechanism, the one above is nobody's. */
+    bool has_mechanism;
+    enum fe_mechanism mechanism;
+    struct fe_discovery_sources sources; /* the function is a check's own */
     bool packed; /* the driver wants packed rings: RING_PACKED is negotiated wherever queues are */
     /*
      * Ask the testbed. `args_json` is an object or NULL. 0 and *value_json (malloc'd, to be
@@ -100,9 +105,10 @@ struct subject {
 #define NEED_NOTIFICATION_DATA (1ull << 38)
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
-#define NEED_UNSERVED (1ull << 40)
-#define NEED_LIFETIME (1ull << 60)
-#define NEED_SUSPEND  (1ull << 61)
+#define NEED_UNSERVED  (1ull << 40)
+#define NEED_DISCOVERY (1ull << 59) /* the driver finds out by itself whom it grants to */
+#define NEED_LIFETIME  (1ull << 60)
+#define NEED_SUSPEND   (1ull << 61)
 /* A host-managed zoned disk: every driver of it has to accept VIRTIO_BLK_F_ZONED. */
 #define NEED_ZONED (1ull << 62)
 /* Another process of the backend takes the place of one that has gone (parameter "restarts"). */

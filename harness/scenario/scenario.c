@@ -45,6 +45,8 @@ static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", N
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
+static const char *const discovery_names[] = {
+    "given", "device-tree", "xenstore", "boot-parameter", "vendor-capability", "acpi", NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const direction_names[] = {"to-backend", "to-frontend", "both", NULL};
@@ -80,6 +82,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
     [AXIS_TRANSPORT] = {.name = "transport", .values = transport_names},
     [AXIS_START] = {.name = "start", .values = start_names},
+    [AXIS_DISCOVERY] = {.name = "discovery", .values = discovery_names},
 };
 
 enum metric_unit { UNIT_NS, UNIT_BYTES, UNIT_COUNT };
@@ -106,6 +109,11 @@ static const struct {
 const char *scenario_testbed_name(enum scenario_testbed t)
 {
     return testbed_names[t];
+}
+
+const char *scenario_discovery_name(enum scenario_discovery d)
+{
+    return discovery_names[d];
 }
 
 const char *scenario_device_type_name(enum scenario_device_type t)
@@ -1081,7 +1089,7 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     }
     static const enum scenario_axis of_devices[] = {AXIS_MEMORY,   AXIS_QUEUE_SIZE, AXIS_QUEUES,
                                                     AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT,
-                                                    AXIS_START};
+                                                    AXIS_START,    AXIS_DISCOVERY};
     for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
         const struct doc_node *matrix = doc_get(root, "matrix");
         if (s->axis_count[of_devices[i]] && !s->device_count)
@@ -1104,6 +1112,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "message-signalled interrupts are virtio-pci's: no axis transport here");
+    if (s->axis_count[AXIS_DISCOVERY] && axis_has(s, AXIS_TRANSPORT, "mmio"))
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "discovery"),
+                         "devices are told of by their place on PCI");
     return check_places(r, root);
 }
 
@@ -1325,6 +1336,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_START:
         cell->start = (enum scenario_start)name_index(start_names, value);
+        break;
+    case AXIS_DISCOVERY:
+        cell->discovery = (enum scenario_discovery)name_index(discovery_names, value);
         break;
     case AXIS_QUEUE_SIZE:
         cell->queue_size = (uint32_t)number;

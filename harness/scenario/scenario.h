@@ -44,6 +44,7 @@ enum scenario_axis {
     AXIS_VCPUS,      /* of the domain */
     AXIS_TRANSPORT,  /* of every device: pci, mmio */
     AXIS_START,      /* who starts the domain: toolstack, dom0less */
+    AXIS_DISCOVERY,  /* how the driver learns whom to grant its memory to */
     SCENARIO_AXES
 };
 const char *scenario_axis_name(enum scenario_axis a);
@@ -64,6 +65,17 @@ enum scenario_start {
     START_TOOLSTACK, /* the toolstack, when the backend serves */
     START_DOM0LESS,  /* Xen itself: the domain runs before there is a backend */
 };
+
+enum scenario_discovery {
+    DISCOVERY_GIVEN, /* the harness tells the agent */
+    DISCOVERY_DEVICE_TREE,
+    DISCOVERY_XENSTORE,
+    DISCOVERY_BOOT_PARAMETER,
+    DISCOVERY_VENDOR_CAPABILITY,
+    DISCOVERY_ACPI,
+};
+/* As the axis and the agent call it. */
+const char *scenario_discovery_name(enum scenario_discovery d);
 
 /* ---- parts ---- */
 enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET };
@@ -248,6 +260,7 @@ struct scenario_cell {
     enum scenario_config config;
     enum scenario_transport transport;
     enum scenario_start start;
+    enum scenario_discovery discovery;
     uint32_t vcpus;
     uint32_t queues, queue_size; /* 0: what each device says */
     const char *features;        /* NULL: what each device says */

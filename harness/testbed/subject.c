@@ -13,6 +13,8 @@
 #include "testbed/settings.h"
 #include "testbed/testbed.h"
 
+#define NOBODYS_DOMID "32000"
+
 #define BACKEND_READY_S 20u
 
 char *testbed_image_path(const struct testbed_cell *c, unsigned device)
@@ -199,6 +201,8 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
     of_type[d->type](c, index, &to);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
+    if (index == 0 && c->plan.discovery == DISCOVERY_VENDOR_CAPABILITY)
+        setting(&to, "told-domid", "0");
     return to.ret;
 }
 
@@ -374,6 +378,13 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     return device_arguments(c, argv);
 }
 
+char *testbed_boot_data_path(const struct testbed_cell *c)
+{
+    char *path;
+
+    return asprintf(&path, "%s/boot-data", c->run_dir) < 0 ? NULL : path;
+}
+
 const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role role)
 {
     if (role == AGENT_DOM0)
@@ -401,7 +412,14 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     words_add(argv, "--host-bridge");
     words_add(argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
     words_add(argv, "--backend-domid");
-    words_add(argv, "0");
+    /* A driver that has to find it out would be helped by a guess that is right. */
+    words_add(argv, c->plan.discovery == DISCOVERY_GIVEN ? "0" : NOBODYS_DOMID);
+    if (c->plan.discovery != DISCOVERY_GIVEN) {
+        char *path = testbed_boot_data_path(c);
+        words_add(argv, "--discovery");
+        words_addf(argv, "%s:%s", scenario_discovery_name(c->plan.discovery), path ? path : "");
+        free(path);
+    }
     words_add(argv, "--addressing");
     words_add(argv, addressings[c->plan.addressing]);
     words_add(argv, "--ring");

@@ -200,6 +200,8 @@ int testbed_wait_ready(struct testbed_cell *c, int fd);
  * Only where the domain runs before its backend (start: dom0less).
  */
 #define TESTBED_TOLD_KEY "data/virtio-ready"
+/* Where the boot data of a domain lie for its agent, with a discovery that has such; malloc'd. */
+char *testbed_boot_data_path(const struct testbed_cell *c);
 /* The agent's own word for what it is: "domu", "dom0", "linux". */
 const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role role);
 /* An agent's arguments, without the program. `platform` is of one that is the driver. */

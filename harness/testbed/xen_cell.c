@@ -162,6 +162,8 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
+    else if (plan->discovery != DISCOVERY_GIVEN)
+        reason = "nobody prepares a domain's boot data here";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
     else if (plan->start == START_DOM0LESS && plan->arch != ARCH_ARM)

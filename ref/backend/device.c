@@ -60,6 +60,8 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         .bars_32bit = spec->bars_32bit,
         .notify_multiplier = spec->notify_multiplier,
         .interrupt_pin = spec->interrupt_pin,
+        .tells_domid = spec->has_told_domid,
+        .told_domid = (uint16_t)spec->told_domid,
     };
     int rc = virtio_pci_create(d->vdev, &options, &d->pci);
 

@@ -38,6 +38,7 @@ enum key_kind {
     KEY_TAP,
     KEY_FD,
     KEY_MAC,
+    KEY_TOLD_DOMID,
 };
 
 /* Whose a key is. */
@@ -120,6 +121,9 @@ static const struct key keys[] = {
     {"bars", NULL, FOR_ALL, KEY_BAR_WIDTH, 0, 0, 0, "width of the BARs: 64 or 32"},
     {"notify-multiplier", NULL, FOR_ALL, KEY_MULTIPLIER, 0, 0, 64, "bytes between doorbells"},
     {"pin", NULL, FOR_ALL, KEY_U8, FIELD(interrupt_pin), 1, 4, "INTx pin, 1 to 4"},
+    {"told-domid", NULL, FOR_ALL, KEY_TOLD_DOMID, FIELD(told_domid), 0, 0x7fef,
+     "pci: the domain that the driver is told to grant its memory to, in\n"
+     "                         a capability of vendor data (which VIRTIO means for debugging)"},
 };
 _Static_assert(ARRAY_LENGTH(keys) <= 64, "device_spec.keys has a bit for each");
 
@@ -332,6 +336,10 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
     case KEY_FD:
         rc = parse_u32(value, key->min, key->max, field);
         spec->has_wire_fd = rc == 0;
+        return rc;
+    case KEY_TOLD_DOMID:
+        rc = parse_u32(value, key->min, key->max, field);
+        spec->has_told_domid = rc == 0;
         return rc;
     case KEY_MAC:
         rc = net_parse_mac(value, spec->mac);

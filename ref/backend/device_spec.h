@@ -63,6 +63,8 @@ struct device_spec {
     bool no_msix, bars_32bit;
     uint32_t notify_multiplier; /* as in transport/virtio_pci.h; 0: the default */
     uint8_t interrupt_pin;      /* 0: INTA */
+    bool has_told_domid;
+    uint32_t told_domid; /* whom the driver is told to grant its memory to */
 };
 
 void device_spec_init(struct device_spec *spec);

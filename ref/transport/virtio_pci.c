@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spec/discovery.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
 #include "spec/virtio_pci.h"
@@ -612,6 +613,20 @@ static int add_broken_capabilities(struct virtio_pci *vp)
 }
 #endif
 
+/* 4.1.4.11, in the form of spec/discovery.h. */
+static int add_told_domid(struct pci_function *f, uint16_t domid)
+{
+    struct discovery_vendor_data data = {
+        .cap_len = sizeof(data),
+        .cfg_type = VIRTIO_PCI_CAP_VENDOR_CFG,
+        .vendor_id = le16_make(DISCOVERY_VENDOR_ID),
+        .version = le16_make(DISCOVERY_VERSION),
+        .domid = le16_make(MUTANT(discovery_capability_wrong_domid) ? domid + 1 : domid),
+    };
+
+    return pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&data + 2, sizeof(data));
+}
+
 static int add_capabilities(struct virtio_pci *vp)
 {
     struct pci_function *f = vp->function;
@@ -706,6 +721,10 @@ static int build(struct virtio_pci *vp, const struct virtio_pci_options *o)
         rc = add_msix(vp, vectors, bar_flags);
     if (rc == 0)
         rc = add_capabilities(vp);
+    if (rc == 0 && o->tells_domid) {
+        rc = add_told_domid(vp->function, o->told_domid);
+        rc = rc < 0 ? rc : 0;
+    }
     if (rc == 0 && !o->not_express) {
         rc = pci_function_add_express(vp->function, EXPRESS_PORT_TYPE);
         if (rc > 0)

@@ -29,7 +29,9 @@ struct virtio_pci_options {
     uint8_t interrupt_pin;        /* 0 chooses INTA */
     uint16_t subsystem_vendor_id; /* 0 chooses 0x1af4 */
     uint16_t subsystem_id;        /* 0 chooses 0x40 + the virtio device id */
-    bool not_express;             /* leave the PCI Express capability out */
+    bool tells_domid;             /* vendor data says that the driver's grants are for told_domid */
+    uint16_t told_domid;
+    bool not_express; /* leave the PCI Express capability out */
 };
 
 /* `d` is borrowed and has to outlive the function; `options` may be NULL for the defaults.

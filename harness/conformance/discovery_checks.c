@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a driver learns whom to grant its memory to: by the mechanism of the cell (axis discovery).
+ * The domid that the agent was started with is nobody's here, so that a driver that did not find
+ * out cannot pass. The first device is spoken of; no other is, so that any other stands for a
+ * device that comes from outside Xen.
+ */
+#define CHECK_FAMILY "discovery"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conformance/service.h"
+#include "spec/discovery.h"
+
+#define DISCOVERY_NEEDS (NEED_DEVICE | NEED_PCI | NEED_SERVICE | NEED_DISCOVERY | NEED_GRANTS)
+
+/* What the driver has to look at, the device's own function included. */
+static struct fe_discovery_sources sources_of(struct device *d)
+{
+    struct fe_discovery_sources s = d->subject->sources;
+
+    s.function = &d->pci->func;
+    return s;
+}
+
+CHECK(
+    device_works_with_domain_found, .judges = TOOLSTACK, .proves = "xen.discovery.found.1",
+    .needs = DISCOVERY_NEEDS,
+    .title = "The mechanism names the domain that serves the device: requests work with its grants")
+{
+    struct service *s = given_service_negotiated(t, 0);
+    struct fe_discovery_sources from = sources_of(s->d);
+    struct fe_discovery found;
+    uint64_t start = given_now_ns();
+    int rc = fe_discovery_ask(s->d->subject->mechanism, &from, s->d->pci->func.sbdf, &found);
+    uint64_t took = given_now_ns() - start;
+
+    expect(t, MUST, rc == 0, "%s says nothing of the device that can be used: %s",
+           fe_mechanism_name(s->d->subject->mechanism), strerror(-rc));
+    if (rc)
+        stop_check(t);
+    s->d->mem.backend_domid = found.domid;
+    service_queue(s, 0);
+    device_driver_ok(s->d);
+    expect_served(s, s->q, false);
+    note(t, "domid", "%u", found.domid);
+    note(t, "accesses", "%u", found.accesses);
+    note(t, "round trips", "%u", found.round_trips);
+    note(t, "bytes", "%zu", found.bytes);
+    note(t, "time", "%" PRIu64 ".%" PRIu64, took / 1000, took % 1000 / 100);
+}
+
+CHECK(device_from_elsewhere_is_left_alone, .judges = DRIVER, .proves = "xen.discovery.foreign.1",
+      .needs = DISCOVERY_NEEDS,
+      .title = "A device of which nobody speaks takes no grants, whatever is said of others")
+{
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = sources_of(d);
+    /* What is on the bus beside it, or could be. */
+    static const sbdf_t others[] = {SBDF(0, 0, 2, 0), SBDF(0, 0, 1, 1), SBDF(0, 1, 1, 0),
+                                    SBDF(1, 0, 1, 0), SBDF(0, 0, 0, 0)};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct fe_pci_func *f = calloc(1, sizeof(*f));
+        struct fe_discovery found;
+
+        if (!f)
+            error_out(t, "no memory");
+        check_defer(t, free, f);
+        from.function = fe_pci_func_open(&d->host, others[i], f) ? NULL : f;
+        int rc = fe_discovery_ask(d->subject->mechanism, &from, others[i], &found);
+        expect(t, MUST, rc == -ENOENT, "device %u:%u.%u is said to take grants for domain %u (%d)",
+               sbdf_bus(others[i]), sbdf_device(others[i]), sbdf_function(others[i]), found.domid,
+               rc);
+    }
+}
+
+CHECK(contradiction_is_refused, .judges = DRIVER, .proves = "xen.discovery.conflict.1",
+      .needs = DISCOVERY_NEEDS,
+      .title = "Where two mechanisms name different domains, the driver grants to neither")
+{
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = sources_of(d);
+    const sbdf_t sbdf = d->pci->func.sbdf;
+    struct fe_discovery found;
+    char line[64];
+    /* Another mechanism than the cell's says what it likes. */
+    struct {
+        struct discovery_acpi_header h;
+        struct discovery_acpi_entry e;
+    } table = {
+        .h = {.signature = {'X', 'V', 'I', 'O'}, .length = le32_make(sizeof(table))},
+        .e = {.segment = le16_make(sbdf_segment(sbdf)), .rid = le16_make((uint16_t)sbdf.raw)}};
+    bool by_table = d->subject->mechanism == FE_MECHANISM_BOOT_PARAMETER;
+
+    for (uint16_t domid = 0; domid < 2; domid++) {
+        uint8_t sum = 0;
+
+        snprintf(line, sizeof(line), DISCOVERY_PARAMETER "%04x:%02x:%02x.%x/%u", sbdf_segment(sbdf),
+                 sbdf_bus(sbdf), sbdf_device(sbdf), sbdf_function(sbdf), domid);
+        table.h.checksum = 0;
+        table.e.domid = le16_make(domid);
+        for (size_t i = 0; i < sizeof(table); i++)
+            sum = (uint8_t)(sum + ((const uint8_t *)&table)[i]);
+        table.h.checksum = (uint8_t)-sum;
+        if (by_table) {
+            from.acpi = (const uint8_t *)&table;
+            from.acpi_bytes = sizeof(table);
+        } else {
+            from.command_line = line;
+        }
+        int rc = fe_discovery_ask_all(&from, sbdf, &found);
+        expect(t, MUST, rc == (domid ? -EEXIST : 0),
+               "one mechanism says domain 0, another domain %u: the driver makes %d of it", domid,
+               rc);
+    }
+}
+
+CHECK(damaged_data_is_refused, .judges = DRIVER, .proves = "xen.discovery.damaged.1",
+      .needs = DISCOVERY_NEEDS,
+      .title = "Boot data that were cut or changed name no domain but the right one")
+{
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = sources_of(d);
+    const sbdf_t sbdf = d->pci->func.sbdf;
+    const bool tree = from.tree != NULL;
+    const size_t bytes = tree ? from.tree_bytes : from.acpi_bytes;
+    struct fe_discovery found;
+    unsigned wrong = 0;
+
+    if (!bytes)
+        skip_check(t, "%s has no data that firmware leaves in memory",
+                   fe_mechanism_name(d->subject->mechanism));
+    for (size_t cut = 0; cut < bytes; cut++) {
+        /* Memory of its own, so that a sanitiser sees what is read behind it. */
+        uint8_t *part = malloc(cut ? cut : 1);
+        if (!part)
+            error_out(t, "no memory");
+        memcpy(part, tree ? from.tree : from.acpi, cut);
+        struct fe_discovery_sources s = {.tree = tree ? part : NULL,
+                                         .tree_bytes = tree ? cut : 0,
+                                         .acpi = tree ? NULL : part,
+                                         .acpi_bytes = tree ? 0 : cut};
+        wrong += fe_discovery_ask(d->subject->mechanism, &s, sbdf, &found) != -EPROTO;
+        free(part);
+    }
+    expect(t, MUST, wrong == 0, "%u of %zu cut ones were taken", wrong, bytes);
+    if (tree)
+        return;
+    uint8_t *copy = malloc(bytes);
+    if (!copy)
+        error_out(t, "no memory");
+    check_defer(t, free, copy);
+    memcpy(copy, from.acpi, bytes);
+    copy[bytes - 4]++; /* the domid */
+    struct fe_discovery_sources s = {.acpi = copy, .acpi_bytes = bytes};
+    int rc = fe_discovery_ask(d->subject->mechanism, &s, sbdf, &found);
+    expect(t, MUST, rc == -EPROTO, "a table that does not add up is taken (%d)", rc);
+}

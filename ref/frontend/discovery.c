@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "frontend/discovery.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spec/discovery.h"
+#include "spec/pci.h"
+#include "spec/virtio_pci.h"
+#include "util/mutant.h"
+#include "util/parse.h"
+
+#define DOMID_LAST 0x7fefu /* the ids behind it have a meaning of their own in Xen */
+
+static int by_tree(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    if (!s->tree)
+        return -ENOENT;
+    out->bytes += s->tree_bytes;
+    return fe_discovery_tree(s->tree, s->tree_bytes, sbdf, &out->domid);
+}
+
+static int by_store(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    char path[64], *value = NULL;
+    int rc;
+
+    if (MUTANT(discovery_store_for_any_device))
+        sbdf = SBDF(0, 0, 1, 0);
+    snprintf(path, sizeof(path), DISCOVERY_STORE_KEY, sbdf_segment(sbdf), sbdf_bus(sbdf),
+             sbdf_device(sbdf), sbdf_function(sbdf));
+    rc = s->platform->ops->store_read(s->platform, path, &value);
+    out->round_trips++;
+    if (rc)
+        return rc;
+    out->bytes += strlen(value);
+    rc = parse_u16(value, 0, DOMID_LAST, &out->domid) ? -EPROTO : 0;
+    free(value);
+    return rc;
+}
+
+/* One "SBDF/DOMID" of the parameter. 0, -ENOENT for another device's, -EPROTO. */
+static int parse_pair(char *pair, sbdf_t sbdf, uint16_t *domid)
+{
+    char *slash = strchr(pair, '/');
+    sbdf_t of;
+    uint16_t id;
+
+    if (!slash)
+        return -EPROTO;
+    *slash = 0;
+    if (parse_sbdf(pair, &of) || parse_u16(slash + 1, 0, DOMID_LAST, &id))
+        return -EPROTO;
+    if (of.raw != sbdf.raw && !MUTANT(discovery_parameter_for_any_device))
+        return -ENOENT;
+    *domid = id;
+    return 0;
+}
+
+static int by_parameter(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    const size_t prefix = strlen(DISCOVERY_PARAMETER);
+    char *copy, *words = NULL, *pairs = NULL;
+    int rc = -ENOENT;
+
+    if (!s->command_line)
+        return -ENOENT;
+    out->bytes += strlen(s->command_line);
+    copy = strdup(s->command_line);
+    if (!copy)
+        return -ENOMEM;
+    for (char *w = strtok_r(copy, " \n", &words); w && rc == -ENOENT;
+         w = strtok_r(NULL, " \n", &words)) {
+        if (strncmp(w, DISCOVERY_PARAMETER, prefix))
+            continue;
+        for (char *p = strtok_r(w + prefix, ",", &pairs); p && rc == -ENOENT;
+             p = strtok_r(NULL, ",", &pairs))
+            rc = parse_pair(p, sbdf, &out->domid);
+    }
+    free(copy);
+    return rc;
+}
+
+static int read_dword(const struct fe_discovery_sources *s, unsigned at, uint32_t *value,
+                      struct fe_discovery *out)
+{
+    uint64_t v = 0;
+    int rc = fe_ecam_read(s->function->host, s->function->sbdf, at, 4, &v);
+
+    out->accesses++;
+    out->bytes += 4;
+    *value = (uint32_t)v;
+    return rc;
+}
+
+static int by_capability(const struct fe_discovery_sources *s, sbdf_t sbdf,
+                         struct fe_discovery *out)
+{
+    const struct fe_pci_func *f = s->function;
+
+    if (!f || f->sbdf.raw != sbdf.raw)
+        return -ENOENT;
+    for (unsigned i = 0; i < f->nr_caps; i++) {
+        uint32_t head, vendor, domid;
+        int rc;
+
+        if (f->caps[i].id != PCI_CAP_VENDOR)
+            continue;
+        if (f->caps[i].offset + sizeof(struct discovery_vendor_data) > 256)
+            return -EPROTO;
+        rc = read_dword(s, f->caps[i].offset, &head, out);
+        if (rc)
+            return rc;
+        if (head >> 24 != VIRTIO_PCI_CAP_VENDOR_CFG)
+            continue;
+        rc = read_dword(s, f->caps[i].offset + 4u, &vendor, out);
+        if (rc)
+            return rc;
+        if ((vendor & 0xffff) != DISCOVERY_VENDOR_ID)
+            continue;
+        if ((head >> 16 & 0xff) < sizeof(struct discovery_vendor_data) ||
+            vendor >> 16 != DISCOVERY_VERSION)
+            return -EPROTO;
+        rc = read_dword(s, f->caps[i].offset + 8u, &domid, out);
+        if (rc)
+            return rc;
+        if ((domid & 0xffff) > DOMID_LAST)
+            return -EPROTO;
+        out->domid = (uint16_t)domid;
+        return 0;
+    }
+    return -ENOENT;
+}
+
+static int by_acpi(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    struct discovery_acpi_header h;
+    uint8_t sum = 0;
+
+    if (!s->acpi)
+        return -ENOENT;
+    if (s->acpi_bytes < sizeof(h))
+        return -EPROTO;
+    memcpy(&h, s->acpi, sizeof(h));
+    size_t bytes = le32_get(h.length);
+    if (memcmp(h.signature, DISCOVERY_ACPI_SIGNATURE, 4))
+        return -ENOENT;
+    if (bytes < sizeof(h) || bytes > s->acpi_bytes ||
+        (bytes - sizeof(h)) % sizeof(struct discovery_acpi_entry))
+        return -EPROTO;
+    for (size_t i = 0; i < bytes; i++)
+        sum = (uint8_t)(sum + s->acpi[i]);
+    out->bytes += bytes;
+    if (sum && !MUTANT(discovery_checksum_ignored))
+        return -EPROTO;
+    for (size_t i = sizeof(h); i < bytes; i += sizeof(struct discovery_acpi_entry)) {
+        struct discovery_acpi_entry e;
+        memcpy(&e, s->acpi + i, sizeof(e));
+        if ((le16_get(e.segment) != sbdf_segment(sbdf) || le16_get(e.rid) != (sbdf.raw & 0xffff)) &&
+            !MUTANT(discovery_acpi_for_any_device))
+            continue;
+        if (le16_get(e.domid) > DOMID_LAST)
+            return -EPROTO;
+        out->domid = le16_get(e.domid);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+static const struct {
+    const char *name;
+    int (*ask)(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out);
+} mechanisms[FE_MECHANISMS] = {
+    [FE_MECHANISM_DEVICE_TREE] = {"device-tree", by_tree},
+    [FE_MECHANISM_XENSTORE] = {"xenstore", by_store},
+    [FE_MECHANISM_BOOT_PARAMETER] = {"boot-parameter", by_parameter},
+    [FE_MECHANISM_VENDOR_CAPABILITY] = {"vendor-capability", by_capability},
+    [FE_MECHANISM_ACPI] = {"acpi", by_acpi},
+};
+
+const char *fe_mechanism_name(enum fe_mechanism m)
+{
+    return mechanisms[m].name;
+}
+
+int fe_mechanism_parse(const char *name, enum fe_mechanism *m)
+{
+    for (unsigned i = 0; i < FE_MECHANISMS; i++)
+        if (!strcmp(mechanisms[i].name, name)) {
+            *m = (enum fe_mechanism)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, sbdf_t sbdf,
+                     struct fe_discovery *out)
+{
+    *out = (struct fe_discovery){0};
+    return mechanisms[m].ask(s, sbdf, out);
+}
+
+int fe_discovery_ask_all(const struct fe_discovery_sources *s, sbdf_t sbdf,
+                         struct fe_discovery *out)
+{
+    bool found = false;
+
+    *out = (struct fe_discovery){0};
+    for (unsigned i = 0; i < FE_MECHANISMS; i++) {
+        struct fe_discovery one;
+        int rc = fe_discovery_ask((enum fe_mechanism)i, s, sbdf, &one);
+
+        out->accesses += one.accesses;
+        out->round_trips += one.round_trips;
+        out->bytes += one.bytes;
+        if (rc == -ENOENT)
+            continue;
+        if (rc)
+            return rc;
+        if (found && one.domid != out->domid && !MUTANT(discovery_first_answer_wins))
+            return -EEXIST;
+        if (!found)
+            out->domid = one.domid;
+        found = true;
+    }
+    return found ? 0 : -ENOENT;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a driver learns that a device's addresses are grants, and for which domain.
+ *
+ * A *mechanism* is a place where the toolstack or the backend says so. Each is asked by the
+ * device's place on PCI, and answers for this device alone: a device of which nobody speaks comes
+ * from elsewhere (it was passed through, or Xen itself runs in a virtual machine that has it), and
+ * grants that are made for domain 0 then would be given to one that never asked for them.
+ *
+ * What firmware left (tree, table, command line) is borrowed memory that may hold anything: every
+ * offset and length in it is compared with its end before it is used.
+ */
+#ifndef RP_FRONTEND_DISCOVERY_H
+#define RP_FRONTEND_DISCOVERY_H
+
+#include "frontend/pci.h"
+
+enum fe_mechanism {
+    FE_MECHANISM_DEVICE_TREE,
+    FE_MECHANISM_XENSTORE,
+    FE_MECHANISM_BOOT_PARAMETER,
+    FE_MECHANISM_VENDOR_CAPABILITY,
+    FE_MECHANISM_ACPI,
+    FE_MECHANISMS
+};
+
+/* "device-tree", ... */
+const char *fe_mechanism_name(enum fe_mechanism m);
+int fe_mechanism_parse(const char *name, enum fe_mechanism *m); /* -EINVAL */
+
+/* What there is to look at; a source that is missing (NULL) says nothing. All borrowed. */
+struct fe_discovery_sources {
+    struct fe_platform *platform; /* its store */
+    struct fe_pci_func *function; /* of the device, opened */
+    const uint8_t *tree, *acpi;   /* a flattened device tree, an ACPI table */
+    size_t tree_bytes, acpi_bytes;
+    const char *command_line;
+};
+
+/* What an answer took. */
+struct fe_discovery {
+    uint16_t domid;
+    unsigned accesses;    /* trapped ones */
+    unsigned round_trips; /* to the store */
+    size_t bytes;         /* that were looked at */
+};
+
+/*
+ * Ask one mechanism about the device at `sbdf`. 0: its addresses are grants for out->domid.
+ * -ENOENT: it says nothing of this device. -EPROTO: what is there is malformed. Errors of the
+ * platform.
+ */
+int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, sbdf_t sbdf,
+                     struct fe_discovery *out);
+
+/* Ask them all; costs are added up. As above, and -EEXIST: two name different domains, so that the
+ * driver has nobody to grant to. */
+int fe_discovery_ask_all(const struct fe_discovery_sources *s, sbdf_t sbdf,
+                         struct fe_discovery *out);
+
+/* A device tree's answer, by itself (discovery_tree.c). */
+int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *domid);
+
+#endif

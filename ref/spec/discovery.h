@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forms in which a guest is told that a device's addresses are grants, and for which domain. The
+ * device tree's is Linux's binding (Documentation/devicetree/bindings/iommu/xen,grant-dma.yaml);
+ * the others are this project's, for want of a standard.
+ */
+#ifndef RP_SPEC_DISCOVERY_H
+#define RP_SPEC_DISCOVERY_H
+
+#include <stddef.h>
+
+#include "util/types.h"
+
+/* ---- device tree: an IOMMU of one cell, the backend's domid ---- */
+#define GRANT_DMA_COMPATIBLE "xen,grant-dma"
+#define GRANT_DMA_PHANDLE    65001u /* libxl's */
+#define GRANT_DMA_BRIDGE     "pci-host-ecam-generic"
+
+/* ---- Xenstore, below the domain's home: the SBDF with '-' (a path may have neither ':' nor '.')
+ * ---- */
+#define DISCOVERY_STORE_KEY "device/virtio/%04x-%02x-%02x-%x/backend-id"
+
+/* ---- command line: virtio_xen.backend=0000:00:01.0/0[,SBDF/DOMID...] ---- */
+#define DISCOVERY_PARAMETER "virtio_xen.backend="
+
+/*
+ * ---- vendor data (VIRTIO 4.1.4.11): a driver SHOULD use it for debugging and reporting only, so
+ * that this is a deviation from the standard, and said to be one ----
+ */
+#define DISCOVERY_VENDOR_ID 0x5853u /* XenSource's of PCI */
+struct discovery_vendor_data {
+    uint8_t cap_vndr, cap_next, cap_len, cfg_type;
+    le16_t vendor_id;
+    le16_t version; /* DISCOVERY_VERSION */
+    le16_t domid;
+    le16_t reserved;
+};
+_Static_assert(sizeof(struct discovery_vendor_data) == 12, "a multiple of 4, 4.1.4.11");
+#define DISCOVERY_VERSION 1u
+
+/* ---- ACPI: a table with the standard header (ACPI 6.5, 5.2.6), then entries ---- */
+#define DISCOVERY_ACPI_SIGNATURE "XVIO"
+struct discovery_acpi_header {
+    char signature[4];
+    le32_t length; /* of all */
+    uint8_t revision;
+    uint8_t checksum; /* all bytes add up to 0 */
+    char oem_id[6];
+    char oem_table_id[8];
+    le32_t oem_revision;
+    char creator_id[4];
+    le32_t creator_revision;
+};
+_Static_assert(sizeof(struct discovery_acpi_header) == 36, "ACPI 6.5, 5.2.6");
+struct discovery_acpi_entry {
+    le16_t segment;
+    le16_t rid; /* bus << 8 | device << 3 | function */
+    le16_t domid;
+    le16_t reserved;
+};
+_Static_assert(sizeof(struct discovery_acpi_entry) == 8, "no padding");
+
+#endif
