@@ -329,8 +329,9 @@ static int read_boot_data(struct agent *a)
     FILE *f;
 
     s->platform = a->platform;
-    if (!a->opt.boot_data || a->opt.mechanism == FE_MECHANISM_XENSTORE ||
-        a->opt.mechanism == FE_MECHANISM_VENDOR_CAPABILITY)
+    if (!a->opt.boot_data ||
+        (a->opt.mechanism != FE_MECHANISM_DEVICE_TREE && a->opt.mechanism != FE_MECHANISM_ACPI &&
+         a->opt.mechanism != FE_MECHANISM_BOOT_PARAMETER))
         return 0;
     a->boot_data = calloc(1, BOOT_DATA_BYTES + 1);
     if (!a->boot_data)

@@ -22,6 +22,7 @@ static struct fe_discovery_sources sources_of(struct device *d)
 {
     struct fe_discovery_sources s = d->subject->sources;
 
+    s.host = &d->host;
     s.function = &d->pci->func;
     return s;
 }

@@ -73,6 +73,9 @@ enum scenario_discovery {
     DISCOVERY_BOOT_PARAMETER,
     DISCOVERY_VENDOR_CAPABILITY,
     DISCOVERY_ACPI,
+    DISCOVERY_DEVICE_REGISTER,
+    DISCOVERY_DUMMY_FUNCTION,
+    DISCOVERY_ROOT_COMPLEX,
 };
 /* As the axis and the agent call it. */
 const char *scenario_discovery_name(enum scenario_discovery d);

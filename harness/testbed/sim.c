@@ -388,6 +388,9 @@ static int tell_guest(struct testbed_cell *c)
     switch (c->plan.discovery) {
     case DISCOVERY_GIVEN:
     case DISCOVERY_VENDOR_CAPABILITY: /* the backend does */
+    case DISCOVERY_DEVICE_REGISTER:
+    case DISCOVERY_DUMMY_FUNCTION:
+    case DISCOVERY_ROOT_COMPLEX:
         break;
     case DISCOVERY_XENSTORE:
         sbdf = strdup(c->plan.scenario->devices[0].sbdf);

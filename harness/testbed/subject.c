@@ -191,6 +191,11 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DEVICE_CONSOLE] = console_settings,
         [DEVICE_NET] = net_settings,
     };
+    /* Where the backend has something to say of the first device. */
+    static const char *const told_in[] = {[DISCOVERY_VENDOR_CAPABILITY] = "vendor-data",
+                                          [DISCOVERY_DEVICE_REGISTER] = "register",
+                                          [DISCOVERY_DUMMY_FUNCTION] = "function",
+                                          [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
 
@@ -201,8 +206,10 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
     of_type[d->type](c, index, &to);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
-    if (index == 0 && c->plan.discovery == DISCOVERY_VENDOR_CAPABILITY)
+    if (index == 0 && told_in[c->plan.discovery]) {
         setting(&to, "told-domid", "0");
+        setting(&to, "told-in", told_in[c->plan.discovery]);
+    }
     return to.ret;
 }
 

@@ -60,7 +60,8 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         .bars_32bit = spec->bars_32bit,
         .notify_multiplier = spec->notify_multiplier,
         .interrupt_pin = spec->interrupt_pin,
-        .tells_domid = spec->has_told_domid,
+        .tells_domid = spec->has_told_domid && spec->told_in <= TOLD_IN_REGISTER,
+        .told_in_register = spec->told_in == TOLD_IN_REGISTER,
         .told_domid = (uint16_t)spec->told_domid,
     };
     int rc = virtio_pci_create(d->vdev, &options, &d->pci);
@@ -79,6 +80,13 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         snprintf(error, DEVICE_ERROR_BYTES, "%s: another device is there already", d->label);
     else
         snprintf(error, DEVICE_ERROR_BYTES, "%s: cannot be put on the bus: %s", d->label,
+                 strerror(-rc));
+    if (rc || !spec->has_told_domid || spec->told_in <= TOLD_IN_REGISTER)
+        return rc;
+    rc = teller_add(machine_teller(d->machine), spec->told_in, d->at.sbdf,
+                    (uint16_t)spec->told_domid);
+    if (rc)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: its driver cannot be told: %s", d->label,
                  strerror(-rc));
     return rc;
 }
@@ -143,6 +151,8 @@ void device_destroy(struct device *d)
 {
     if (!d)
         return;
+    if (d->attached && d->at.kind == PLACE_PCI)
+        teller_remove(machine_teller(d->machine), d->at.sbdf);
     if (d->attached && d->at.kind == PLACE_PCI)
         bridges_detach(machine_bridges(d->machine), d->at.sbdf);
     else if (d->attached)

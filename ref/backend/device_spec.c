@@ -39,6 +39,7 @@ enum key_kind {
     KEY_FD,
     KEY_MAC,
     KEY_TOLD_DOMID,
+    KEY_TOLD_IN,
 };
 
 /* Whose a key is. */
@@ -122,8 +123,10 @@ static const struct key keys[] = {
     {"notify-multiplier", NULL, FOR_ALL, KEY_MULTIPLIER, 0, 0, 64, "bytes between doorbells"},
     {"pin", NULL, FOR_ALL, KEY_U8, FIELD(interrupt_pin), 1, 4, "INTx pin, 1 to 4"},
     {"told-domid", NULL, FOR_ALL, KEY_TOLD_DOMID, FIELD(told_domid), 0, 0x7fef,
-     "pci: the domain that the driver is told to grant its memory to, in\n"
-     "                         a capability of vendor data (which VIRTIO means for debugging)"},
+     "pci: the domain that the driver is told to grant its memory to"},
+    {"told-in", NULL, FOR_ALL, KEY_TOLD_IN, 0, 0, 0,
+     "and where: vendor-data (the default; VIRTIO means it for debugging),\n"
+     "                         register, function (of its own), root-complex"},
 };
 _Static_assert(ARRAY_LENGTH(keys) <= 64, "device_spec.keys has a bit for each");
 
@@ -211,6 +214,21 @@ static int set_transport(struct device_spec *spec, const char *value)
         return -EINVAL;
     spec->place.kind = *value == 'p' ? PLACE_PCI : PLACE_MMIO;
     return 0;
+}
+
+static int set_told_in(struct device_spec *spec, const char *value)
+{
+    static const char *const names[] = {[TOLD_IN_VENDOR_DATA] = "vendor-data",
+                                        [TOLD_IN_REGISTER] = "register",
+                                        [TOLD_IN_FUNCTION] = "function",
+                                        [TOLD_IN_ROOT_COMPLEX] = "root-complex"};
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
+        if (!strcmp(names[i], value)) {
+            spec->told_in = (enum told_in)i;
+            return 0;
+        }
+    return -EINVAL;
 }
 
 static int set_base(struct device_spec *spec, const char *value)
@@ -337,6 +355,8 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         rc = parse_u32(value, key->min, key->max, field);
         spec->has_wire_fd = rc == 0;
         return rc;
+    case KEY_TOLD_IN:
+        return set_told_in(spec, value);
     case KEY_TOLD_DOMID:
         rc = parse_u32(value, key->min, key->max, field);
         spec->has_told_domid = rc == 0;

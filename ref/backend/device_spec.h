@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "backend/place.h"
+#include "backend/teller.h"
 
 #define DEVICE_SPEC_ERROR_BYTES    256
 #define DEVICE_SERIAL_BYTES_MAX    20
@@ -64,6 +65,7 @@ struct device_spec {
     uint32_t notify_multiplier; /* as in transport/virtio_pci.h; 0: the default */
     uint8_t interrupt_pin;      /* 0: INTA */
     bool has_told_domid;
+    enum told_in told_in;
     uint32_t told_domid; /* whom the driver is told to grant its memory to */
 };
 

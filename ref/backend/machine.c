@@ -7,6 +7,7 @@
 struct machine {
     struct bridges *bridges;
     struct windows *windows;
+    struct teller *teller;
 };
 
 static uint64_t machine_read(void *ctx, uint64_t addr, unsigned bytes)
@@ -64,6 +65,11 @@ struct windows *machine_windows(struct machine *m)
     return m->windows;
 }
 
+struct teller *machine_teller(struct machine *m)
+{
+    return m->teller;
+}
+
 int machine_connect(struct machine *m, struct ioreq_server *server, bool same_windows)
 {
     int rc = bridges_connect(m->bridges, server, same_windows);
@@ -87,6 +93,8 @@ int machine_create(const struct bridges_config *config, struct machine **out)
     rc = bridges_create(config, &m->bridges);
     if (!rc)
         rc = windows_create(config->xen, config->domid, &m->windows);
+    if (!rc)
+        rc = teller_create(m->bridges, &m->teller);
     if (rc)
         machine_destroy(m);
     else
@@ -98,6 +106,7 @@ void machine_destroy(struct machine *m)
 {
     if (!m)
         return;
+    teller_destroy(m->teller);
     windows_destroy(m->windows);
     bridges_destroy(m->bridges);
     free(m);

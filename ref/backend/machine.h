@@ -8,6 +8,7 @@
 #define RP_BACKEND_MACHINE_H
 
 #include "backend/bridge.h"
+#include "backend/teller.h"
 #include "backend/windows.h"
 
 struct machine;
@@ -19,6 +20,7 @@ void machine_destroy(struct machine *m); /* NULL is allowed */
 /* Owned by the machine: devices are attached there. */
 struct bridges *machine_bridges(struct machine *m);
 struct windows *machine_windows(struct machine *m);
+struct teller *machine_teller(struct machine *m);
 
 /* The callbacks to give to ioreq_server_create, with the machine as context. */
 const struct ioreq_ops *machine_ioreq_ops(void);

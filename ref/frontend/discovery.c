@@ -12,7 +12,8 @@
 #include "util/mutant.h"
 #include "util/parse.h"
 
-#define DOMID_LAST 0x7fefu /* the ids behind it have a meaning of their own in Xen */
+#define CAPABILITIES_MAX 64u     /* more are a loop */
+#define DOMID_LAST       0x7fefu /* the ids behind it have a meaning of their own in Xen */
 
 static int by_tree(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
 {
@@ -83,11 +84,11 @@ static int by_parameter(const struct fe_discovery_sources *s, sbdf_t sbdf, struc
     return rc;
 }
 
-static int read_dword(const struct fe_discovery_sources *s, unsigned at, uint32_t *value,
+static int read_dword(struct fe_pci_host *h, sbdf_t sbdf, unsigned at, uint32_t *value,
                       struct fe_discovery *out)
 {
     uint64_t v = 0;
-    int rc = fe_ecam_read(s->function->host, s->function->sbdf, at, 4, &v);
+    int rc = fe_ecam_read(h, sbdf, at, 4, &v);
 
     out->accesses++;
     out->bytes += 4;
@@ -110,12 +111,12 @@ static int by_capability(const struct fe_discovery_sources *s, sbdf_t sbdf,
             continue;
         if (f->caps[i].offset + sizeof(struct discovery_vendor_data) > 256)
             return -EPROTO;
-        rc = read_dword(s, f->caps[i].offset, &head, out);
+        rc = read_dword(f->host, sbdf, f->caps[i].offset, &head, out);
         if (rc)
             return rc;
         if (head >> 24 != VIRTIO_PCI_CAP_VENDOR_CFG)
             continue;
-        rc = read_dword(s, f->caps[i].offset + 4u, &vendor, out);
+        rc = read_dword(f->host, sbdf, f->caps[i].offset + 4u, &vendor, out);
         if (rc)
             return rc;
         if ((vendor & 0xffff) != DISCOVERY_VENDOR_ID)
@@ -123,7 +124,7 @@ static int by_capability(const struct fe_discovery_sources *s, sbdf_t sbdf,
         if ((head >> 16 & 0xff) < sizeof(struct discovery_vendor_data) ||
             vendor >> 16 != DISCOVERY_VERSION)
             return -EPROTO;
-        rc = read_dword(s, f->caps[i].offset + 8u, &domid, out);
+        rc = read_dword(f->host, sbdf, f->caps[i].offset + 8u, &domid, out);
         if (rc)
             return rc;
         if ((domid & 0xffff) > DOMID_LAST)
@@ -132,6 +133,127 @@ static int by_capability(const struct fe_discovery_sources *s, sbdf_t sbdf,
         return 0;
     }
     return -ENOENT;
+}
+
+/* The designated vendor-specific capability `id` of a function: its offset, or 0. */
+static int find_dvsec(struct fe_pci_host *h, sbdf_t sbdf, uint16_t id, unsigned *at,
+                      struct fe_discovery *out)
+{
+    unsigned next = 256;
+
+    *at = 0;
+    for (unsigned i = 0; i < CAPABILITIES_MAX && next; i++) {
+        uint32_t head, vendor, which;
+        unsigned here = next;
+        int rc = read_dword(h, sbdf, here, &head, out);
+        if (rc)
+            return rc;
+        next = head >> 20;
+        if (next && (next < 256 || next % 4 || next > FE_PCI_CONFIG_BYTES - DISCOVERY_DVSEC_BYTES))
+            return -EPROTO;
+        if ((head & 0xffff) != DISCOVERY_DVSEC_ID)
+            continue;
+        rc = read_dword(h, sbdf, here + 4, &vendor, out);
+        if (!rc)
+            rc = read_dword(h, sbdf, here + 8, &which, out);
+        if (rc)
+            return rc;
+        if ((vendor & 0xffff) != DISCOVERY_VENDOR_ID || (which & 0xffff) != id)
+            continue;
+        *at = here;
+        return vendor >> 20 < DISCOVERY_DVSEC_BYTES ||
+                       here + (vendor >> 20) > FE_PCI_CONFIG_BYTES ||
+                       (vendor >> 16 & 0xf) != DISCOVERY_VERSION
+                   ? -EPROTO
+                   : 0;
+    }
+    return -ENOENT;
+}
+
+static int take_domid(uint32_t domid, struct fe_discovery *out)
+{
+    if (domid > DOMID_LAST)
+        return -EPROTO;
+    out->domid = (uint16_t)domid;
+    return 0;
+}
+
+static int by_register(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    uint32_t value;
+    unsigned at;
+
+    if (!s->function || s->function->sbdf.raw != sbdf.raw)
+        return -ENOENT;
+    int rc = find_dvsec(s->function->host, sbdf, DISCOVERY_DVSEC_DEVICE, &at, out);
+    if (!rc)
+        rc = read_dword(s->function->host, sbdf, at + 8, &value, out);
+    return rc ? rc : take_domid(value >> 16, out);
+}
+
+/* The function that speaks for others, in a slot of the device's bus: is it there, and where? */
+static int find_teller(const struct fe_discovery_sources *s, sbdf_t of, unsigned slot,
+                       uint16_t device, uint16_t id, sbdf_t *sbdf, unsigned *at,
+                       struct fe_discovery *out)
+{
+    uint32_t ids;
+    int rc;
+
+    *sbdf = SBDF(sbdf_segment(of), sbdf_bus(of), slot, 0);
+    if (!s->host || of.raw == sbdf->raw)
+        return -ENOENT;
+    rc = read_dword(s->host, *sbdf, PCI_REG_VENDOR_ID, &ids, out);
+    if (rc == -EFAULT || (!rc && ids != (DISCOVERY_VENDOR_ID | (uint32_t)device << 16)))
+        return -ENOENT; /* nobody there, or somebody else */
+    return rc ? rc : find_dvsec(s->host, *sbdf, id, at, out);
+}
+
+static int by_function(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    uint32_t value;
+    sbdf_t list;
+    unsigned at;
+    int rc = find_teller(s, sbdf, DISCOVERY_LIST_SLOT, DISCOVERY_LIST_DEVICE, DISCOVERY_DVSEC_LIST,
+                         &list, &at, out);
+
+    if (!rc)
+        rc = read_dword(s->host, list, at + 8, &value, out);
+    if (rc)
+        return rc;
+    unsigned count = value >> 16;
+    if (count > DISCOVERY_LIST_MAX || at + DISCOVERY_DVSEC_BYTES + 4 * count > FE_PCI_CONFIG_BYTES)
+        return -EPROTO;
+    for (unsigned i = 0; i < count; i++) {
+        rc = read_dword(s->host, list, at + DISCOVERY_DVSEC_BYTES + 4 * i, &value, out);
+        if (rc)
+            return rc;
+        if ((value & 0xffff) == (sbdf.raw & 0xffff) || MUTANT(discovery_list_for_any_device))
+            return take_domid(value >> 16, out);
+    }
+    return -ENOENT;
+}
+
+static int by_root(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    uint32_t answer;
+    sbdf_t root;
+    unsigned at;
+    int rc = find_teller(s, sbdf, DISCOVERY_ROOT_SLOT, DISCOVERY_ROOT_DEVICE, DISCOVERY_DVSEC_ROOT,
+                         &root, &at, out);
+
+    if (rc)
+        return rc;
+    if (at + DISCOVERY_DVSEC_BYTES + 4 > FE_PCI_CONFIG_BYTES)
+        return -EPROTO;
+    rc = fe_ecam_write(s->host, root, at + DISCOVERY_DVSEC_DATA, 2, sbdf.raw & 0xffff);
+    out->accesses++;
+    if (!rc)
+        rc = read_dword(s->host, root, at + DISCOVERY_DVSEC_BYTES, &answer, out);
+    if (rc)
+        return rc;
+    if (!(answer & DISCOVERY_ANSWER_VALID))
+        return -ENOENT;
+    return take_domid(answer & ~DISCOVERY_ANSWER_VALID, out);
 }
 
 static int by_acpi(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
@@ -177,6 +299,9 @@ static const struct {
     [FE_MECHANISM_XENSTORE] = {"xenstore", by_store},
     [FE_MECHANISM_BOOT_PARAMETER] = {"boot-parameter", by_parameter},
     [FE_MECHANISM_VENDOR_CAPABILITY] = {"vendor-capability", by_capability},
+    [FE_MECHANISM_DEVICE_REGISTER] = {"device-register", by_register},
+    [FE_MECHANISM_DUMMY_FUNCTION] = {"dummy-function", by_function},
+    [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex", by_root},
     [FE_MECHANISM_ACPI] = {"acpi", by_acpi},
 };
 

@@ -21,6 +21,9 @@ enum fe_mechanism {
     FE_MECHANISM_BOOT_PARAMETER,
     FE_MECHANISM_VENDOR_CAPABILITY,
     FE_MECHANISM_ACPI,
+    FE_MECHANISM_DEVICE_REGISTER,
+    FE_MECHANISM_DUMMY_FUNCTION,
+    FE_MECHANISM_ROOT_COMPLEX,
     FE_MECHANISMS
 };
 
@@ -31,6 +34,7 @@ int fe_mechanism_parse(const char *name, enum fe_mechanism *m); /* -EINVAL */
 /* What there is to look at; a source that is missing (NULL) says nothing. All borrowed. */
 struct fe_discovery_sources {
     struct fe_platform *platform; /* its store */
+    struct fe_pci_host *host;     /* of the device */
     struct fe_pci_func *function; /* of the device, opened */
     const uint8_t *tree, *acpi;   /* a flattened device tree, an ACPI table */
     size_t tree_bytes, acpi_bytes;

@@ -38,6 +38,35 @@ struct discovery_vendor_data {
 _Static_assert(sizeof(struct discovery_vendor_data) == 12, "a multiple of 4, 4.1.4.11");
 #define DISCOVERY_VERSION 1u
 
+/*
+ * ---- configuration space: a designated vendor-specific extended capability (PCIe 6.0, 7.9.6) ----
+ * Its last word and what follows are the vendor's: in a device's own function its domid; in the
+ * dummy function how many (RID, domid) follow; in the root complex the RID that is asked for, and
+ * the answer.
+ */
+#define DISCOVERY_DVSEC_ID     0x0023u
+#define DISCOVERY_DVSEC_DATA   10u
+#define DISCOVERY_DVSEC_BYTES  12u /* with the word, without what follows */
+#define DISCOVERY_DVSEC_DEVICE 1u
+#define DISCOVERY_DVSEC_LIST   2u
+#define DISCOVERY_DVSEC_ROOT   3u
+#define DISCOVERY_LIST_DEVICE  0xda01u
+#define DISCOVERY_ROOT_DEVICE  0xda02u
+#define DISCOVERY_LIST_SLOT    0x1eu /* of the device's bus */
+#define DISCOVERY_ROOT_SLOT    0u
+#define DISCOVERY_LIST_MAX     32u
+#define DISCOVERY_ANSWER_VALID 0x80000000u
+
+/* What follows the extended header, `bytes` with that: the first 8 of it. */
+static inline void discovery_dvsec_fill(uint8_t *body, uint16_t id, unsigned bytes, uint16_t data)
+{
+    const uint32_t words[] = {DISCOVERY_VENDOR_ID | DISCOVERY_VERSION << 16 | bytes << 20,
+                              id | (uint32_t)data << 16};
+
+    for (unsigned i = 0; i < 8; i++)
+        body[i] = (uint8_t)(words[i / 4] >> (i % 4 * 8));
+}
+
 /* ---- ACPI: a table with the standard header (ACPI 6.5, 5.2.6), then entries ---- */
 #define DISCOVERY_ACPI_SIGNATURE "XVIO"
 struct discovery_acpi_header {

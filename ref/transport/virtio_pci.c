@@ -614,16 +614,24 @@ static int add_broken_capabilities(struct virtio_pci *vp)
 #endif
 
 /* 4.1.4.11, in the form of spec/discovery.h. */
-static int add_told_domid(struct pci_function *f, uint16_t domid)
+static int add_told_domid(struct pci_function *f, uint16_t domid, bool in_register)
 {
+    uint8_t body[DISCOVERY_DVSEC_BYTES - 4];
     struct discovery_vendor_data data = {
         .cap_len = sizeof(data),
         .cfg_type = VIRTIO_PCI_CAP_VENDOR_CFG,
         .vendor_id = le16_make(DISCOVERY_VENDOR_ID),
         .version = le16_make(DISCOVERY_VERSION),
-        .domid = le16_make(MUTANT(discovery_capability_wrong_domid) ? domid + 1 : domid),
+        .domid = le16_make(domid),
     };
 
+    if (MUTANT(discovery_capability_wrong_domid))
+        data.domid = le16_make(++domid);
+    if (in_register) {
+        discovery_dvsec_fill(body, DISCOVERY_DVSEC_DEVICE, DISCOVERY_DVSEC_BYTES, domid);
+        return pci_function_add_ext_capability(f, DISCOVERY_DVSEC_ID, 1, body,
+                                               DISCOVERY_DVSEC_BYTES);
+    }
     return pci_function_add_capability(f, PCI_CAP_VENDOR, (const uint8_t *)&data + 2, sizeof(data));
 }
 
@@ -722,7 +730,7 @@ static int build(struct virtio_pci *vp, const struct virtio_pci_options *o)
     if (rc == 0)
         rc = add_capabilities(vp);
     if (rc == 0 && o->tells_domid) {
-        rc = add_told_domid(vp->function, o->told_domid);
+        rc = add_told_domid(vp->function, o->told_domid, o->told_in_register);
         rc = rc < 0 ? rc : 0;
     }
     if (rc == 0 && !o->not_express) {

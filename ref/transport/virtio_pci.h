@@ -30,6 +30,7 @@ struct virtio_pci_options {
     uint16_t subsystem_vendor_id; /* 0 chooses 0x1af4 */
     uint16_t subsystem_id;        /* 0 chooses 0x40 + the virtio device id */
     bool tells_domid;             /* vendor data says that the driver's grants are for told_domid */
+    bool told_in_register;        /* instead, a designated vendor-specific capability does */
     uint16_t told_domid;
     bool not_express; /* leave the PCI Express capability out */
 };
