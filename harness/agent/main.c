@@ -329,8 +329,10 @@ static int read_boot_data(struct agent *a)
     FILE *f;
 
     s->platform = a->platform;
+    s->own_domid = a->platform->domid;
     if (!a->opt.boot_data ||
-        (a->opt.mechanism != FE_MECHANISM_DEVICE_TREE && a->opt.mechanism != FE_MECHANISM_ACPI &&
+        (a->opt.mechanism != FE_MECHANISM_DEVICE_TREE &&
+         a->opt.mechanism != FE_MECHANISM_MACHINE_TYPE && a->opt.mechanism != FE_MECHANISM_ACPI &&
          a->opt.mechanism != FE_MECHANISM_BOOT_PARAMETER))
         return 0;
     a->boot_data = calloc(1, BOOT_DATA_BYTES + 1);
@@ -345,7 +347,8 @@ static int read_boot_data(struct agent *a)
         fprintf(stderr, "ringproof-agent: no boot data in %s\n", a->opt.boot_data);
         return -EIO;
     }
-    if (a->opt.mechanism == FE_MECHANISM_DEVICE_TREE) {
+    if (a->opt.mechanism == FE_MECHANISM_DEVICE_TREE ||
+        a->opt.mechanism == FE_MECHANISM_MACHINE_TYPE) {
         s->tree = (const uint8_t *)a->boot_data;
         s->tree_bytes = bytes;
     } else if (a->opt.mechanism == FE_MECHANISM_ACPI) {

@@ -23,6 +23,7 @@ static struct fe_discovery_sources sources_of(struct device *d)
     struct fe_discovery_sources s = d->subject->sources;
 
     s.host = &d->host;
+    s.device = d->v;
     s.function = &d->pci->func;
     return s;
 }
@@ -64,6 +65,8 @@ CHECK(device_from_elsewhere_is_left_alone, .judges = DRIVER, .proves = "xen.disc
     static const sbdf_t others[] = {SBDF(0, 0, 2, 0), SBDF(0, 0, 1, 1), SBDF(0, 1, 1, 0),
                                     SBDF(1, 0, 1, 0), SBDF(0, 0, 0, 0)};
 
+    unsigned mistaken = 0;
+
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         struct fe_pci_func *f = calloc(1, sizeof(*f));
         struct fe_discovery found;
@@ -73,10 +76,53 @@ CHECK(device_from_elsewhere_is_left_alone, .judges = DRIVER, .proves = "xen.disc
         check_defer(t, free, f);
         from.function = fe_pci_func_open(&d->host, others[i], f) ? NULL : f;
         int rc = fe_discovery_ask(d->subject->mechanism, &from, others[i], &found);
-        expect(t, MUST, rc == -ENOENT, "device %u:%u.%u is said to take grants for domain %u (%d)",
-               sbdf_bus(others[i]), sbdf_device(others[i]), sbdf_function(others[i]), found.domid,
-               rc);
+        mistaken += rc == 0;
+        if (rc && rc != -ENOENT)
+            must(t, rc, "asking about another device");
     }
+    note(t, "tells devices apart", "%s", mistaken ? "no" : "yes");
+    /* It cannot, and has a rule of its own (xen.discovery.nested.1). */
+    if (fe_mechanism_is_default(d->subject->mechanism))
+        skip_check(t, "%s speaks of no device", fe_mechanism_name(d->subject->mechanism));
+    expect(t, MUST, mistaken == 0, "%u devices of which nobody speaks are said to take grants",
+           mistaken);
+}
+
+CHECK(
+    initial_domain_trusts_no_default, .judges = DRIVER, .proves = "xen.discovery.nested.1",
+    .needs = DISCOVERY_NEEDS,
+    .title = "In the initial domain, where devices come from outside Xen, no default makes grants")
+{
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery found;
+
+    if (!fe_mechanism_is_default(d->subject->mechanism))
+        skip_check(t, "%s names the device", fe_mechanism_name(d->subject->mechanism));
+    from.own_domid = 0;
+    int rc = fe_discovery_ask(d->subject->mechanism, &from, d->pci->func.sbdf, &found);
+    expect(t, MUST, rc == -ENOENT, "a driver in dom0 grants its memory to domain %u (%d)",
+           found.domid, rc);
+}
+
+CHECK(default_yields_to_an_answer, .judges = DRIVER, .proves = "xen.discovery.conflict.2",
+      .needs = DISCOVERY_NEEDS,
+      .title = "A default does not contradict the mechanism that names a device's backend")
+{
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = sources_of(d);
+    const sbdf_t sbdf = d->pci->func.sbdf;
+    struct fe_discovery found;
+    char line[64];
+
+    if (!fe_mechanism_is_default(d->subject->mechanism))
+        skip_check(t, "%s names the device", fe_mechanism_name(d->subject->mechanism));
+    snprintf(line, sizeof(line), DISCOVERY_PARAMETER "%04x:%02x:%02x.%x/7", sbdf_segment(sbdf),
+             sbdf_bus(sbdf), sbdf_device(sbdf), sbdf_function(sbdf));
+    from.command_line = line;
+    int rc = fe_discovery_ask_all(&from, sbdf, &found);
+    expect(t, MUST, rc == 0 && found.domid == 7,
+           "domain 7 was named, the driver makes %u (%d) of it", found.domid, rc);
 }
 
 CHECK(contradiction_is_refused, .judges = DRIVER, .proves = "xen.discovery.conflict.1",
@@ -95,6 +141,8 @@ CHECK(contradiction_is_refused, .judges = DRIVER, .proves = "xen.discovery.confl
     } table = {
         .h = {.signature = {'X', 'V', 'I', 'O'}, .length = le32_make(sizeof(table))},
         .e = {.segment = le16_make(sbdf_segment(sbdf)), .rid = le16_make((uint16_t)sbdf.raw)}};
+    if (fe_mechanism_is_default(d->subject->mechanism))
+        skip_check(t, "%s names nobody", fe_mechanism_name(d->subject->mechanism));
     bool by_table = d->subject->mechanism == FE_MECHANISM_BOOT_PARAMETER;
 
     for (uint16_t domid = 0; domid < 2; domid++) {
@@ -141,7 +189,8 @@ CHECK(damaged_data_is_refused, .judges = DRIVER, .proves = "xen.discovery.damage
         if (!part)
             error_out(t, "no memory");
         memcpy(part, tree ? from.tree : from.acpi, cut);
-        struct fe_discovery_sources s = {.tree = tree ? part : NULL,
+        struct fe_discovery_sources s = {.own_domid = from.own_domid,
+                                         .tree = tree ? part : NULL,
                                          .tree_bytes = tree ? cut : 0,
                                          .acpi = tree ? NULL : part,
                                          .acpi_bytes = tree ? 0 : cut};

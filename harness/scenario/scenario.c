@@ -46,8 +46,10 @@ static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
 static const char *const discovery_names[] = {
-    "given", "device-tree",     "xenstore",       "boot-parameter", "vendor-capability",
-    "acpi",  "device-register", "dummy-function", "root-complex",   NULL};
+    "given",           "device-tree",       "xenstore",
+    "boot-parameter",  "vendor-capability", "acpi",
+    "device-register", "dummy-function",    "root-complex",
+    "machine-type",    "feature-bit",       NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const direction_names[] = {"to-backend", "to-frontend", "both", NULL};

@@ -76,6 +76,9 @@ enum scenario_discovery {
     DISCOVERY_DEVICE_REGISTER,
     DISCOVERY_DUMMY_FUNCTION,
     DISCOVERY_ROOT_COMPLEX,
+    DISCOVERY_MACHINE_TYPE,
+    DISCOVERY_FEATURE_BIT,
+    SCENARIO_DISCOVERIES
 };
 /* As the axis and the agent call it. */
 const char *scenario_discovery_name(enum scenario_discovery d);

@@ -388,6 +388,7 @@ static int tell_guest(struct testbed_cell *c)
     switch (c->plan.discovery) {
     case DISCOVERY_GIVEN:
     case DISCOVERY_VENDOR_CAPABILITY: /* the backend does */
+    case DISCOVERY_FEATURE_BIT:
     case DISCOVERY_DEVICE_REGISTER:
     case DISCOVERY_DUMMY_FUNCTION:
     case DISCOVERY_ROOT_COMPLEX:

@@ -192,10 +192,11 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DEVICE_NET] = net_settings,
     };
     /* Where the backend has something to say of the first device. */
-    static const char *const told_in[] = {[DISCOVERY_VENDOR_CAPABILITY] = "vendor-data",
-                                          [DISCOVERY_DEVICE_REGISTER] = "register",
-                                          [DISCOVERY_DUMMY_FUNCTION] = "function",
-                                          [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
+    static const char *const told_in[SCENARIO_DISCOVERIES] = {
+        [DISCOVERY_VENDOR_CAPABILITY] = "vendor-data",
+        [DISCOVERY_DEVICE_REGISTER] = "register",
+        [DISCOVERY_DUMMY_FUNCTION] = "function",
+        [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
 

@@ -8,7 +8,9 @@
 
 #include "spec/discovery.h"
 #include "spec/pci.h"
+#include "spec/virtio.h"
 #include "spec/virtio_pci.h"
+#include "util/bits.h"
 #include "util/mutant.h"
 #include "util/parse.h"
 
@@ -291,6 +293,31 @@ static int by_acpi(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_
     return -ENOENT;
 }
 
+static int by_machine(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    (void)sbdf;
+    if (!s->tree)
+        return -ENOENT;
+    out->bytes += s->tree_bytes;
+    return fe_discovery_tree_machine(s->tree, s->tree_bytes);
+}
+
+/* A bit is offered to whoever looks, and says "not by physical address", no more (VIRTIO 6). */
+static int by_feature(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
+{
+    uint64_t offered;
+
+    (void)sbdf;
+    if (!s->device)
+        return -ENOENT;
+    int rc = fe_virtio_device_features(s->device, &offered);
+    out->accesses += 4; /* two words, each selected and read */
+    out->bytes += sizeof(offered);
+    if (rc)
+        return rc;
+    return offered & BIT64(VIRTIO_F_ACCESS_PLATFORM) ? 0 : -ENOENT;
+}
+
 static const struct {
     const char *name;
     int (*ask)(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out);
@@ -302,8 +329,15 @@ static const struct {
     [FE_MECHANISM_DEVICE_REGISTER] = {"device-register", by_register},
     [FE_MECHANISM_DUMMY_FUNCTION] = {"dummy-function", by_function},
     [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex", by_root},
+    [FE_MECHANISM_MACHINE_TYPE] = {"machine-type", by_machine},
+    [FE_MECHANISM_FEATURE_BIT] = {"feature-bit", by_feature},
     [FE_MECHANISM_ACPI] = {"acpi", by_acpi},
 };
+
+bool fe_mechanism_is_default(enum fe_mechanism m)
+{
+    return m >= FE_MECHANISM_MACHINE_TYPE;
+}
 
 const char *fe_mechanism_name(enum fe_mechanism m)
 {
@@ -324,6 +358,8 @@ int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, 
                      struct fe_discovery *out)
 {
     *out = (struct fe_discovery){0};
+    if (fe_mechanism_is_default(m) && s->own_domid == 0 && !MUTANT(discovery_default_in_dom0))
+        return -ENOENT;
     return mechanisms[m].ask(s, sbdf, out);
 }
 
@@ -335,6 +371,9 @@ int fe_discovery_ask_all(const struct fe_discovery_sources *s, sbdf_t sbdf,
     *out = (struct fe_discovery){0};
     for (unsigned i = 0; i < FE_MECHANISMS; i++) {
         struct fe_discovery one;
+        if (found && fe_mechanism_is_default((enum fe_mechanism)i) &&
+            !MUTANT(discovery_default_contradicts))
+            break;
         int rc = fe_discovery_ask((enum fe_mechanism)i, s, sbdf, &one);
 
         out->accesses += one.accesses;

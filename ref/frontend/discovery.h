@@ -7,6 +7,11 @@
  * from elsewhere (it was passed through, or Xen itself runs in a virtual machine that has it), and
  * grants that are made for domain 0 then would be given to one that never asked for them.
  *
+ * Two mechanisms are *defaults*: the type of the machine, and the feature bit
+ * VIRTIO_F_ACCESS_PLATFORM. They say that there is a reason for grants, and not for whom; domain 0
+ * is assumed. Both are as true of a device from elsewhere, so that they are not believed in the
+ * initial domain, and only where no other mechanism answers.
+ *
  * What firmware left (tree, table, command line) is borrowed memory that may hold anything: every
  * offset and length in it is compared with its end before it is used.
  */
@@ -14,6 +19,7 @@
 #define RP_FRONTEND_DISCOVERY_H
 
 #include "frontend/pci.h"
+#include "frontend/virtio.h"
 
 enum fe_mechanism {
     FE_MECHANISM_DEVICE_TREE,
@@ -24,6 +30,9 @@ enum fe_mechanism {
     FE_MECHANISM_DEVICE_REGISTER,
     FE_MECHANISM_DUMMY_FUNCTION,
     FE_MECHANISM_ROOT_COMPLEX,
+    /* Defaults: they speak of no device, and name no domain. */
+    FE_MECHANISM_MACHINE_TYPE,
+    FE_MECHANISM_FEATURE_BIT,
     FE_MECHANISMS
 };
 
@@ -31,11 +40,16 @@ enum fe_mechanism {
 const char *fe_mechanism_name(enum fe_mechanism m);
 int fe_mechanism_parse(const char *name, enum fe_mechanism *m); /* -EINVAL */
 
+/* It speaks of all devices alike. */
+bool fe_mechanism_is_default(enum fe_mechanism m);
+
 /* What there is to look at; a source that is missing (NULL) says nothing. All borrowed. */
 struct fe_discovery_sources {
     struct fe_platform *platform; /* its store */
     struct fe_pci_host *host;     /* of the device */
     struct fe_pci_func *function; /* of the device, opened */
+    struct fe_virtio *device;     /* the same */
+    uint16_t own_domid;           /* of the domain that the driver is in */
     const uint8_t *tree, *acpi;   /* a flattened device tree, an ACPI table */
     size_t tree_bytes, acpi_bytes;
     const char *command_line;
@@ -62,6 +76,8 @@ int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, 
 int fe_discovery_ask_all(const struct fe_discovery_sources *s, sbdf_t sbdf,
                          struct fe_discovery *out);
 
+/* Is it the tree of a Xen guest? 0, -ENOENT, -EPROTO. */
+int fe_discovery_tree_machine(const uint8_t *tree, size_t bytes);
 /* A device tree's answer, by itself (discovery_tree.c). */
 int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *domid);
 

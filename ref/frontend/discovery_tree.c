@@ -202,3 +202,19 @@ int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *
     *domid = (uint16_t)q.domid;
     return 0;
 }
+
+static int seen_root(void *ctx, const struct node *n)
+{
+    (void)ctx;
+    return lists(n->compatible, MACHINE_COMPATIBLE) ? 1 : -ENOENT;
+}
+
+int fe_discovery_tree_machine(const uint8_t *tree, size_t bytes)
+{
+    struct tree t;
+    int rc = tree_open(tree, bytes, &t);
+
+    if (!rc)
+        rc = walk(&t, seen_root, NULL); /* the root is the first node */
+    return rc > 0 ? 0 : rc ? rc : -ENOENT;
+}

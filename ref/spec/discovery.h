@@ -13,7 +13,8 @@
 
 /* ---- device tree: an IOMMU of one cell, the backend's domid ---- */
 #define GRANT_DMA_COMPATIBLE "xen,grant-dma"
-#define GRANT_DMA_PHANDLE    65001u /* libxl's */
+#define GRANT_DMA_PHANDLE    65001u      /* libxl's */
+#define MACHINE_COMPATIBLE   "xen,xenvm" /* of the root: a guest that libxl made */
 #define GRANT_DMA_BRIDGE     "pci-host-ecam-generic"
 
 /* ---- Xenstore, below the domain's home: the SBDF with '-' (a path may have neither ':' nor '.')

@@ -16,12 +16,13 @@
 
 #define TREE_BYTES 4096
 
-/* As libxl makes it: the IOMMU's node, and the bridge's map from RIDs to backends. */
-static int write_tree(const struct host_bridge *b, sbdf_t sbdf, uint16_t domid, FILE *f)
+/* As libxl makes it: the IOMMU's node, and the bridge's map from RIDs to backends. Without a
+ * device: neither. */
+static int write_tree(const struct host_bridge *b, const sbdf_t *device, uint16_t domid, FILE *f)
 {
     static uint8_t tree[TREE_BYTES];
-    const uint32_t map[] = {cpu_to_fdt32(sbdf.raw & 0xffff), cpu_to_fdt32(GRANT_DMA_PHANDLE),
-                            cpu_to_fdt32(domid), cpu_to_fdt32(1)};
+    const uint32_t map[] = {cpu_to_fdt32(device ? device->raw & 0xffff : 0),
+                            cpu_to_fdt32(GRANT_DMA_PHANDLE), cpu_to_fdt32(domid), cpu_to_fdt32(1)};
     const uint64_t reg[] = {cpu_to_fdt64(b->ecam_base), cpu_to_fdt64(b->ecam_bytes)};
     /* 32-bit memory space, where the guest sees it. */
     const uint32_t ranges[] = {cpu_to_fdt32(0x02000000),
@@ -39,7 +40,7 @@ static int write_tree(const struct host_bridge *b, sbdf_t sbdf, uint16_t domid, 
     /* The first that fails makes all after it fail. */
     rc |= fdt_finish_reservemap(tree);
     rc |= fdt_begin_node(tree, "");
-    rc |= fdt_property_string(tree, "compatible", "xen,xenvm");
+    rc |= fdt_property_string(tree, "compatible", MACHINE_COMPATIBLE);
     rc |= fdt_property_u32(tree, "#address-cells", 2);
     rc |= fdt_property_u32(tree, "#size-cells", 2);
     rc |= fdt_begin_node(tree, name);
@@ -51,13 +52,16 @@ static int write_tree(const struct host_bridge *b, sbdf_t sbdf, uint16_t domid, 
     rc |= fdt_property_u32(tree, "#size-cells", 2);
     rc |= fdt_property(tree, "ranges", ranges, sizeof(ranges));
     rc |= fdt_property(tree, "bus-range", buses, sizeof(buses));
-    rc |= fdt_property(tree, "iommu-map", map, sizeof(map));
+    if (device)
+        rc |= fdt_property(tree, "iommu-map", map, sizeof(map));
     rc |= fdt_end_node(tree);
-    rc |= fdt_begin_node(tree, "xen_iommu");
-    rc |= fdt_property_string(tree, "compatible", GRANT_DMA_COMPATIBLE);
-    rc |= fdt_property_u32(tree, "#iommu-cells", 1);
-    rc |= fdt_property_u32(tree, "phandle", GRANT_DMA_PHANDLE);
-    rc |= fdt_end_node(tree);
+    if (device) {
+        rc |= fdt_begin_node(tree, "xen_iommu");
+        rc |= fdt_property_string(tree, "compatible", GRANT_DMA_COMPATIBLE);
+        rc |= fdt_property_u32(tree, "#iommu-cells", 1);
+        rc |= fdt_property_u32(tree, "phandle", GRANT_DMA_PHANDLE);
+        rc |= fdt_end_node(tree);
+    }
     rc |= fdt_end_node(tree);
     rc |= fdt_finish(tree);
     if (rc)
@@ -94,7 +98,8 @@ static int write_acpi(sbdf_t sbdf, uint16_t domid, FILE *f)
 
 static int usage(void)
 {
-    fputs("usage: ringproof-bootdata device-tree|boot-parameter|acpi HOST-BRIDGE SBDF DOMID\n"
+    fputs("usage: ringproof-bootdata device-tree|machine-type|boot-parameter|acpi HOST-BRIDGE SBDF "
+          "DOMID\n"
           "Writes what tells a guest that the device at SBDF takes grants for DOMID.\n",
           stderr);
     return 3;
@@ -115,7 +120,9 @@ int main(int argc, char **argv)
         domid++;
     format_sbdf(sbdf, text);
     if (!strcmp(argv[1], "device-tree"))
-        rc = write_tree(&bridge, sbdf, domid, stdout);
+        rc = write_tree(&bridge, &sbdf, domid, stdout);
+    else if (!strcmp(argv[1], "machine-type"))
+        rc = write_tree(&bridge, NULL, domid, stdout);
     else if (!strcmp(argv[1], "acpi"))
         rc = write_acpi(sbdf, domid, stdout);
     else if (!strcmp(argv[1], "boot-parameter"))
