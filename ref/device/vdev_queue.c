@@ -169,6 +169,10 @@ static int ring_lease(struct vdev_queue *q, enum virtq_format format,
     unsigned next = 0;
     int rc;
 
+    for (unsigned i = 0; MUTANT(ring_pages_ignore_offset) && i < 3; i++)
+        if (ranges[i].addr.raw % XEN_PAGE_BYTES + (ranges[i].len_bytes - 1) % XEN_PAGE_BYTES >=
+            XEN_PAGE_BYTES)
+            return -EFAULT;
     q->ring.iov = q->ring_iov;
     q->ring.iov_max = VDEV_RING_IOV_MAX;
     rc = gmem_get(q->dev->gmem, ranges, 3, &q->ring);
@@ -253,7 +257,7 @@ static void queue_release(struct vdev_queue *q)
     }
     if (q->regs.enabled) {
         assert(q->in_flight == 0);
-        if (!MUTANT(ring_lease_leaked))
+        if (!MUTANT(ring_lease_leaked) && !(q->resetting && MUTANT(queue_reset_keeps_ring)))
             gmem_put(d->gmem, &q->ring);
         pool_free(q);
     }

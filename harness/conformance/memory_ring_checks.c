@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the areas of a ring lie in memory, and when a backend lets go of them. */
+#define CHECK_FAMILY "memory"
+
+#include <string.h>
+
+#include "conformance/service.h"
+#include "spec/virtio.h"
+#include "spec/virtio_pci.h"
+#include "util/bits.h"
+#include "virtq/virtq.h"
+
+#define SERVICE (NEED_DEVICE | NEED_SERVICE)
+#define CANARY  0x77
+
+/* More than any small ring has room for, so that it wraps around. */
+#define REQUESTS 12u
+
+static uint32_t page_up(uint32_t bytes)
+{
+    return (bytes + XEN_PAGE_BYTES - 1) / XEN_PAGE_BYTES * XEN_PAGE_BYTES;
+}
+
+/* An area begins in a page of its own, `gap` bytes before the page's end. */
+static uint32_t area_place(uint32_t *end, uint32_t gap, uint32_t bytes)
+{
+    uint32_t off = page_up(*end) + XEN_PAGE_BYTES - gap;
+
+    *end = off + bytes;
+    return off;
+}
+
+/* A queue whose areas begin close to the ends of pages, behind a page that is granted with them and
+ * has nothing of the device's in it. */
+static struct ring *ring_at_gap(struct device *d, unsigned index, unsigned size, uint32_t gap,
+                                struct virtq_layout *layout)
+{
+    struct ring *r = given_queue_memory(d, index, size);
+    uint32_t end = XEN_PAGE_BYTES;
+
+    must(d->t, virtq_layout_init(layout, r->raw.format, r->size), "laying a ring out");
+    must(d->t, fe_dma_free(&d->mem, &r->mem), "freeing memory that no device was told of");
+    r->desc_off = area_place(&end, gap, layout->desc_bytes);
+    /* The strictest that is allowed: 2 for an available ring, 4 for the rest (2.7, 2.8). */
+    r->driver_off =
+        area_place(&end, ring_is_packed(r) ? (gap / 8 + 3) / 4 * 4 : gap / 8, layout->driver_bytes);
+    r->device_off = area_place(&end, gap / 4, layout->device_bytes);
+    must(d->t, fe_dma_alloc(&d->mem, end, &r->mem), "allocating a ring");
+    memset(r->mem.va, CANARY, r->mem.bytes);
+    memset(r->mem.va + r->desc_off, 0, layout->desc_bytes);
+    memset(r->mem.va + r->driver_off, 0, layout->driver_bytes);
+    memset(r->mem.va + r->device_off, 0, layout->device_bytes);
+    r->raw.areas = (struct virtq_areas){
+        r->mem.va + r->desc_off,
+        r->mem.va + r->driver_off,
+        r->mem.va + r->device_off,
+    };
+    ring_program(r);
+    return r;
+}
+
+static bool inside(size_t at, uint32_t off, uint32_t bytes)
+{
+    return at >= off && at - off < bytes;
+}
+
+static void expect_ring_canaries(struct check_ctx *t, const struct ring *r,
+                                 const struct virtq_layout *layout)
+{
+    size_t at = 0;
+
+    while (at < r->mem.bytes &&
+           (inside(at, r->desc_off, layout->desc_bytes) ||
+            inside(at, r->driver_off, layout->driver_bytes) ||
+            inside(at, r->device_off, layout->device_bytes) || r->mem.va[at] == CANARY))
+        at++;
+    expect(t, MUST, at == r->mem.bytes,
+           "byte %zu of a ring's memory, in none of its areas, was "
+           "written",
+           at);
+}
+
+/* One more of the same request, its chain at descriptor `first`. */
+static void expect_request(struct request *r, unsigned first)
+{
+    struct piece p[REQUEST_PIECES_MAX];
+    struct ring *q = r->s->q;
+    uint16_t head;
+
+    request_refresh(r);
+    head = ring_chain(q, first, p, request_pieces(r, p, 1));
+    ring_offer(q, head);
+    ring_kick(q);
+    expect_answered(r, expect_used(q, head));
+    request_release(r);
+}
+
+CHECK(rings_begin_anywhere, .judges = DEVICE, .proves = "xen.memory.ring.1", .needs = SERVICE,
+      .timeout_ms = 30000,
+      .title = "Rings of several sizes, each area anywhere in a page that its alignment allows")
+{
+    static const unsigned split[] = {4, 8, 64, 0}, packed[] = {4, 7, 61, 0}; /* 0: the maximum */
+    static const uint32_t gaps[] = {16, 64, 2048, 4080};
+    struct service *s = given_service(t, 0, 0);
+    struct request *r = given_request(s);
+    unsigned index = s->q->index;
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(split); i++) {
+        for (unsigned g = 0; g < ARRAY_LENGTH(gaps); g++) {
+            struct virtq_layout layout;
+
+            device_negotiate(s->d, 0);
+            s->q = ring_at_gap(s->d, index, s->d->subject->packed ? packed[i] : split[i], gaps[g],
+                               &layout);
+            device_driver_ok(s->d);
+            expect(t, MUST, !(device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET),
+                   "a ring of %u entries that begins %u bytes before the end of a page is refused",
+                   s->q->size, gaps[g]);
+            for (unsigned n = 0; n < REQUESTS; n++)
+                expect_request(r, n);
+            expect_ring_canaries(t, s->q, &layout);
+        }
+    }
+}
+
+CHECK(ring_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.release.1",
+      .needs = SERVICE | NEED_PCI | NEED_GRANTS | NEED_RING_RESET,
+      .title = "When queue_reset says that it is done no page of the ring is mapped")
+{
+    struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+    struct ring *q = s->q;
+    unsigned mapped = 0;
+
+    expect_served(s, q, false);
+    common_set(s->d, FE_VPCI_FIELD(queue_select), q->index);
+    common_set(s->d, FE_VPCI_FIELD(queue_reset), 1);
+    while (common_get(s->d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
+        given_pause();
+    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_reset)), 0,
+              "queue_reset when the reset should be complete");
+    must(t, fe_grants_in_use(&s->d->mem, q->mem.map.first, q->mem.pages, &mapped),
+         "reading the grant table");
+    expect_eq(t, MUST, mapped, 0, "ring pages that are mapped after the queue's reset");
+}
