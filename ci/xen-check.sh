@@ -39,6 +39,8 @@ cells()
     [ "$1" = arm ] || return 0
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
+    # How a driver finds its backend.
+    echo "discovery-on-xen[arch=arm,*"
     # virtio-mmio, as libxl has it.
     echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
     echo "linux-blk[arch=arm,addressing=grants,transport=mmio]"

@@ -119,6 +119,12 @@ const char *scenario_discovery_name(enum scenario_discovery d)
     return discovery_names[d];
 }
 
+bool scenario_discovery_is_boot_data(enum scenario_discovery d)
+{
+    return d == DISCOVERY_DEVICE_TREE || d == DISCOVERY_BOOT_PARAMETER || d == DISCOVERY_ACPI ||
+           d == DISCOVERY_MACHINE_TYPE;
+}
+
 const char *scenario_device_type_name(enum scenario_device_type t)
 {
     return device_type_names[t];

@@ -82,6 +82,8 @@ enum scenario_discovery {
 };
 /* As the axis and the agent call it. */
 const char *scenario_discovery_name(enum scenario_discovery d);
+/* The guest finds it when it boots: in memory, or on its command line. */
+bool scenario_discovery_is_boot_data(enum scenario_discovery d);
 
 /* ---- parts ---- */
 enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET };

@@ -382,34 +382,14 @@ out:
 
 static int tell_guest(struct testbed_cell *c)
 {
-    char path[128], *sbdf;
-    int ret = 0;
+    char *file;
+    int ret = testbed_tell_by_store(c);
 
-    switch (c->plan.discovery) {
-    case DISCOVERY_GIVEN:
-    case DISCOVERY_VENDOR_CAPABILITY: /* the backend does */
-    case DISCOVERY_FEATURE_BIT:
-    case DISCOVERY_DEVICE_REGISTER:
-    case DISCOVERY_DUMMY_FUNCTION:
-    case DISCOVERY_ROOT_COMPLEX:
-        break;
-    case DISCOVERY_XENSTORE:
-        sbdf = strdup(c->plan.scenario->devices[0].sbdf);
-        if (!sbdf)
-            return testbed_fail(c, -ENOMEM, "out of memory");
-        for (char *p = sbdf; *p; p++)
-            *p = *p == ':' || *p == '.' ? '-' : *p;
-        snprintf(path, sizeof(path), "/local/domain/%u/device/virtio/%.32s/backend-id",
-                 c->ops->domid(c), sbdf);
-        free(sbdf);
-        ret = c->ops->store_write(c, path, "0");
-        break;
-    default: {
-        char *file = testbed_boot_data_path(c);
-        ret = file ? write_boot_data(c, file) : testbed_fail(c, -ENOMEM, "out of memory");
-        free(file);
-    }
-    }
+    if (ret || !testbed_has_boot_data(c))
+        return ret;
+    file = testbed_boot_data_path(c);
+    ret = file ? write_boot_data(c, file) : testbed_fail(c, -ENOMEM, "out of memory");
+    free(file);
     return ret;
 }
 

@@ -386,6 +386,25 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     return device_arguments(c, argv);
 }
 
+bool testbed_has_boot_data(const struct testbed_cell *c)
+{
+    return scenario_discovery_is_boot_data(c->plan.discovery);
+}
+
+int testbed_tell_by_store(struct testbed_cell *c)
+{
+    char path[128], sbdf[24];
+
+    if (c->plan.discovery != DISCOVERY_XENSTORE)
+        return 0;
+    snprintf(sbdf, sizeof(sbdf), "%s", c->plan.scenario->devices[0].sbdf);
+    for (char *p = sbdf; *p; p++)
+        *p = *p == ':' || *p == '.' ? '-' : *p;
+    snprintf(path, sizeof(path), "/local/domain/%u/device/virtio/%s/backend-id", c->ops->domid(c),
+             sbdf);
+    return c->ops->store_write(c, path, "0");
+}
+
 char *testbed_boot_data_path(const struct testbed_cell *c)
 {
     char *path;

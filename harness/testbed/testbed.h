@@ -200,6 +200,10 @@ int testbed_wait_ready(struct testbed_cell *c, int fd);
  * Only where the domain runs before its backend (start: dom0less).
  */
 #define TESTBED_TOLD_KEY "data/virtio-ready"
+/* Does the cell's discovery need something that the domain finds when it boots? */
+bool testbed_has_boot_data(const struct testbed_cell *c);
+/* Where it needs a key of the domain's, writes it; before the agent is started. */
+int testbed_tell_by_store(struct testbed_cell *c);
 /* Where the boot data of a domain lie for its agent, with a discovery that has such; malloc'd. */
 char *testbed_boot_data_path(const struct testbed_cell *c);
 /* The agent's own word for what it is: "domu", "dom0", "linux". */

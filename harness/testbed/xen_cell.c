@@ -162,7 +162,7 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
-    else if (plan->discovery != DISCOVERY_GIVEN)
+    else if (scenario_discovery_is_boot_data(plan->discovery))
         reason = "nobody prepares a domain's boot data here";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
@@ -462,6 +462,10 @@ int xen_cell_agent_start(struct testbed_cell *c, enum testbed_role role)
 
     if (role == AGENT_DOMU && q->console_used)
         return testbed_fail(c, -EINVAL, "an agent lives as long as its domain");
+    if (role == AGENT_DOMU)
+        ret = testbed_tell_by_store(c);
+    if (ret)
+        return ret;
     words_dom0(c, &argv);
     if (role == AGENT_DOMU) {
         words_add(&argv, xen_of(c)->place->loop);
