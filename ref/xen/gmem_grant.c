@@ -43,6 +43,12 @@ static int grant_map(const struct gmem_strategy_args *args, struct permap_pages 
 
     if (MUTANT(grant_map_always_writable))
         prot = PROT_READ | PROT_WRITE;
+    if (MUTANT(grant_maps_frames_too)) {
+        const xen_pfn_t gfns[] = {0x100, 0x101, 0x102, 0x103};
+        int errors[4];
+
+        (void)xenforeignmemory_map(args->xen->foreign, args->domid, PROT_READ, 4, gfns, errors);
+    }
     p = xengnttab_map_domain_grant_refs(args->xen->gnttab, pages->count, args->domid, pages->refs,
                                         prot);
     if (!p) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the areas of a ring lie in memory, and when a backend lets go of them. */
+/* What a backend maps: rings wherever they lie and for as long as they are used, and nothing that
+ * it was not granted. */
 #define CHECK_FAMILY "memory"
 
 #include <string.h>
@@ -142,4 +143,25 @@ CHECK(ring_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.r
     must(t, fe_grants_in_use(&s->d->mem, q->mem.map.first, q->mem.pages, &mapped),
          "reading the grant table");
     expect_eq(t, MUST, mapped, 0, "ring pages that are mapped after the queue's reset");
+}
+
+/* ---- least privilege ---- */
+
+/* An IOREQ server of an old Xen has its synchronous and its buffered page as frames. */
+#define IOREQ_FRAMES 2u
+
+CHECK(grants_need_no_frames, .judges = DEVICE, .proves = "xen.memory.privilege.1",
+      .needs = SERVICE | NEED_GRANTS | NEED_TESTBED,
+      .title = "Whoever grants memory is served without any frame of its mapped")
+{
+    struct service *s = given_service(t, 0, 0);
+    uint64_t frames;
+
+    for (unsigned n = 0; n < 4; n++)
+        expect_served(s, s->q, false);
+    frames = given_ask_number(t, "backend.audit", NULL, "foreign_frames");
+    note(t, "foreign frames", "%llu", (unsigned long long)frames);
+    expect(t, MUST, frames <= IOREQ_FRAMES,
+           "the backend maps %llu frames of a domain that grants what it may reach",
+           (unsigned long long)frames);
 }
