@@ -120,7 +120,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 # is in it, too: a stand-in for a library goes before the library.
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
-UNIT_MODULES := util virtq gmem xen pci device transport backend frontend check agent scenario profile machine testbed \
+UNIT_MODULES := util virtq gmem xen pci device transport backend frontend netfront check agent scenario profile machine testbed \
                 report catalog certify
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
