@@ -310,12 +310,12 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     s->backend_down = false;
     s->checking = true;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
-    /* With `auto` the backend takes each address its own way, so a check may mix them. */
+    /* Where the backend takes each address its own way a check may mix them. */
     const struct profile *p = s->cell->config->profile;
     q.params = json_pack("{s:I, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed,
-                         "mixed", s->cell->plan.memory == MEMORY_AUTO, "host_ends", true, "wire",
-                         testbed_has_wire(s->cell), "unserved", !s->has_baseline, "restarts",
-                         !p || p->restarts, "intx", !p || p->intx);
+                         "mixed", scenario_memory_mixes(s->cell->plan.memory), "host_ends", true,
+                         "wire", testbed_has_wire(s->cell), "unserved", !s->has_baseline,
+                         "restarts", !p || p->restarts, "intx", !p || p->intx);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

@@ -41,7 +41,16 @@ static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "h
 static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const ring_names[] = {"split", "packed", NULL};
-static const char *const memory_names[] = {"auto", "grant-map", "foreign-map", NULL};
+static const char *const memory_names[] = {"auto",
+                                           "grant-map",
+                                           "grant-persistent",
+                                           "grant-copy",
+                                           "foreign-map",
+                                           "foreign-buckets",
+                                           "foreign-whole",
+                                           "foreign-static",
+                                           "shim",
+                                           NULL};
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
@@ -117,6 +126,16 @@ const char *scenario_testbed_name(enum scenario_testbed t)
 const char *scenario_discovery_name(enum scenario_discovery d)
 {
     return discovery_names[d];
+}
+
+const char *scenario_memory_name(enum scenario_memory m)
+{
+    return memory_names[m];
+}
+
+bool scenario_memory_mixes(enum scenario_memory m)
+{
+    return m == MEMORY_AUTO || m == MEMORY_SHIM;
 }
 
 bool scenario_discovery_is_boot_data(enum scenario_discovery d)

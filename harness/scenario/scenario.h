@@ -36,7 +36,7 @@ enum scenario_axis {
     AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
     AXIS_RING,       /* the format of rings that the driver negotiates: split, packed */
-    AXIS_MEMORY,     /* how the backend reaches memory: auto, grant-map, foreign-map */
+    AXIS_MEMORY,     /* how the backend reaches memory */
     AXIS_QUEUE_SIZE, /* every device's queue-size */
     AXIS_QUEUES,     /* every device's queues */
     AXIS_FEATURES,   /* every device's features: default, or edits such as -indirect */
@@ -58,7 +58,21 @@ enum scenario_topology {
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
 enum scenario_ring { RING_SPLIT, RING_PACKED };
-enum scenario_memory { MEMORY_AUTO, MEMORY_GRANT_MAP, MEMORY_FOREIGN_MAP };
+enum scenario_memory {
+    MEMORY_AUTO,
+    MEMORY_GRANT_MAP,
+    MEMORY_GRANT_PERSISTENT,
+    MEMORY_GRANT_COPY,
+    MEMORY_FOREIGN_MAP,
+    MEMORY_FOREIGN_BUCKETS,
+    MEMORY_FOREIGN_WHOLE,
+    MEMORY_FOREIGN_STATIC,
+    MEMORY_SHIM,
+};
+/* As the axis and the reference backend call it. */
+const char *scenario_memory_name(enum scenario_memory m);
+/* Takes grants and frames, also in one request. */
+bool scenario_memory_mixes(enum scenario_memory m);
 enum scenario_config { CONFIG_COMMAND_LINE, CONFIG_XENSTORE };
 enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 enum scenario_start {

@@ -24,9 +24,6 @@ char *testbed_image_path(const struct testbed_cell *c, unsigned device)
     return asprintf(&path, "%s/disk%u.img", c->image_dir, device) < 0 ? NULL : path;
 }
 
-static const char *const memory_options[] = {
-    [MEMORY_AUTO] = "auto", [MEMORY_GRANT_MAP] = "grant-map", [MEMORY_FOREIGN_MAP] = "foreign-map"};
-
 static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
                                             [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
                                             [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
@@ -350,6 +347,20 @@ int testbed_wait_ready(struct testbed_cell *c, int fd)
     }
 }
 
+static void memory_arguments(const struct testbed_cell *c, struct words *argv)
+{
+    enum scenario_memory memory = c->plan.memory;
+    uint64_t bytes = c->plan.scenario->memory_bytes;
+
+    words_add(argv, "--memory");
+    words_add(argv, scenario_memory_name(memory));
+    if (memory != MEMORY_FOREIGN_WHOLE && memory != MEMORY_FOREIGN_STATIC && memory != MEMORY_SHIM)
+        return;
+    words_add(argv, "--guest-memory");
+    words_addf(argv, "0x%" PRIx64 "+0x%" PRIx64, c->map.ram_base,
+               memory == MEMORY_FOREIGN_STATIC ? bytes / 2 : bytes);
+}
+
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
                               struct words *argv)
 {
@@ -371,8 +382,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
         words_add(argv, "--intx-line");
         words_addf(argv, "%u", p->intx_line);
     }
-    words_add(argv, "--memory");
-    words_add(argv, memory_options[c->plan.memory]);
+    memory_arguments(c, argv);
     if (c->plan.start == START_DOM0LESS) {
         words_add(argv, "--announce");
         words_add(argv, TESTBED_TOLD_KEY);

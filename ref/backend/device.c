@@ -11,7 +11,6 @@
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
 #include "util/log.h"
-#include "xen/gmem_strategy.h"
 
 #define QUEUE_SIZE_DEFAULT 256u
 #define DEVICE_LABEL_BYTES (16u + PLACE_TEXT_BYTES)
@@ -112,7 +111,11 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
 {
     const struct gmem_strategy *strategy =
         gmem_strategy_find(*spec->memory ? spec->memory : env->memory);
-    const struct gmem_strategy_args args = {.xen = env->xen, .domid = env->domid};
+    const struct gmem_strategy_args args = {.xen = env->xen,
+                                            .domid = env->domid,
+                                            .own_domid = env->own_domid,
+                                            .banks = env->banks,
+                                            .bank_count = env->bank_count};
     struct device *d = calloc(1, sizeof(*d));
     char at[PLACE_TEXT_BYTES];
     int rc;
@@ -182,10 +185,12 @@ void device_stats_json(const struct device *d, FILE *out)
             "\"leases\":%" PRIu64 ",\"leases_out\":%u,\"ranges\":%" PRIu64 ",\"map_calls\":%" PRIu64
             ",\"pages_mapped\":%" PRIu64 ",\"unmap_calls\":%" PRIu64 ",\"pages_unmapped\":%" PRIu64
             ",\"copy_calls\":%" PRIu64 ",\"copy_segments\":%" PRIu64 ",\"bytes_copied\":%" PRIu64
-            ",\"cache_hits\":%" PRIu64 ",\"cache_misses\":%" PRIu64 ",\"errors\":%" PRIu64 "},",
+            ",\"cache_hits\":%" PRIu64 ",\"cache_misses\":%" PRIu64 ",\"translations\":%" PRIu64
+            ",\"errors\":%" PRIu64 "},",
             d->label, d->interrupts, d->gmem->ops->name, m->leases, d->gmem->leases_out, m->ranges,
             m->map_calls, m->pages_mapped, m->unmap_calls, m->pages_unmapped, m->copy_calls,
-            m->copy_segments, m->bytes_copied, m->cache_hits, m->cache_misses, m->errors);
+            m->copy_segments, m->bytes_copied, m->cache_hits, m->cache_misses, m->translations,
+            m->errors);
     fprintf(out, "\"%s\":{", d->type->name);
     d->type->stats_json(d->vdev, out);
     fputs("}}", out);

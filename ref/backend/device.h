@@ -10,6 +10,7 @@
 #include "backend/machine.h"
 #include "device/vdev.h"
 #include "util/evloop.h"
+#include "xen/gmem_strategy.h"
 
 #define DEVICE_ERROR_BYTES 512
 
@@ -19,8 +20,10 @@ struct device_env {
     struct evloop *loop; /* borrowed, as all of it */
     struct xen_handles *xen;
     struct machine *machine;
-    uint16_t domid;
-    const char *memory; /* the program's strategy */
+    uint16_t domid, own_domid;
+    const char *memory;            /* the program's strategy */
+    const struct gmem_bank *banks; /* of the guest's memory, as far as it was told */
+    unsigned bank_count;
 };
 
 /* On an error `error` holds one line for the user, which names the device. */

@@ -8,7 +8,6 @@
 
 #include "util/bits.h"
 #include "util/parse.h"
-#include "xen/gmem_strategy.h"
 
 #define WHY_BYTES 320
 
@@ -86,6 +85,23 @@ static int set_memory(struct backend_options *o, const char *value, char why[WHY
     }
     snprintf(why, WHY_BYTES, "unknown way to reach memory \"%.40s\" (see --help)", value);
     return -EINVAL;
+}
+
+static int set_guest_memory(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    struct gmem_bank *b = &o->banks[o->bank_count];
+
+    if (o->bank_count == GMEM_BANKS_MAX) {
+        snprintf(why, WHY_BYTES, "more than %u ranges", GMEM_BANKS_MAX);
+        return -EINVAL;
+    }
+    if (parse_range(value, &b->base, &b->bytes) || (b->base | b->bytes) % XEN_PAGE_BYTES ||
+        b->base >= UINT64_C(1) << 52 || b->bytes > UINT64_C(1) << 43) {
+        snprintf(why, WHY_BYTES, "\"%.40s\" is not a BASE+SIZE of whole pages", value);
+        return -EINVAL;
+    }
+    o->bank_count++;
+    return 0;
 }
 
 static int set_device(struct backend_options *o, const char *value, char why[WHY_BYTES])
@@ -183,6 +199,8 @@ static const struct option options[] = {
      "interrupt line of INTA of device 0, with lines N to N+3 used in turn (Arm:\n"
      "        an SPI's interrupt id, 32 or more); without it Xen routes INTx by device and pin"},
     {"memory", "NAME", set_memory, "how the addresses in descriptors are reached:"},
+    {"guest-memory", "BASE+SIZE", set_guest_memory,
+     "guest-physical memory, for those that map in advance; may be repeated"},
     {"device", "TYPE,KEY=VALUE,...", set_device, "a device; may be repeated. Keys:"},
     {"xenstore", NULL, set_xenstore,
      "take devices from /local/domain/<own>/backend/virtio/<domid>/<n>, with the\n"
@@ -281,6 +299,17 @@ static int check_place(const struct backend_options *o, unsigned device)
     return 0;
 }
 
+static int check_memory(const struct backend_options *o, unsigned device)
+{
+    const char *own = o->devices[device].memory;
+    const struct gmem_strategy *s = gmem_strategy_find(*own ? own : o->memory);
+
+    if (!s || !s->needs_banks || o->bank_count)
+        return 0;
+    log_error("--memory: %s needs --guest-memory", s->name);
+    return -EINVAL;
+}
+
 static int check(const struct backend_options *o)
 {
     if (!o->has_domid) {
@@ -292,7 +321,7 @@ static int check(const struct backend_options *o)
         return -EINVAL;
     }
     for (unsigned i = 0; i < o->device_count; i++)
-        if (check_place(o, i))
+        if (check_place(o, i) || check_memory(o, i))
             return -EINVAL;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "backend/bridge.h"
 #include "backend/device_spec.h"
 #include "util/log.h"
+#include "xen/gmem_strategy.h"
 
 #define ANNOUNCE_BYTES 256u /* of --announce's path, with its NUL */
 #define DEVICES_MAX    256u /* given on the command line */
@@ -20,6 +21,8 @@ struct backend_options {
     enum bridge_claim claim;
     uint32_t intx_line; /* BRIDGE_NO_LINE: by device and pin */
     const char *memory; /* name of a strategy, static */
+    struct gmem_bank banks[GMEM_BANKS_MAX];
+    unsigned bank_count;
     struct device_spec *devices;
     unsigned device_count;
     bool xenstore;

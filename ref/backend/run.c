@@ -214,7 +214,10 @@ static int add_device(struct backend *b, const struct device_spec *spec,
         .xen = b->xen,
         .machine = b->machine,
         .domid = b->o->domid,
+        .own_domid = b->own_domid,
         .memory = b->o->memory,
+        .banks = b->o->banks,
+        .bank_count = b->o->bank_count,
     };
     /* The image's lock may still be held by what is left of a predecessor. */
     unsigned tries = b->heritage.adopt_id != IOREQ_ADOPT_NONE && !b->server ? PREDECESSOR_TRIES : 1;

@@ -133,7 +133,7 @@ static void indirect_put(void *ctx)
 {
     struct vdev_queue *q = ctx;
 
-    gmem_put(q->dev->gmem, &q->indirect);
+    (void)gmem_put(q->dev->gmem, &q->indirect);
 }
 
 /*
@@ -162,9 +162,10 @@ static int ring_lease(struct vdev_queue *q, enum virtq_format format,
      * available ones (2.8). */
     bool desc_written = format == VIRTQ_PACKED || MUTANT(desc_written_back);
     struct gmem_range ranges[3] = {
-        {q->regs.desc, layout->desc_bytes, GMEM_READ | (desc_written ? (uint32_t)GMEM_WRITE : 0)},
-        {q->regs.driver, layout->driver_bytes, GMEM_READ},
-        {q->regs.device, layout->device_bytes, GMEM_READ | GMEM_WRITE},
+        {q->regs.desc, layout->desc_bytes,
+         GMEM_SHARED | GMEM_READ | (desc_written ? (uint32_t)GMEM_WRITE : 0)},
+        {q->regs.driver, layout->driver_bytes, GMEM_SHARED | GMEM_READ},
+        {q->regs.device, layout->device_bytes, GMEM_SHARED | GMEM_READ | GMEM_WRITE},
     };
     unsigned next = 0;
     int rc;
@@ -182,7 +183,7 @@ static int ring_lease(struct vdev_queue *q, enum virtq_format format,
     areas->driver = areas->desc ? area_join(&q->ring, &next, layout->driver_bytes) : NULL;
     areas->device = areas->driver ? area_join(&q->ring, &next, layout->device_bytes) : NULL;
     if (!areas->device) {
-        gmem_put(q->dev->gmem, &q->ring);
+        (void)gmem_put(q->dev->gmem, &q->ring);
         return -ENOSPC;
     }
     return 0;
@@ -232,7 +233,7 @@ void vdev_queue_enable(struct vdev *d, unsigned queue)
     config.ctx = q;
     rc = virtq_dev_init(&q->vq, &config);
     if (rc) {
-        gmem_put(d->gmem, &q->ring);
+        (void)gmem_put(d->gmem, &q->ring);
         pool_free(q);
         vdev_fault(d, "queue-setup", "queue %u: %s", queue, strerror(-rc));
         return;
@@ -258,8 +259,11 @@ static void queue_release(struct vdev_queue *q)
     if (q->regs.enabled) {
         assert(q->in_flight == 0);
         if (!MUTANT(ring_lease_leaked) && !(q->resetting && MUTANT(queue_reset_keeps_ring)))
-            gmem_put(d->gmem, &q->ring);
+            (void)gmem_put(d->gmem, &q->ring);
         pool_free(q);
+        /* References of a pool live as long as their queue. */
+        if (q->resetting)
+            gmem_forget(d->gmem);
     }
     vdev_queue_defaults(q);
 }
@@ -730,10 +734,13 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
     if (MUTANT(used_before_unmap)) {
         request_push(s, written);
         vdev_queues_publish(d);
-        gmem_put(d->gmem, &s->lease);
+        (void)gmem_put(d->gmem, &s->lease);
         slot_give(s);
     } else {
-        gmem_put(d->gmem, &s->lease);
+        /* What did not reach the driver must not be called done. */
+        if (gmem_put(d->gmem, &s->lease))
+            vdev_fault(d, "buffer-unreachable", "queue %u: an answer of %u bytes", r->queue->index,
+                       written);
         s->done = true;
         s->written = written;
         if (keeps_order(r->queue))

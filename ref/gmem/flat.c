@@ -67,7 +67,10 @@ static int flat_get(struct gmem *m, const struct gmem_range *ranges, unsigned co
     return 0;
 }
 
-static void flat_put(struct gmem *m, struct gmem_lease *lease) {}
+static int flat_put(struct gmem *m, struct gmem_lease *lease)
+{
+    return 0;
+}
 
 static void flat_destroy(struct gmem *m)
 {

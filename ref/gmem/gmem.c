@@ -12,7 +12,10 @@ static int ranges_check(const struct gmem_range *ranges, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (ranges[i].len_bytes == 0 || range_wraps(ranges[i].addr.raw, ranges[i].len_bytes))
             return -EINVAL;
-        if (ranges[i].access == 0 || (ranges[i].access & ~(uint32_t)(GMEM_READ | GMEM_WRITE)))
+        if (!(ranges[i].access & (GMEM_READ | GMEM_WRITE)) ||
+            (ranges[i].access & ~(uint32_t)(GMEM_READ | GMEM_WRITE | GMEM_SHARED)))
+            return -EINVAL;
+        if ((ranges[i].access ^ ranges[0].access) & GMEM_SHARED)
             return -EINVAL;
     }
     return count == 0 ? -EINVAL : 0;
@@ -42,21 +45,25 @@ int gmem_get(struct gmem *m, const struct gmem_range *ranges, unsigned count,
     return 0;
 }
 
-void gmem_put(struct gmem *m, struct gmem_lease *lease)
+int gmem_put(struct gmem *m, struct gmem_lease *lease)
 {
+    int rc;
+
     if (lease->impl == NULL)
-        return;
+        return 0;
     assert(m->leases_out > 0);
-    m->ops->put(m, lease);
+    rc = m->ops->put(m, lease);
+    if (rc < 0)
+        m->stats.errors++;
     m->leases_out--;
     lease->impl = NULL;
     lease->iov_count = lease->iov_readable = 0;
     lease->written_bytes = 0;
+    return rc;
 }
 
 void gmem_forget(struct gmem *m)
 {
-    assert(m->leases_out == 0);
     if (m->ops->forget != NULL)
         m->ops->forget(m);
 }

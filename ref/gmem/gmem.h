@@ -27,6 +27,9 @@
 enum gmem_access {
     GMEM_READ = 1,
     GMEM_WRITE = 2,
+    /* The bytes have to be the driver's own while the lease lasts, as those of a ring, which both
+     * sides look at: a copy will not do. All ranges of a lease have it, or none. */
+    GMEM_SHARED = 4,
 };
 
 /* One range in driver addresses, as it came out of a descriptor. */
@@ -60,6 +63,7 @@ struct gmem_stats {
     uint64_t map_calls, pages_mapped, unmap_calls, pages_unmapped;
     uint64_t copy_calls, copy_segments, bytes_copied;
     uint64_t cache_hits, cache_misses;
+    uint64_t translations; /* references taken without a mapping, by the owner of the memory */
     uint64_t errors;
 };
 
@@ -69,9 +73,9 @@ struct gmem_ops {
     const char *name;
     int (*get)(struct gmem *m, const struct gmem_range *ranges, unsigned count,
                struct gmem_lease *lease);
-    void (*put)(struct gmem *m, struct gmem_lease *lease);
-    /* Drop everything kept across leases (caches, persistent mappings). Called at device reset
-     * and removal, when no lease is out. NULL when nothing is kept. */
+    int (*put)(struct gmem *m, struct gmem_lease *lease);
+    /* Drop everything kept across leases (caches, persistent mappings) that no lease has now.
+     * Called at the reset of a queue or device. NULL when nothing is kept. */
     void (*forget)(struct gmem *m);
     void (*destroy)(struct gmem *m);
 };
@@ -80,7 +84,7 @@ struct gmem_ops {
 struct gmem {
     const struct gmem_ops *ops;
     struct gmem_stats stats;
-    unsigned leases_out; /* an invariant of ours: 0 whenever forget or destroy is called */
+    unsigned leases_out; /* an invariant of ours: 0 whenever destroy is called */
 };
 
 /*
@@ -94,9 +98,14 @@ struct gmem {
 int gmem_get(struct gmem *m, const struct gmem_range *ranges, unsigned count,
              struct gmem_lease *lease);
 
-/* Release a lease; an empty one (impl == NULL) is allowed. */
-void gmem_put(struct gmem *m, struct gmem_lease *lease);
+/*
+ * Release a lease; an empty one (impl == NULL) is allowed. 0, or -EFAULT: what was written did not
+ * reach the driver, as an implementation that copies may find out only now. The lease is released
+ * in any case.
+ */
+int gmem_put(struct gmem *m, struct gmem_lease *lease);
 
+/* The driver takes its memory back: nothing is kept but what leases have that are still out. */
 void gmem_forget(struct gmem *m);
 
 /* NULL is allowed. */

@@ -5,12 +5,7 @@
 #include "gmem/gref.h"
 #include "util/mutant.h"
 #include "xen/gmem_permap.h"
-
-/*
- * No machine has a frame beyond: page tables of x86 and Arm have 40 bits for a frame's number. The
- * kernel of a PV dom0 does not check that, drops what is above, and maps another frame.
- */
-#define FRAMES_MAX (UINT64_C(1) << 40)
+#include "xen/gmem_ways.h"
 
 /* Per-page errors of small mappings stay on the stack. */
 #define ERRORS_ON_STACK 64u
@@ -97,5 +92,5 @@ const struct permap_ops permap_frame_ops = {
 
 int gmem_foreign_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    return permap_create("foreign-map", args, 1u << PERMAP_FRAME, out);
+    return permap_create("foreign-map", args, 1u << PERMAP_FRAME, NULL, out);
 }

@@ -4,6 +4,7 @@
 #include "gmem/gref.h"
 #include "util/mutant.h"
 #include "xen/gmem_permap.h"
+#include "xen/gmem_ways.h"
 
 /* For a mutant: implementations that size a region by guest memory lose higher references. */
 #define REF_LIMIT_OF_SMALL_REGION 1024u
@@ -75,5 +76,5 @@ const struct permap_ops permap_grant_ops = {
 
 int gmem_grant_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    return permap_create("grant-map", args, 1u << PERMAP_GRANT, out);
+    return permap_create("grant-map", args, 1u << PERMAP_GRANT, NULL, out);
 }

@@ -27,6 +27,7 @@ struct permap_held {
 struct permap {
     struct gmem base;
     struct gmem_ops ops; /* one for each name */
+    struct gmem_stats *stats;
     struct gmem_strategy_args args;
     unsigned kinds;
     struct permap_held *free;
@@ -130,8 +131,8 @@ static void held_release(struct permap *m, struct permap_held *h)
             if (!part->pages)
                 continue;
             kind_ops[k]->unmap(&m->args, part->base, part->pages);
-            m->base.stats.unmap_calls++;
-            m->base.stats.pages_unmapped += part->pages;
+            m->stats->unmap_calls++;
+            m->stats->pages_unmapped += part->pages;
         }
     }
     h->next = m->free;
@@ -154,11 +155,11 @@ static int map_groups(struct permap *m, struct permap_held *h)
                     return -EFAULT;
                 m->read_ref = w ? 0 : pages->refs[pages->count - 1];
             }
-            m->base.stats.map_calls++;
+            m->stats->map_calls++;
             rc = kind_ops[k]->map(&m->args, pages, w != 0, &part->base);
             if (part->base) {
                 part->pages = pages->count;
-                m->base.stats.pages_mapped += pages->count;
+                m->stats->pages_mapped += pages->count;
             }
             if (rc)
                 return rc;
@@ -231,7 +232,7 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
     return 0;
 }
 
-static void permap_put(struct gmem *g, struct gmem_lease *lease)
+static int permap_put(struct gmem *g, struct gmem_lease *lease)
 {
     struct permap *m = (struct permap *)g;
     struct permap_held *h = lease->impl;
@@ -239,9 +240,10 @@ static void permap_put(struct gmem *g, struct gmem_lease *lease)
     if (MUTANT(grant_kept_after_used)) {
         h->next = m->late;
         m->late = h;
-        return;
+        return 0;
     }
     held_release(m, h);
+    return 0;
 }
 
 static void permap_destroy(struct gmem *g)
@@ -264,7 +266,7 @@ static void permap_destroy(struct gmem *g)
 }
 
 int permap_create(const char *name, const struct gmem_strategy_args *args, unsigned kinds,
-                  struct gmem **out)
+                  struct gmem_stats *stats, struct gmem **out)
 {
     struct permap *m = calloc(1, sizeof(*m));
 
@@ -273,6 +275,7 @@ int permap_create(const char *name, const struct gmem_strategy_args *args, unsig
     m->ops = (struct gmem_ops){
         .name = name, .get = permap_get, .put = permap_put, .destroy = permap_destroy};
     m->base.ops = &m->ops;
+    m->stats = stats ? stats : &m->base.stats;
     m->args = *args;
     m->kinds = kinds;
     *out = &m->base;

@@ -12,6 +12,12 @@
 #include "xen/gmem_strategy.h"
 #include "xen/libxen.h"
 
+/*
+ * No machine has a frame beyond: page tables of x86 and Arm have 40 bits for a frame's number. The
+ * kernel of a PV dom0 does not check that, drops what is above, and maps another frame.
+ */
+#define FRAMES_MAX (UINT64_C(1) << 40)
+
 enum permap_kind { PERMAP_GRANT, PERMAP_FRAME, PERMAP_KINDS };
 
 /* The pages of one group, gathered before the call: one of the two arrays, by its kind. */
@@ -39,12 +45,12 @@ extern const struct permap_ops permap_frame_ops;
 /* Room for `more` further pages; -EFAULT beyond GMEM_LEASE_PAGES_MAX, -ENOMEM. */
 int permap_pages_reserve(struct permap_pages *pages, uint32_t more, enum permap_kind kind);
 
-/* `kinds`: bits 1 << enum permap_kind, the kinds of address that are served. `name` is static. */
+/*
+ * `kinds`: bits 1 << enum permap_kind, the kinds of address that are served. `name` is static.
+ * `stats`: where to count, of whoever maps this way what it cannot serve otherwise, by calling the
+ * ops itself; NULL: its own.
+ */
 int permap_create(const char *name, const struct gmem_strategy_args *args, unsigned kinds,
-                  struct gmem **out);
-
-int gmem_grant_create(const struct gmem_strategy_args *args, struct gmem **out);
-int gmem_foreign_create(const struct gmem_strategy_args *args, struct gmem **out);
-int gmem_auto_create(const struct gmem_strategy_args *args, struct gmem **out);
+                  struct gmem_stats *stats, struct gmem **out);
 
 #endif

@@ -14,6 +14,9 @@
 #include <xenforeignmemory.h>
 #include <xengnttab.h>
 
+/* What resources there are; it wants the public headers that those above bring. */
+#include <xen/memory.h>
+
 #include "xen/handles.h"
 
 struct xen_handles {
