@@ -34,6 +34,8 @@ static const struct {
     {NEED_TESTBED, "testbed"},
     {NEED_PCI_CFG, "pci-cfg"},
     {NEED_MIXED, "mixed"},
+    {NEED_STREAMING, "streaming"},
+    {NEED_POOL, "pool"},
     {NEED_SUCCESSOR, "successor"},
     {NEED_ZONED, "zoned"},
     {NEED_LIFETIME, "lifetime"},

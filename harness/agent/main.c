@@ -37,6 +37,7 @@ struct options {
     unsigned nr_bridges;
     uint16_t backend_domid;
     enum fe_addressing addressing;
+    enum fe_buffers buffers;
     struct fe_place place;
     char place_text[32]; /* as Linux names it; "": no device */
     enum wire_role role;
@@ -98,6 +99,15 @@ static int set_addressing(struct options *o, const char *v, char *why)
         o->addressing = FE_ADDRESSING_FOREIGN;
     else
         return -EINVAL;
+    return 0;
+}
+
+static int set_buffers(struct options *o, const char *v, char *why)
+{
+    (void)why;
+    if (strcmp(v, "streaming") != 0 && strcmp(v, "pool") != 0)
+        return -EINVAL;
+    o->buffers = v[0] == 'p' ? FE_BUFFERS_POOL : FE_BUFFERS_STREAMING;
     return 0;
 }
 
@@ -204,6 +214,8 @@ static const struct {
     {"mmio", "base=ADDR,irq=N", set_mmio, "the same for a virtio-mmio device and its line"},
     {"addressing", "grants|foreign", set_addressing,
      "what addresses in descriptors are (default: grants)"},
+    {"buffers", "streaming|pool", set_buffers,
+     "how long pages are granted: with each request (default), or until a reset"},
     {"ring", "split|packed", set_ring,
      "the format of rings that the driver negotiates (default: split)"},
     {"backend-domid", "N", set_backend_domid, "whom pages are granted to (default: 0)"},
@@ -395,6 +407,7 @@ static int domu_start(struct agent *a)
                                   .has_device = a->opt.has_device,
                                   .place = a->opt.place,
                                   .addressing = a->opt.addressing,
+                                  .buffers = a->opt.buffers,
                                   .backend_domid = a->opt.backend_domid,
                                   .packed = a->opt.packed,
                                   .has_mechanism = a->opt.has_mechanism,

@@ -128,6 +128,9 @@ static void device_end(void *arg)
     }
     if (held)
         expect(d->t, MUST, held == 0, "after a reset the backend still maps %u buffers", held);
+    rc = fe_pool_end(&d->mem);
+    if (rc == -EBUSY)
+        expect(d->t, MUST, rc == 0, "after a reset the backend still maps pages of the pool");
     if (d->v)
         fe_virtio_destroy(d->v);
     free(d);
@@ -146,6 +149,7 @@ static struct device *device_open(struct check_ctx *t)
     if (!s->has_device)
         error_out(t, "no device is bound (--sbdf, --mmio)");
     fe_memory_init(&d->mem, s->platform, s->addressing, s->backend_domid);
+    d->mem.buffers = s->buffers;
     must(t, given_driver(t, &d->host, &d->v), "opening the virtio device");
     d->pci = fe_virtio_pci_of(d->v);
     d->mmio = fe_virtio_mmio_of(d->v);

@@ -40,6 +40,7 @@ struct subject {
     bool has_device; /* one is under test */
     struct fe_place place;
     enum fe_addressing addressing;
+    enum fe_buffers buffers;
     uint16_t backend_domid;
     /* How the driver finds out backend_domid; with has_mechanism, the one above is nobody's. */
     bool has_mechanism;
@@ -105,7 +106,10 @@ struct subject {
 #define NEED_NOTIFICATION_DATA (1ull << 38)
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
-#define NEED_UNSERVED  (1ull << 40)
+#define NEED_UNSERVED (1ull << 40)
+/* How long the driver grants: with each request, or as long as a queue lives. */
+#define NEED_STREAMING (1ull << 50)
+#define NEED_POOL      (1ull << 51)
 #define NEED_DISCOVERY (1ull << 59) /* the driver finds out by itself whom it grants to */
 #define NEED_LIFETIME  (1ull << 60)
 #define NEED_SUSPEND   (1ull << 61)
@@ -195,8 +199,8 @@ uint64_t device_get(struct device *d, unsigned offset, unsigned bytes); /* devic
 
 /*
  * Memory for one direction of one request, `bytes` from `offset` in a page. The rest of its
- * pages is filled with a canary. With grants it is granted for this purpose only (read-only when
- * the device only reads it).
+ * pages is filled with a canary. With streaming grants it is granted for this purpose only
+ * (read-only when the device only reads it).
  */
 struct buffer {
     struct buffer *next;

@@ -12,6 +12,9 @@
 
 #define GRANT     (NEED_DEVICE | NEED_SERVICE | NEED_GRANTS)
 #define GRANT_BLK (NEED_DEVICE | NEED_BLK | NEED_GRANTS)
+/* About references that live as long as their request. */
+#define STREAM     (GRANT | NEED_STREAMING)
+#define STREAM_BLK (GRANT_BLK | NEED_STREAMING)
 
 static const struct fe_platform_ops *ops_of(const struct device *d)
 {
@@ -77,7 +80,7 @@ static bool grant_high(struct blk *k, void *va, unsigned n, gref_t *first)
     return false;
 }
 
-CHECK(high_references, .judges = DEVICE, .proves = "xen.grant.address.5", .needs = GRANT_BLK,
+CHECK(high_references, .judges = DEVICE, .proves = "xen.grant.address.5", .needs = STREAM_BLK,
       .title = "References far above the number of the guest's pages in use")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -102,7 +105,7 @@ CHECK(high_references, .judges = DEVICE, .proves = "xen.grant.address.5", .needs
 /* ---- access rights ---- */
 
 CHECK(readonly_grants_are_enough, .judges = DEVICE, .proves = "xen.grant.readonly.1",
-      .needs = GRANT_BLK | NEED_WRITABLE,
+      .needs = STREAM_BLK | NEED_WRITABLE,
       .title = "What the device only reads needs only a read-only grant")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -117,7 +120,7 @@ CHECK(readonly_grants_are_enough, .judges = DEVICE, .proves = "xen.grant.readonl
 }
 
 CHECK(readonly_grant_for_a_read_fails, .judges = DEVICE, .proves = "xen.grant.readonly.2",
-      .needs = GRANT,
+      .needs = STREAM,
       .title = "What has to be written to read-only memory fails and changes nothing")
 {
     struct service *s = given_service(t, 0, 0);
@@ -133,7 +136,7 @@ CHECK(readonly_grant_for_a_read_fails, .judges = DEVICE, .proves = "xen.grant.re
 }
 
 CHECK(page_is_read_then_written, .judges = DEVICE, .proves = "xen.grant.readonly.3",
-      .needs = GRANT_BLK | NEED_WRITABLE,
+      .needs = STREAM_BLK | NEED_WRITABLE,
       .title = "A page granted read-only, then again for writing: no stale mapping")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -160,7 +163,7 @@ CHECK(page_is_read_then_written, .judges = DEVICE, .proves = "xen.grant.readonly
 
 /* ---- lifetime ---- */
 
-CHECK(released_when_used, .judges = DEVICE, .proves = "xen.grant.release.1", .needs = GRANT,
+CHECK(released_when_used, .judges = DEVICE, .proves = "xen.grant.release.1", .needs = STREAM,
       .title = "With the used entry the backend has given up every buffer of the request")
 {
     struct service *s = given_service(t, 0, 0);
@@ -183,7 +186,7 @@ CHECK(released_when_used, .judges = DEVICE, .proves = "xen.grant.release.1", .ne
 }
 
 CHECK(data_is_released_when_used, .judges = DEVICE, .proves = "xen.grant.release.1",
-      .needs = GRANT_BLK, .title = "The same for data of several pages")
+      .needs = STREAM_BLK, .title = "The same for data of several pages")
 {
     struct blk *k = given_blk(t, 0, 0);
 
@@ -212,7 +215,7 @@ CHECK(data_is_released_when_used, .judges = DEVICE, .proves = "xen.grant.release
 }
 
 CHECK(reference_is_used_again, .judges = DEVICE, .proves = "xen.grant.release.2",
-      .needs = GRANT_BLK | NEED_WRITABLE,
+      .needs = STREAM_BLK | NEED_WRITABLE,
       .title = "The same reference for another page: no stale translation")
 {
     struct blk *k = given_blk(t, 0, 0);
@@ -253,7 +256,7 @@ CHECK(rings_are_released_by_reset, .judges = DEVICE, .proves = "xen.grant.releas
               "ring pages that are mapped after a reset");
 }
 
-CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .needs = GRANT_BLK,
+CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .needs = STREAM_BLK,
       .title = "Two references to one page in one request")
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_SEG_MAX), 0);
@@ -292,7 +295,7 @@ CHECK(page_granted_twice, .judges = DEVICE, .proves = "xen.grant.address.6", .ne
 
 /* ---- references that are wrong ---- */
 
-CHECK(revoked_reference, .judges = DEVICE, .proves = "xen.grant.fault.1", .needs = GRANT,
+CHECK(revoked_reference, .judges = DEVICE, .proves = "xen.grant.fault.1", .needs = STREAM,
       .title = "A reference that was revoked: an error, and the device lives")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
@@ -307,7 +310,7 @@ CHECK(revoked_reference, .judges = DEVICE, .proves = "xen.grant.fault.1", .needs
 }
 
 CHECK(revoked_indirect_table, .judges = DEVICE, .proves = "xen.grant.fault.1",
-      .needs = GRANT | NEED_INDIRECT, .title = "The same for an indirect table")
+      .needs = STREAM | NEED_INDIRECT, .title = "The same for an indirect table")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
     struct buffer *b = given_buffer(s->d, XEN_PAGE_BYTES, 0, FE_DMA_BOTH);
@@ -340,8 +343,8 @@ CHECK(reserved_reference, .judges = DEVICE, .proves = "xen.grant.fault.2", .need
     expect_bad_address_handled(s, BAD_MIDDLE, gpa_from_gref(gref_make(7), 0), "reference 7");
 }
 
-CHECK(reference_for_another_domain, .judges = DEVICE, .proves = "xen.grant.fault.3", .needs = GRANT,
-      .title = "A page granted to somebody else")
+CHECK(reference_for_another_domain, .judges = DEVICE, .proves = "xen.grant.fault.3",
+      .needs = STREAM, .title = "A page granted to somebody else")
 {
     struct service *s = given_service(t, 0, 0);
     struct fe_platform *p = platform_of(s->d);
@@ -360,7 +363,7 @@ CHECK(reference_for_another_domain, .judges = DEVICE, .proves = "xen.grant.fault
     must(t, ops_of(s->d)->revoke(p, ref, 1), "revoking the reference");
 }
 
-CHECK(hole_in_a_run, .judges = DEVICE, .proves = "xen.grant.fault.4", .needs = GRANT_BLK,
+CHECK(hole_in_a_run, .judges = DEVICE, .proves = "xen.grant.fault.4", .needs = STREAM_BLK,
       .title = "A buffer of three pages whose middle reference is not granted")
 {
     struct blk *k = given_blk(t, 0, 0);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "conformance/blkdev.h"
 #include "conformance/service.h"
 #include "spec/virtio.h"
 #include "spec/virtio_pci.h"
@@ -124,25 +125,97 @@ CHECK(rings_begin_anywhere, .judges = DEVICE, .proves = "xen.memory.ring.1", .ne
     }
 }
 
+/* VIRTIO 4.1.4.3.2: the device presents 0 when it is done. */
+static void queue_reset(struct device *d, const struct ring *q)
+{
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+
+    common_set(d, FE_VPCI_FIELD(queue_select), q->index);
+    common_set(d, FE_VPCI_FIELD(queue_reset), 1);
+    while (common_get(d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
+        given_pause();
+    expect_eq(d->t, MUST, common_get(d, FE_VPCI_FIELD(queue_reset)), 0,
+              "queue_reset when the reset should be complete");
+}
+
 CHECK(ring_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.release.1",
       .needs = SERVICE | NEED_PCI | NEED_GRANTS | NEED_RING_RESET,
       .title = "When queue_reset says that it is done no page of the ring is mapped")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
-    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
     struct ring *q = s->q;
     unsigned mapped = 0;
 
     expect_served(s, q, false);
-    common_set(s->d, FE_VPCI_FIELD(queue_select), q->index);
-    common_set(s->d, FE_VPCI_FIELD(queue_reset), 1);
-    while (common_get(s->d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
-        given_pause();
-    expect_eq(t, MUST, common_get(s->d, FE_VPCI_FIELD(queue_reset)), 0,
-              "queue_reset when the reset should be complete");
+    queue_reset(s->d, q);
     must(t, fe_grants_in_use(&s->d->mem, q->mem.map.first, q->mem.pages, &mapped),
          "reading the grant table");
     expect_eq(t, MUST, mapped, 0, "ring pages that are mapped after the queue's reset");
+}
+
+/* ---- pools ---- */
+
+static void expect_pool_unmapped(struct device *d, const char *when)
+{
+    unsigned mapped = 0;
+
+    must(d->t, fe_pool_in_use(&d->mem, &mapped), "reading the grant table");
+    expect(d->t, MUST, mapped == 0, "%u pages of the pool are mapped after %s", mapped, when);
+}
+
+/* Requests, and how many pages of the pool the backend has kept. */
+static struct service *given_used_pool(struct check_ctx *t, uint64_t features)
+{
+    struct service *s = given_service(t, features, 0);
+    unsigned mapped = 0;
+
+    for (unsigned n = 0; n < REQUESTS; n++)
+        expect_served(s, s->q, false);
+    must(t, fe_pool_in_use(&s->d->mem, &mapped), "reading the grant table");
+    note(t, "pool pages kept mapped", "%u", mapped);
+    return s;
+}
+
+CHECK(pool_is_released_by_reset, .judges = DEVICE, .proves = "xen.memory.pool.1",
+      .needs = SERVICE | NEED_POOL, .title = "After a reset no page of the driver's pool is mapped")
+{
+    struct service *s = given_used_pool(t, 0);
+
+    must(t, fe_virtio_reset(s->d->v, LIMIT_RESET_NS), "resetting the device");
+    expect_pool_unmapped(s->d, "a reset");
+}
+
+CHECK(pool_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.pool.2",
+      .needs = SERVICE | NEED_PCI | NEED_POOL | NEED_RING_RESET,
+      .title = "When queue_reset says that it is done no page of the pool is mapped")
+{
+    struct service *s = given_used_pool(t, VIRTIO_F(VIRTIO_F_RING_RESET));
+
+    queue_reset(s->d, s->q);
+    expect_pool_unmapped(s->d, "the queue's reset");
+}
+
+CHECK(page_of_a_pool_is_read_then_written, .judges = DEVICE, .proves = "xen.memory.pool.3",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE | NEED_POOL,
+      .title = "One granted page for writes and reads by turns")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct buffer *b = given_buffer(k->d, SECTOR, 0x100, FE_DMA_BOTH);
+
+    for (unsigned i = 0; i < 8; i++) {
+        struct piece p = piece_of(b, false);
+
+        buffer_fill(b, 60 + i);
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_OUT, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a write from the page");
+        memset(b->va, 0, b->bytes);
+        p = piece_of(b, true);
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a read into the page");
+        expect(t, MUST, buffer_matches(b, 60 + i), "the page reads back differently");
+    }
+    expect_canaries(t, b, "a page of the pool");
+    buffer_release(b);
 }
 
 /* ---- least privilege ---- */

@@ -186,6 +186,11 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_TESTBED, s->ask != NULL, "no testbed answers"},
         {NEED_SUCCESSOR, params_flag(s, "restarts"),
          "the backend's profile does not claim that it can be restarted"},
+        {NEED_STREAMING,
+         s->addressing == FE_ADDRESSING_GRANTS && s->buffers == FE_BUFFERS_STREAMING,
+         "the frontend does not grant with each request"},
+        {NEED_POOL, s->addressing == FE_ADDRESSING_GRANTS && s->buffers == FE_BUFFERS_POOL,
+         "the frontend has no pool of granted memory (axis buffers)"},
         {NEED_MIXED, params_flag(s, "mixed"),
          "the scenario does not say that addresses may be mixed"},
     };

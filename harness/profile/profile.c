@@ -658,6 +658,8 @@ static const char *uncovered(const struct profile *p, const struct scenario_cell
     if (cell->config != CONFIG_COMMAND_LINE || cell->memory != MEMORY_AUTO ||
         cell->start != START_TOOLSTACK)
         return "it is about an option of the reference backend";
+    if (cell->buffers != BUFFERS_STREAMING)
+        return "pools of granted memory cannot be claimed";
     if (!(p->archs & 1u << cell->arch))
         return "its arch is not claimed";
     if (!(p->transports & 1u << cell->transport))

@@ -40,6 +40,7 @@ static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "h
                                              NULL};
 static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
+static const char *const buffers_names[] = {"streaming", "pool", NULL};
 static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const memory_names[] = {"auto",
                                            "grant-map",
@@ -83,6 +84,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_TOPOLOGY] = {.name = "topology", .values = topology_names},
     [AXIS_BACKGROUND] = {.name = "background", .values = background_names},
     [AXIS_ADDRESSING] = {.name = "addressing", .values = addressing_names},
+    [AXIS_BUFFERS] = {.name = "buffers", .values = buffers_names},
     [AXIS_RING] = {.name = "ring", .values = ring_names},
     [AXIS_MEMORY] = {.name = "memory", .values = memory_names},
     [AXIS_QUEUE_SIZE] = {.name = "queue-size", .min = 1, .max = QUEUE_SIZE_MAX, .pow2 = true},
@@ -1143,6 +1145,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (s->axis_count[AXIS_DISCOVERY] && axis_has(s, AXIS_TRANSPORT, "mmio"))
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "discovery"),
                          "devices are told of by their place on PCI");
+    if (axis_has(s, AXIS_BUFFERS, "pool") && (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU))
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "buffers"),
+                         "only the frontend that runs checks has the choice");
     return check_places(r, root);
 }
 
@@ -1349,6 +1354,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_ADDRESSING:
         cell->addressing = (enum scenario_addressing)name_index(addressing_names, value);
+        break;
+    case AXIS_BUFFERS:
+        cell->buffers = (enum scenario_buffers)name_index(buffers_names, value);
         break;
     case AXIS_RING:
         cell->ring = (enum scenario_ring)name_index(ring_names, value);

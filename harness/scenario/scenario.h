@@ -35,6 +35,7 @@ enum scenario_axis {
     AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, ioreq-functions, hypervisor-bridge */
     AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
+    AXIS_BUFFERS,    /* how long the driver grants: streaming, pool */
     AXIS_RING,       /* the format of rings that the driver negotiates: split, packed */
     AXIS_MEMORY,     /* how the backend reaches memory */
     AXIS_QUEUE_SIZE, /* every device's queue-size */
@@ -57,6 +58,7 @@ enum scenario_topology {
 };
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
+enum scenario_buffers { BUFFERS_STREAMING, BUFFERS_POOL };
 enum scenario_ring { RING_SPLIT, RING_PACKED };
 enum scenario_memory {
     MEMORY_AUTO,
@@ -277,6 +279,7 @@ struct scenario_cell {
     enum scenario_topology topology;
     enum scenario_background background;
     enum scenario_addressing addressing;
+    enum scenario_buffers buffers;
     enum scenario_ring ring;
     enum scenario_memory memory;
     enum scenario_config config;

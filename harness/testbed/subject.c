@@ -459,6 +459,10 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     }
     words_add(argv, "--addressing");
     words_add(argv, addressings[c->plan.addressing]);
+    if (c->plan.buffers == BUFFERS_POOL) {
+        words_add(argv, "--buffers");
+        words_add(argv, "pool");
+    }
     words_add(argv, "--ring");
     words_add(argv, rings[c->plan.ring]);
     if (c->config->trace) {

@@ -262,7 +262,7 @@ static void queue_release(struct vdev_queue *q)
             (void)gmem_put(d->gmem, &q->ring);
         pool_free(q);
         /* References of a pool live as long as their queue. */
-        if (q->resetting)
+        if (q->resetting && !MUTANT(queue_reset_keeps_cache))
             gmem_forget(d->gmem);
     }
     vdev_queue_defaults(q);

@@ -2,6 +2,7 @@
 #include "frontend/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gmem/gref.h"
@@ -9,12 +10,13 @@
 void fe_memory_init(struct fe_memory *m, struct fe_platform *p, enum fe_addressing addressing,
                     uint16_t backend_domid)
 {
-    m->platform = p;
-    m->addressing = addressing;
-    m->backend_domid = backend_domid;
+    *m =
+        (struct fe_memory){.platform = p, .addressing = addressing, .backend_domid = backend_domid};
 }
 
-int fe_pages_alloc(struct fe_memory *m, unsigned pages, void **va)
+/* ---- pages ---- */
+
+static int pages_alloc(struct fe_memory *m, unsigned pages, void **va)
 {
     /* One descriptor may span pages: consecutive references do that for grants; guest-physical
      * addresses need the frames themselves in a row. */
@@ -25,11 +27,127 @@ int fe_pages_alloc(struct fe_memory *m, unsigned pages, void **va)
     return m->platform->ops->pages_alloc(m->platform, pages, flags, va);
 }
 
+/* ---- a pool ---- */
+
+/* Pages that were allocated together, and are granted together. */
+struct fe_pool_run {
+    struct fe_pool_run *next;
+    uint8_t *va;
+    unsigned pages;
+    bool allocated; /* by the user of the pool */
+    bool granted;
+    gref_t first;
+};
+
+static bool has_pool(const struct fe_memory *m)
+{
+    return m->addressing == FE_ADDRESSING_GRANTS && m->buffers == FE_BUFFERS_POOL;
+}
+
+static struct fe_pool_run *pool_find(const struct fe_memory *m, const uint8_t *va)
+{
+    struct fe_pool_run *r = m->pool;
+
+    while (r && (va < r->va || va >= r->va + (size_t)r->pages * XEN_PAGE_BYTES))
+        r = r->next;
+    return r;
+}
+
+static int pool_alloc(struct fe_memory *m, unsigned pages, void **va)
+{
+    struct fe_pool_run *r = m->pool;
+    int rc;
+
+    while (r && (r->allocated || r->pages != pages))
+        r = r->next;
+    if (!r) {
+        r = calloc(1, sizeof(*r));
+        if (!r)
+            return -ENOMEM;
+        rc = pages_alloc(m, pages, va);
+        if (rc) {
+            free(r);
+            return rc;
+        }
+        *r = (struct fe_pool_run){.next = m->pool, .va = *va, .pages = pages};
+        m->pool = r;
+    }
+    memset(r->va, 0, (size_t)pages * XEN_PAGE_BYTES);
+    r->allocated = true;
+    *va = r->va;
+    return 0;
+}
+
+static int pool_map(struct fe_memory *m, uint8_t *va, size_t bytes, struct fe_mapping *map)
+{
+    struct fe_pool_run *r = pool_find(m, va);
+    int rc;
+
+    if (!r || (size_t)(r->va + (size_t)r->pages * XEN_PAGE_BYTES - va) < bytes)
+        return -EINVAL;
+    if (!r->granted) {
+        rc = m->platform->ops->grant(m->platform, r->va, r->pages, m->backend_domid, 0, &r->first);
+        if (rc)
+            return rc;
+        r->granted = true;
+    }
+    map->addr = gpa_add(gpa_from_gref(r->first, 0), (uint64_t)(va - r->va));
+    return 0;
+}
+
+int fe_pool_end(struct fe_memory *m)
+{
+    int busy = 0;
+
+    for (struct fe_pool_run **link = &m->pool, *r; (r = *link);) {
+        int rc = r->granted ? m->platform->ops->revoke(m->platform, r->first, r->pages) : 0;
+
+        if (rc)
+            busy = rc;
+        else
+            r->granted = false;
+        if (rc || r->allocated) {
+            link = &r->next;
+            continue;
+        }
+        *link = r->next;
+        m->platform->ops->pages_free(m->platform, r->va, r->pages);
+        free(r);
+    }
+    return busy;
+}
+
+int fe_pool_in_use(struct fe_memory *m, unsigned *in_use)
+{
+    unsigned n;
+    int rc = 0;
+
+    *in_use = 0;
+    for (const struct fe_pool_run *r = m->pool; r && !rc; r = r->next) {
+        if (!r->granted)
+            continue;
+        rc = fe_grants_in_use(m, r->first, r->pages, &n);
+        *in_use += n;
+    }
+    return rc;
+}
+
+int fe_pages_alloc(struct fe_memory *m, unsigned pages, void **va)
+{
+    return has_pool(m) ? pool_alloc(m, pages, va) : pages_alloc(m, pages, va);
+}
+
 void fe_pages_free(struct fe_memory *m, void *va, unsigned pages)
 {
-    if (va)
+    struct fe_pool_run *r = va ? pool_find(m, va) : NULL;
+
+    if (r)
+        r->allocated = false;
+    else if (va)
         m->platform->ops->pages_free(m->platform, va, pages);
 }
+
+/* ---- mappings ---- */
 
 static int memory_map_foreign(struct fe_memory *m, uint8_t *page, unsigned pages,
                               uint32_t offset_bytes, struct fe_mapping *map)
@@ -51,8 +169,8 @@ static int memory_map_foreign(struct fe_memory *m, uint8_t *page, unsigned pages
     return 0;
 }
 
-int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
-               struct fe_mapping *map)
+static int map_now(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
+                   struct fe_mapping *map)
 {
     uint32_t offset = (uint32_t)((uintptr_t)va & (XEN_PAGE_BYTES - 1));
     uint8_t *page = (uint8_t *)va - offset;
@@ -75,6 +193,15 @@ int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
     return 0;
 }
 
+int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
+               struct fe_mapping *map)
+{
+    if (!has_pool(m))
+        return map_now(m, va, bytes, dir, map);
+    memset(map, 0, sizeof(*map));
+    return bytes ? pool_map(m, va, bytes, map) : -EINVAL;
+}
+
 int fe_dma_unmap(struct fe_memory *m, struct fe_mapping *map)
 {
     int rc = 0;
@@ -93,14 +220,14 @@ int fe_dma_alloc(struct fe_memory *m, size_t bytes, struct fe_dma *d)
 
     memset(d, 0, sizeof(*d));
     d->pages = (unsigned)((bytes + XEN_PAGE_BYTES - 1) >> XEN_PAGE_SHIFT_BITS);
-    rc = fe_pages_alloc(m, d->pages, &va);
+    rc = pages_alloc(m, d->pages, &va);
     if (rc) {
         memset(d, 0, sizeof(*d));
         return rc;
     }
     d->va = va;
     d->bytes = bytes;
-    rc = fe_dma_map(m, va, (size_t)d->pages * XEN_PAGE_BYTES, FE_DMA_BOTH, &d->map);
+    rc = map_now(m, va, (size_t)d->pages * XEN_PAGE_BYTES, FE_DMA_BOTH, &d->map);
     if (rc) {
         fe_pages_free(m, va, d->pages);
         memset(d, 0, sizeof(*d));

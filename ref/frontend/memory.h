@@ -8,9 +8,15 @@
  *
  * Two lifetimes exist. A *buffer* (fe_dma_alloc) is granted read-write once and stays so: rings,
  * headers, pools such as fio's. A *mapping* (fe_dma_map) is made for one request from memory of
- * the driver and taken back when it completes: memory that only goes towards the device is
- * granted read-only, as Linux does. Taking it back fails with -EBUSY while the backend still
- * maps a page; that is how a driver notices a backend that keeps what it should have released.
+ * the driver (fe_pages_alloc), by one of two policies:
+ *
+ *   streaming  A reference lives as long as its request, and is taken back when it completes;
+ *              memory that only goes towards the device is granted read-only. So Linux does.
+ *              Taking it back fails with -EBUSY while the backend still maps a page; that is how a
+ *              driver notices a backend that keeps what it should have released.
+ *   pool       Pages are granted read-write when they are first mapped, and stay so, whatever is
+ *              unmapped, freed and allocated again, until fe_pool_end. So drivers do that copy to
+ *              memory which a backend may keep mapped. The pool ends behind a reset.
  *
  * In both addressings addresses are linear: the byte at offset n of a range is at addr + n.
  *
@@ -27,11 +33,21 @@ enum fe_addressing {
     FE_ADDRESSING_FOREIGN,
 };
 
-/* Caller storage; nothing to give back by itself. */
+/* How long references of mappings live; of no effect without grants. */
+enum fe_buffers {
+    FE_BUFFERS_STREAMING,
+    FE_BUFFERS_POOL,
+};
+
+struct fe_pool_run;
+
+/* Caller storage; nothing to give back by itself but a pool (fe_pool_end). */
 struct fe_memory {
     struct fe_platform *platform; /* borrowed */
     enum fe_addressing addressing;
-    uint16_t backend_domid; /* whom pages are granted to */
+    enum fe_buffers buffers; /* may be set behind fe_memory_init, before anything is allocated */
+    uint16_t backend_domid;  /* whom pages are granted to */
+    struct fe_pool_run *pool;
 };
 
 void fe_memory_init(struct fe_memory *m, struct fe_platform *p, enum fe_addressing addressing,
@@ -41,6 +57,15 @@ void fe_memory_init(struct fe_memory *m, struct fe_platform *p, enum fe_addressi
  * contiguous where the addressing needs it. */
 int fe_pages_alloc(struct fe_memory *m, unsigned pages, void **va);
 void fe_pages_free(struct fe_memory *m, void *va, unsigned pages);
+
+/*
+ * Take back what a pool has granted, and free what was given back to it. -EBUSY: the backend still
+ * maps a page; runs with such pages stay, granted and allocated, the others are gone. A memory
+ * without a pool: 0.
+ */
+int fe_pool_end(struct fe_memory *m);
+/* Pages of a pool that the backend maps at this moment. */
+int fe_pool_in_use(struct fe_memory *m, unsigned *in_use);
 
 /* What the device does with a mapping. */
 enum fe_dma_dir {
@@ -52,7 +77,7 @@ enum fe_dma_dir {
 struct fe_mapping {
     gpa_t addr;
     gref_t first;
-    unsigned pages; /* references held, 0: none */
+    unsigned pages; /* references held, 0: none (or a pool's) */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "gmem/gref.h"
+#include "util/mutant.h"
 #include "xen/gmem_permap.h"
 #include "xen/gmem_ways.h"
 
@@ -55,6 +56,8 @@ static void persistent_forget(struct gmem *g)
 {
     struct persistent *m = (struct persistent *)g;
 
+    if (MUTANT(persistent_reset_forgets_nothing))
+        return;
     for (struct run **link = &m->runs, *r; (r = *link);) {
         if (r->users) {
             link = &r->next;
@@ -90,7 +93,8 @@ static bool run_contains(const struct run *r, uint32_t first, uint32_t pages)
 static struct run *run_find(struct persistent *m, uint32_t first, uint32_t pages, bool writable)
 {
     for (struct run **link = &m->runs, *r; (r = *link); link = &r->next) {
-        if (!run_contains(r, first, pages) || (writable && !r->writable))
+        if (!run_contains(r, first, pages) ||
+            (writable && !r->writable && !MUTANT(persistent_access_ignored)))
             continue;
         *link = r->next;
         r->next = m->runs;
