@@ -17,24 +17,13 @@
 
 #define DISCOVERY_NEEDS (NEED_DEVICE | NEED_PCI | NEED_SERVICE | NEED_DISCOVERY | NEED_GRANTS)
 
-/* What the driver has to look at, the device's own function included. */
-static struct fe_discovery_sources sources_of(struct device *d)
-{
-    struct fe_discovery_sources s = d->subject->sources;
-
-    s.host = &d->host;
-    s.device = d->v;
-    s.function = &d->pci->func;
-    return s;
-}
-
 CHECK(
     device_works_with_domain_found, .judges = TOOLSTACK, .proves = "xen.discovery.found.1",
     .needs = DISCOVERY_NEEDS,
     .title = "The mechanism names the domain that serves the device: requests work with its grants")
 {
     struct service *s = given_service_negotiated(t, 0);
-    struct fe_discovery_sources from = sources_of(s->d);
+    struct fe_discovery_sources from = device_sources(s->d);
     struct fe_discovery found;
     uint64_t start = given_now_ns();
     int rc = fe_discovery_ask(s->d->subject->mechanism, &from, s->d->pci->func.sbdf, &found);
@@ -60,7 +49,7 @@ CHECK(device_from_elsewhere_is_left_alone, .judges = DRIVER, .proves = "xen.disc
       .title = "A device of which nobody speaks takes no grants, whatever is said of others")
 {
     struct device *d = given_device(t);
-    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery_sources from = device_sources(d);
     /* What is on the bus beside it, or could be. */
     static const sbdf_t others[] = {SBDF(0, 0, 2, 0), SBDF(0, 0, 1, 1), SBDF(0, 1, 1, 0),
                                     SBDF(1, 0, 1, 0), SBDF(0, 0, 0, 0)};
@@ -94,7 +83,7 @@ CHECK(
     .title = "In the initial domain, where devices come from outside Xen, no default makes grants")
 {
     struct device *d = given_device(t);
-    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery_sources from = device_sources(d);
     struct fe_discovery found;
 
     if (!fe_mechanism_is_default(d->subject->mechanism))
@@ -110,7 +99,7 @@ CHECK(default_yields_to_an_answer, .judges = DRIVER, .proves = "xen.discovery.co
       .title = "A default does not contradict the mechanism that names a device's backend")
 {
     struct device *d = given_device(t);
-    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery_sources from = device_sources(d);
     const sbdf_t sbdf = d->pci->func.sbdf;
     struct fe_discovery found;
     char line[64];
@@ -130,7 +119,7 @@ CHECK(contradiction_is_refused, .judges = DRIVER, .proves = "xen.discovery.confl
       .title = "Where two mechanisms name different domains, the driver grants to neither")
 {
     struct device *d = given_device(t);
-    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery_sources from = device_sources(d);
     const sbdf_t sbdf = d->pci->func.sbdf;
     struct fe_discovery found;
     char line[64];
@@ -173,7 +162,7 @@ CHECK(damaged_data_is_refused, .judges = DRIVER, .proves = "xen.discovery.damage
       .title = "Boot data that were cut or changed name no domain but the right one")
 {
     struct device *d = given_device(t);
-    struct fe_discovery_sources from = sources_of(d);
+    struct fe_discovery_sources from = device_sources(d);
     const sbdf_t sbdf = d->pci->func.sbdf;
     const bool tree = from.tree != NULL;
     const size_t bytes = tree ? from.tree_bytes : from.acpi_bytes;

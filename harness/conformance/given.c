@@ -156,6 +156,16 @@ static struct device *device_open(struct check_ctx *t)
     return d;
 }
 
+struct fe_discovery_sources device_sources(struct device *d)
+{
+    struct fe_discovery_sources s = d->subject->sources;
+
+    s.host = &d->host;
+    s.device = d->v;
+    s.function = &d->pci->func;
+    return s;
+}
+
 void device_reset(struct device *d)
 {
     must(d->t, fe_virtio_reset(d->v, LIMIT_RESET_NS), "resetting the device");

@@ -124,6 +124,9 @@ struct subject {
  */
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes);
 
+/* Is this member of the run request's parameters true? */
+bool subject_param(const struct subject *s, const char *name);
+
 /* ---- return codes ---- */
 void must_at(struct check_ctx *t, int rc, const char *file, int line, const char *what);
 /* rc is 0, or the subject broke a MUST and the check ends (or the harness failed: ERROR). */
@@ -187,6 +190,9 @@ uint64_t device_identity(struct device *d, uint32_t *value);
 void expect_device_there(struct device *d, const char *when);
 /* Where its registers are. */
 uint64_t device_registers(struct device *d);
+
+/* What a driver of this function has to look at to learn whom it grants to. */
+struct fe_discovery_sources device_sources(struct device *d);
 
 /* Accesses that have to succeed. */
 uint64_t config_get(struct device *d, unsigned offset, unsigned bytes); /* PCI configuration */

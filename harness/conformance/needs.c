@@ -22,7 +22,7 @@ struct facts {
     uint8_t irq_pin;
 };
 
-static bool params_flag(const struct subject *s, const char *name)
+bool subject_param(const struct subject *s, const char *name)
 {
     json_t *params = s->params_json ? json_loads(s->params_json, 0, NULL) : NULL;
     bool set = json_is_true(json_object_get(params, name));
@@ -48,7 +48,7 @@ static void facts_read_device(struct facts *f)
     p = fe_virtio_pci_of(v);
     if (p) {
         f->msix = p->func.msix.cap_offset != 0;
-        f->intx = p->func.irq_pin != 0 && params_flag(f->s, "intx");
+        f->intx = p->func.irq_pin != 0 && subject_param(f->s, "intx");
         f->irq_pin = p->func.irq_pin;
         f->pci_cfg = p->pci_cfg.present;
     }
@@ -125,12 +125,12 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "VIRTIO_CONSOLE_F_SIZE is not offered"},
         {NEED_EMERGENCY, facts_feature(&f, VIRTIO_CONSOLE_F_EMERG_WRITE),
          "VIRTIO_CONSOLE_F_EMERG_WRITE is not offered"},
-        {NEED_HOST_END, params_flag(s, "host_ends"),
+        {NEED_HOST_END, subject_param(s, "host_ends"),
          "the testbed does not reach the host ends of the ports"},
         {NEED_SERVICE, service_of_device(f.device_id),
          "no request is known that this type of device completes by itself"},
         {NEED_NET, f.device_id == VIRTIO_ID_NET, "the device is no network device"},
-        {NEED_WIRE, params_flag(s, "wire"), "nobody has the other end of the device's wire"},
+        {NEED_WIRE, subject_param(s, "wire"), "nobody has the other end of the device's wire"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},
         {NEED_SPLIT, !s->packed, "the frontend uses packed rings"},
@@ -181,17 +181,17 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "VIRTIO_F_RING_RESET is not offered"},
         {NEED_PCI_CFG, f.pci_cfg, "there is no PCI configuration access capability"},
         {NEED_DISCOVERY, s->has_mechanism, "the driver is told its backend (axis discovery)"},
-        {NEED_UNSERVED, params_flag(s, "unserved"),
+        {NEED_UNSERVED, subject_param(s, "unserved"),
          "the backend is there before the domain runs (start: dom0less has it come later)"},
         {NEED_TESTBED, s->ask != NULL, "no testbed answers"},
-        {NEED_SUCCESSOR, params_flag(s, "restarts"),
+        {NEED_SUCCESSOR, subject_param(s, "restarts"),
          "the backend's profile does not claim that it can be restarted"},
         {NEED_STREAMING,
          s->addressing == FE_ADDRESSING_GRANTS && s->buffers == FE_BUFFERS_STREAMING,
          "the frontend does not grant with each request"},
         {NEED_POOL, s->addressing == FE_ADDRESSING_GRANTS && s->buffers == FE_BUFFERS_POOL,
          "the frontend has no pool of granted memory (axis buffers)"},
-        {NEED_MIXED, params_flag(s, "mixed"),
+        {NEED_MIXED, subject_param(s, "mixed"),
          "the scenario does not say that addresses may be mixed"},
     };
 

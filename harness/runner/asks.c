@@ -135,8 +135,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         return 0;
     }
     if (plan->config == CONFIG_XENSTORE)
-        snprintf(store, sizeof(store), "/local/domain/0/backend/virtio/%u/0",
-                 s->cell->ops->domid(s->cell));
+        snprintf(store, sizeof(store), "/local/domain/%u/backend/virtio/%u/0",
+                 s->cell->backend_domid, s->cell->ops->domid(s->cell));
     *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "count",
                        (int)sc->device_count, "type", scenario_device_type_name(d->type), "sbdf",
                        d->sbdf ? d->sbdf : "", "ro", d->ro, "queues",

@@ -102,9 +102,10 @@ static bool begins_unserved(const struct wire_check *w)
     return false;
 }
 
+/* Where Xen refuses every backend, too. */
 static bool runs_first(const struct run *r)
 {
-    return r->job->plan.start == START_DOM0LESS;
+    return r->job->plan.start == START_DOM0LESS || scenario_cell_serves_itself(&r->job->plan);
 }
 
 /* A backend in a world that has none yet. */
@@ -419,7 +420,7 @@ static void run_checks(struct run *r)
             r->stale = true;
         if (r->stale && build(r))
             break;
-        if (has_backend(r) && runs_first(r) && !begins_unserved(&list[i]) &&
+        if (has_backend(r) && r->job->plan.start == START_DOM0LESS && !begins_unserved(&list[i]) &&
             !process_running(&r->cell->backend) && serve(r))
             break;
         run_check(r, &list[i]);

@@ -312,10 +312,13 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* Where the backend takes each address its own way a check may mix them. */
     const struct profile *p = s->cell->config->profile;
-    q.params = json_pack("{s:I, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed,
-                         "mixed", scenario_memory_mixes(s->cell->plan.memory), "host_ends", true,
-                         "wire", testbed_has_wire(s->cell), "unserved", !s->has_baseline,
-                         "restarts", !p || p->restarts, "intx", !p || p->intx);
+    const struct scenario_cell *plan = &s->cell->plan;
+    q.params = json_pack(
+        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
+        scenario_memory_mixes(plan->memory), "host_ends", true, "wire", testbed_has_wire(s->cell),
+        "unserved", !s->has_baseline, "restarts", !p || p->restarts, "intx", !p || p->intx,
+        "takes_grants", plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM,
+        "dom0_serves", plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

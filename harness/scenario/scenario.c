@@ -55,6 +55,8 @@ static const char *const memory_names[] = {"auto",
 static const char *const config_names[] = {"command-line", "xenstore", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
+static const char *const frontend_names[] = {"domu", "dom0", NULL};
+static const char *const backend_names[] = {"dom0", "driver", "outside", NULL};
 static const char *const discovery_names[] = {
     "given",           "device-tree",       "xenstore",
     "boot-parameter",  "vendor-capability", "acpi",
@@ -96,6 +98,8 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_VCPUS] = {.name = "vcpus", .min = 1, .max = VCPUS_MAX},
     [AXIS_TRANSPORT] = {.name = "transport", .values = transport_names},
     [AXIS_START] = {.name = "start", .values = start_names},
+    [AXIS_FRONTEND] = {.name = "frontend", .values = frontend_names},
+    [AXIS_BACKEND] = {.name = "backend", .values = backend_names},
     [AXIS_DISCOVERY] = {.name = "discovery", .values = discovery_names},
 };
 
@@ -1119,7 +1123,7 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     }
     static const enum scenario_axis of_devices[] = {AXIS_MEMORY,   AXIS_QUEUE_SIZE, AXIS_QUEUES,
                                                     AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT,
-                                                    AXIS_START,    AXIS_DISCOVERY};
+                                                    AXIS_START,    AXIS_BACKEND,    AXIS_DISCOVERY};
     for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
         const struct doc_node *matrix = doc_get(root, "matrix");
         if (s->axis_count[of_devices[i]] && !s->device_count)
@@ -1142,6 +1146,15 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "message-signalled interrupts are virtio-pci's: no axis transport here");
+    if (axis_has(s, AXIS_FRONTEND, "dom0") &&
+        (s->vcpus > 1 || s->axis_count[AXIS_VCPUS] || s->run != RUN_CHECKS ||
+         s->runs_in != RUNS_IN_DOMU || axis_has(s, AXIS_START, "dom0less")))
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "frontend"),
+                         "the driver in dom0 is an agent that runs checks, on one vCPU");
+    if (s->axis_count[AXIS_DISCOVERY] && axis_has(s, AXIS_BACKEND, "outside") &&
+        s->device_count < 2)
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "backend"),
+                         "beside a device from outside, a second is told of");
     if (s->axis_count[AXIS_DISCOVERY] && axis_has(s, AXIS_TRANSPORT, "mmio"))
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "discovery"),
                          "devices are told of by their place on PCI");
@@ -1372,6 +1385,12 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_START:
         cell->start = (enum scenario_start)name_index(start_names, value);
+        break;
+    case AXIS_FRONTEND:
+        cell->frontend = (enum scenario_frontend)name_index(frontend_names, value);
+        break;
+    case AXIS_BACKEND:
+        cell->backend = (enum scenario_backend)name_index(backend_names, value);
         break;
     case AXIS_DISCOVERY:
         cell->discovery = (enum scenario_discovery)name_index(discovery_names, value);

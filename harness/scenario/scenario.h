@@ -45,6 +45,8 @@ enum scenario_axis {
     AXIS_VCPUS,      /* of the domain */
     AXIS_TRANSPORT,  /* of every device: pci, mmio */
     AXIS_START,      /* who starts the domain: toolstack, dom0less */
+    AXIS_FRONTEND,   /* the driver's domain: domu, dom0 */
+    AXIS_BACKEND,    /* the backend's: dom0, driver, outside */
     AXIS_DISCOVERY,  /* how the driver learns whom to grant its memory to */
     SCENARIO_AXES
 };
@@ -80,6 +82,13 @@ enum scenario_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 enum scenario_start {
     START_TOOLSTACK, /* the toolstack, when the backend serves */
     START_DOM0LESS,  /* Xen itself: the domain runs before there is a backend */
+};
+
+enum scenario_frontend { FRONTEND_DOMU, FRONTEND_DOM0 };
+enum scenario_backend {
+    BACKEND_DOM0,
+    BACKEND_DRIVER,  /* a driver domain, which the toolstack lets serve the driver's */
+    BACKEND_OUTSIDE, /* the machine around Xen, whose devices are nothing to Xen */
 };
 
 enum scenario_discovery {
@@ -285,12 +294,19 @@ struct scenario_cell {
     enum scenario_config config;
     enum scenario_transport transport;
     enum scenario_start start;
+    enum scenario_frontend frontend;
+    enum scenario_backend backend;
     enum scenario_discovery discovery;
     uint32_t vcpus;
     uint32_t queues, queue_size; /* 0: what each device says */
     const char *features;        /* NULL: what each device says */
 };
 
+/* A domain is nobody's device model for itself: a backend that tries is refused by Xen. */
+static inline bool scenario_cell_serves_itself(const struct scenario_cell *cell)
+{
+    return cell->frontend == FRONTEND_DOM0 && cell->backend == BACKEND_DOM0;
+}
 /* At most SCENARIO_CELLS_MAX, at least 1. */
 unsigned scenario_cell_count(const struct scenario *s);
 void scenario_cell_get(const struct scenario *s, unsigned index, struct scenario_cell *cell);

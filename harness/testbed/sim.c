@@ -20,16 +20,17 @@
 #include "testbed/map.h"
 #include "testbed/netns.h"
 
-#define START_NS       20000000000ull
-#define DOM0_RAM_BYTES (64ull << 20)
-#define NO_DOMAIN      0u
-#define READY_FD       3 /* process_spawn puts pass_fd there */
+#define START_NS         20000000000ull
+#define DOM0_RAM_BYTES   (64ull << 20)
+#define DRIVER_RAM_BYTES (16ull << 20)
+#define NO_DOMAIN        0u
+#define READY_FD         3 /* process_spawn puts pass_fd there */
 
 struct sim_cell {
     struct testbed_cell cell;
     struct simxen *sim;
     struct xs_handle *store;
-    uint16_t domid; /* NO_DOMAIN: none yet */
+    uint16_t domid; /* the driver's; NO_DOMAIN: none yet, or the driver is in dom0 */
 };
 
 static struct sim_cell *sim_of(struct testbed_cell *c)
@@ -129,6 +130,7 @@ static int sim_open(const struct testbed_config *cfg, const struct scenario_cell
         .bin_dir = cfg->bin_dir,
         .xenstored = true,
         .dom0_ram_bytes = DOM0_RAM_BYTES,
+        .dom0_arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
         .timeout_ns = START_NS,
     };
     ret = simxen_start(&start, &s->sim, text, sizeof(text));
@@ -179,7 +181,36 @@ static int sim_alive(struct testbed_cell *c)
 
 /* ---- the domain ---- */
 
-static int sim_domain_create(struct testbed_cell *c)
+static void destroy_domain(struct sim_cell *s, uint16_t *domid)
+{
+    if (*domid != NO_DOMAIN)
+        simxen_dom_destroy(s->sim, *domid);
+    *domid = NO_DOMAIN;
+}
+
+/* Where it is not dom0: a domain that may serve the driver's, and that one alone. */
+static int create_backend_domain(struct testbed_cell *c)
+{
+    struct sim_cell *s = sim_of(c);
+    const struct scenario_cell *plan = &c->plan;
+    const struct sim_dom_config cfg = {
+        .arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
+        .nr_vcpus = 1,
+        .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
+        .ram_bytes = DRIVER_RAM_BYTES,
+        .outside = plan->backend == BACKEND_OUTSIDE,
+    };
+    int ret;
+
+    if (plan->backend == BACKEND_DOM0)
+        return 0;
+    ret = simxen_dom_create(s->sim, cfg.outside ? "outside" : "driver", &cfg, &c->backend_domid);
+    if (!ret)
+        ret = simxen_dom_set_target(s->sim, c->backend_domid, s->domid);
+    return ret ? testbed_fail(c, ret, "no domain for the backend: %s", strerror(-ret)) : 0;
+}
+
+static int create_guest(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
     const struct scenario_cell *plan = &c->plan;
@@ -193,11 +224,6 @@ static int sim_domain_create(struct testbed_cell *c)
     };
     int ret;
 
-    stop_guest(c);
-    if (s->domid != NO_DOMAIN) {
-        simxen_dom_destroy(s->sim, s->domid);
-        s->domid = NO_DOMAIN;
-    }
     if (plan->background == BACKGROUND_ONES) {
         cfg.background[0] =
             (struct sim_background){.base = p->ecam_base, .bytes = p->ecam_bytes, .value = ~0ull};
@@ -213,6 +239,18 @@ static int sim_domain_create(struct testbed_cell *c)
     if (ret)
         return testbed_fail(c, ret, "no domain: %s", strerror(-ret));
     return 0;
+}
+
+static int sim_domain_create(struct testbed_cell *c)
+{
+    int ret = 0;
+
+    stop_guest(c);
+    destroy_domain(sim_of(c), &c->backend_domid);
+    destroy_domain(sim_of(c), &sim_of(c)->domid);
+    if (c->plan.frontend == FRONTEND_DOMU)
+        ret = create_guest(c);
+    return ret ? ret : create_backend_domain(c);
 }
 
 static int sim_domain_pause(struct testbed_cell *c, bool paused)
@@ -280,7 +318,7 @@ static int sim_backend_start(struct testbed_cell *c)
     if (ret)
         goto out;
     words_add_environment(&env);
-    simxen_env(s->sim, 0, c->config->backend_sim_dir, add_setting, &env);
+    simxen_env(s->sim, c->backend_domid, c->config->backend_sim_dir, add_setting, &env);
     if (c->config->mutant)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
 
@@ -357,8 +395,8 @@ static int write_boot_data(struct testbed_cell *c, const char *path)
     words_addf(&argv, "%s/ringproof-bootdata", c->config->bin_dir);
     words_add(&argv, scenario_discovery_name(c->plan.discovery));
     words_add(&argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
-    words_add(&argv, c->plan.scenario->devices[0].sbdf);
-    words_add(&argv, "0");
+    words_add(&argv, c->plan.scenario->devices[testbed_told_device(c)].sbdf);
+    words_addf(&argv, "%u", c->backend_domid);
     words_add_environment(&env);
     if (c->config->mutant && c->config->mutant_everywhere)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);

@@ -188,7 +188,7 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DEVICE_CONSOLE] = console_settings,
         [DEVICE_NET] = net_settings,
     };
-    /* Where the backend has something to say of the first device. */
+    /* Where the backend has something to say of one device. */
     static const char *const told_in[SCENARIO_DISCOVERIES] = {
         [DISCOVERY_VENDOR_CAPABILITY] = "vendor-data",
         [DISCOVERY_DEVICE_REGISTER] = "register",
@@ -196,6 +196,7 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
+    char domid[8];
 
     if (c->plan.transport == TRANSPORT_MMIO)
         mmio_settings(c, index, &to);
@@ -204,8 +205,9 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
     of_type[d->type](c, index, &to);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
-    if (index == 0 && told_in[c->plan.discovery]) {
-        setting(&to, "told-domid", "0");
+    if (index == testbed_told_device(c) && told_in[c->plan.discovery]) {
+        snprintf(domid, sizeof(domid), "%u", c->backend_domid);
+        setting(&to, "told-domid", domid);
         setting(&to, "told-in", told_in[c->plan.discovery]);
     }
     return to.ret;
@@ -259,8 +261,8 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
         const char *type = scenario_device_type_name(s->devices[i].type);
         if (c->plan.config == CONFIG_XENSTORE) {
             struct node_base b = {.c = c};
-            snprintf(b.path, sizeof(b.path), "/local/domain/0/backend/virtio/%u/%u",
-                     c->ops->domid(c), i);
+            snprintf(b.path, sizeof(b.path), "/local/domain/%u/backend/virtio/%u/%u",
+                     c->backend_domid, c->ops->domid(c), i);
             ret = node_set(&b, "type", type);
             if (!ret)
                 ret = testbed_device_settings(c, i, node_set, &b);
@@ -396,6 +398,11 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     return device_arguments(c, argv);
 }
 
+unsigned testbed_told_device(const struct testbed_cell *c)
+{
+    return c->plan.backend == BACKEND_OUTSIDE;
+}
+
 bool testbed_has_boot_data(const struct testbed_cell *c)
 {
     return scenario_discovery_is_boot_data(c->plan.discovery);
@@ -403,16 +410,17 @@ bool testbed_has_boot_data(const struct testbed_cell *c)
 
 int testbed_tell_by_store(struct testbed_cell *c)
 {
-    char path[128], sbdf[24];
+    char path[128], sbdf[24], domid[8];
 
     if (c->plan.discovery != DISCOVERY_XENSTORE)
         return 0;
-    snprintf(sbdf, sizeof(sbdf), "%s", c->plan.scenario->devices[0].sbdf);
+    snprintf(sbdf, sizeof(sbdf), "%s", c->plan.scenario->devices[testbed_told_device(c)].sbdf);
     for (char *p = sbdf; *p; p++)
         *p = *p == ':' || *p == '.' ? '-' : *p;
     snprintf(path, sizeof(path), "/local/domain/%u/device/virtio/%s/backend-id", c->ops->domid(c),
              sbdf);
-    return c->ops->store_write(c, path, "0");
+    snprintf(domid, sizeof(domid), "%u", c->backend_domid);
+    return c->ops->store_write(c, path, domid);
 }
 
 char *testbed_boot_data_path(const struct testbed_cell *c)
@@ -450,7 +458,10 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
     words_add(argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
     words_add(argv, "--backend-domid");
     /* A driver that has to find it out would be helped by a guess that is right. */
-    words_add(argv, c->plan.discovery == DISCOVERY_GIVEN ? "0" : NOBODYS_DOMID);
+    if (c->plan.discovery == DISCOVERY_GIVEN)
+        words_addf(argv, "%u", c->backend_domid);
+    else
+        words_add(argv, NOBODYS_DOMID);
     if (c->plan.discovery != DISCOVERY_GIVEN) {
         char *path = testbed_boot_data_path(c);
         words_add(argv, "--discovery");

@@ -73,6 +73,7 @@ struct testbed_cell {
     const char *run_dir;    /* logs; config->run_dir */
     const char *image_dir;  /* disk images, as the backend sees it */
     struct process backend;
+    uint16_t backend_domid; /* the domain that it is in */
     unsigned backend_starts;
     /* With a TAP for a wire: the guest's network namespace, 0: it has none. The backend's is this
      * process's own, which has nothing else in it. */
@@ -200,6 +201,9 @@ int testbed_wait_ready(struct testbed_cell *c, int fd);
  * Only where the domain runs before its backend (start: dom0less).
  */
 #define TESTBED_TOLD_KEY "data/virtio-ready"
+/* The device of which the cell's discovery speaks: the first, or, where that comes from outside of
+ * Xen, the second. */
+unsigned testbed_told_device(const struct testbed_cell *c);
 /* Does the cell's discovery need something that the domain finds when it boots? */
 bool testbed_has_boot_data(const struct testbed_cell *c);
 /* Where it needs a key of the domain's, writes it; before the agent is started. */

@@ -164,6 +164,8 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
     else if (scenario_discovery_is_boot_data(plan->discovery))
         reason = "nobody prepares a domain's boot data here";
+    else if (plan->frontend == FRONTEND_DOM0 || plan->backend != BACKEND_DOM0)
+        reason = "the driver is in a domU here, and the backend in dom0";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
     else if (plan->start == START_DOM0LESS && plan->arch != ARCH_ARM)

@@ -118,6 +118,8 @@ int main(int argc, char **argv)
         return usage();
     if (MUTANT(discovery_boot_data_wrong_domid))
         domid++;
+    if (MUTANT(discovery_boot_data_names_dom0))
+        domid = 0;
     format_sbdf(sbdf, text);
     if (!strcmp(argv[1], "device-tree"))
         rc = write_tree(&bridge, &sbdf, domid, stdout);

@@ -63,7 +63,10 @@ enum sim_op {
 struct sim_dom_config {
     uint32_t arch, nr_vcpus, unclaimed, privileged;
     uint32_t domid; /* 0: the next free one (dom0 exists from the start) */
-    uint32_t gnt_frames_max, maptrack_max, pad;
+    uint32_t gnt_frames_max, maptrack_max;
+    /* Not a domain of this Xen, but what is around it where Xen itself runs in a virtual machine:
+     * Xen's rules about whom a device model may serve are not asked. */
+    uint32_t outside;
     uint64_t ram_bytes;
     struct sim_background background[4];
     struct {

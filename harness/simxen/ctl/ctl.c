@@ -212,8 +212,16 @@ static int hv_start(struct simxen *s, const struct simxen_start *cfg, uint64_t d
 {
     uint64_t ram = cfg->dom0_ram_bytes ? cfg->dom0_ram_bytes : DOM0_RAM_DEFAULT;
     char *prog = NULL, *log = path_of(s, "hv.log"), bytes[24];
-    const char *argv[] = {NULL,  "--run-dir",  s->run_dir, "--dom0-ram",
-                          bytes, "--ready-fd", "3",        NULL};
+    const char *argv[] = {NULL,
+                          "--run-dir",
+                          s->run_dir,
+                          "--dom0-ram",
+                          bytes,
+                          "--dom0-arch",
+                          cfg->dom0_arch == SIM_ARCH_ARM ? "arm" : "x86",
+                          "--ready-fd",
+                          "3",
+                          NULL};
     struct spawn_args a = {.argv = argv, .log = log, .ready_fd = -1};
     int rc;
 

@@ -27,6 +27,7 @@ struct simxen_start {
     const char *bin_dir; /* where simxen-hv and simxen-xenbus are */
     bool xenstored;      /* start it (the usual case) */
     uint64_t dom0_ram_bytes;
+    uint32_t dom0_arch; /* enum sim_arch */
     /* Limit for the start as a whole. */
     uint64_t timeout_ns;
 };

@@ -272,6 +272,7 @@ int domain_create(struct hv *hv, const struct sim_dom_config *cfg, bool dom0, ui
     d->c_fd = d->mem_fd = d->death_fd = -1;
     d->domid = (uint16_t)id;
     d->privileged = cfg->privileged != 0;
+    d->outside = cfg->outside != 0;
     d->arch = cfg->arch;
     d->nr_vcpus = cfg->nr_vcpus;
     d->gnt_frames_max = cfg->gnt_frames_max ? cfg->gnt_frames_max : SIM_GNT_FRAMES_MAX;

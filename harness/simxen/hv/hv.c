@@ -100,13 +100,14 @@ static int signals_init(struct hv *hv)
     return evloop_add(hv->loop, &hv->signal_watch, EPOLLIN);
 }
 
-static int dom0_init(struct hv *hv, uint64_t ram_bytes)
+static int dom0_init(struct hv *hv, const struct hv_config *own)
 {
     const struct sim_dom_config cfg = {
-        .arch = SIM_ARCH_X86,
+        .arch = own->dom0_arch,
         .nr_vcpus = 1,
         .privileged = 1,
-        .ram_bytes = ram_bytes,
+        .unclaimed = own->dom0_arch == SIM_ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
+        .ram_bytes = own->dom0_ram_bytes,
     };
     uint16_t domid;
 
@@ -142,7 +143,7 @@ int hv_init(struct hv *hv, const struct hv_config *cfg, char *why, size_t why_si
         goto out;
     }
     what = "domain 0";
-    rc = dom0_init(hv, cfg->dom0_ram_bytes);
+    rc = dom0_init(hv, cfg);
     if (rc)
         goto out;
     return server_listen(hv, why, why_size);

@@ -80,7 +80,7 @@ struct hv_ioserver {
 
 struct hv_dom {
     uint16_t domid;
-    bool privileged;
+    bool privileged, outside;
     enum sim_arch arch;
     uint32_t nr_vcpus, gnt_frames_max;
     uint16_t target;
@@ -130,6 +130,7 @@ struct hv {
 struct hv_config {
     const char *run_dir;
     uint64_t dom0_ram_bytes;
+    uint32_t dom0_arch; /* enum sim_arch: the machine's; dom0 of an x86 one is a PV domain */
 };
 
 int hv_init(struct hv *hv, const struct hv_config *cfg, char *why, size_t why_size);

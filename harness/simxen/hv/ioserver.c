@@ -23,10 +23,15 @@ static void seq_end(struct hv_dom *d)
     atomic_fetch_add(&d->c->ioserver_seq, 1);
 }
 
+static bool may_serve(const struct hv_dom *self, const struct hv_dom *d)
+{
+    return (self != d || MUTANT(sim_domain_may_serve_itself)) && domain_controls(self, d);
+}
+
 /* Who may speak to an existing server: -EPERM, then -ENOENT, then -EPERM again. */
 static int server_get(struct hv_dom *self, struct hv_dom *d, uint64_t id, struct sim_ioserver **out)
 {
-    if (self == d || !domain_controls(self, d))
+    if (!may_serve(self, d))
         return -EPERM;
     if (id >= SIM_IOSERVERS_MAX || !d->servers[id].used)
         return MUTANT(sim_ioreq_unknown_server_is_einval) ? -EINVAL : -ENOENT;
@@ -79,8 +84,11 @@ int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64
     uint32_t v, port = 0;
     int rc = 0;
 
-    if (self == d || !domain_controls(self, d))
+    if (!may_serve(self, d))
         return -EPERM;
+    /* Dom0 of x86 is a PV domain, which has no device models. */
+    if (d->domid == 0 && d->arch == SIM_ARCH_X86 && !self->outside)
+        return -EINVAL;
     if (d->arch != SIM_ARCH_X86 && mode)
         return -EINVAL;
     if (mode > HVM_IOREQSRV_BUFIOREQ_ATOMIC && !MUTANT(sim_ioreq_takes_any_ring_mode))
@@ -305,7 +313,7 @@ static int range_op(struct hv_dom *self, struct hv_dom *d, uint64_t id, uint64_t
     struct rangeset set;
     int rc;
 
-    if (self == d || !domain_controls(self, d))
+    if (!may_serve(self, d))
         return -EPERM;
     if (start > end && MUTANT(sim_ioreq_range_may_run_backward)) {
         uint64_t last = start;

@@ -9,7 +9,8 @@
 #include "simxen/hv/hv.h"
 
 static const char usage[] =
-    "usage: simxen-hv --run-dir DIR [--dom0-ram BYTES] [--ready-fd FD]\n"
+    "usage: simxen-hv --run-dir DIR [--dom0-ram BYTES] [--dom0-arch x86|arm]\n"
+    "                 [--ready-fd FD]\n"
     "The hypervisor of one simulation. It serves DIR/hv.sock until SIGTERM, SIGINT or a request\n"
     "to quit, and writes \"ready\" to FD when it answers. Usually started by simxenctl.\n";
 
@@ -22,11 +23,18 @@ static int parse_u64(const char *s, uint64_t *out)
     return errno || end == s || *end || *s == '-' ? -EINVAL : 0;
 }
 
+static int parse_arch(const char *s, uint32_t *out)
+{
+    *out = strcmp(s, "arm") ? SIM_ARCH_X86 : SIM_ARCH_ARM;
+    return *out == SIM_ARCH_ARM || !strcmp(s, "x86") ? 0 : -EINVAL;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"run-dir", required_argument, NULL, 'r'},
         {"dom0-ram", required_argument, NULL, 'm'},
+        {"dom0-arch", required_argument, NULL, 'a'},
         {"ready-fd", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -45,6 +53,9 @@ int main(int argc, char **argv)
             break;
         case 'm':
             rc = parse_u64(optarg, &cfg.dom0_ram_bytes);
+            break;
+        case 'a':
+            rc = parse_arch(optarg, &cfg.dom0_arch);
             break;
         case 'f':
             rc = parse_u64(optarg, &ready_fd);

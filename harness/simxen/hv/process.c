@@ -112,7 +112,8 @@ static void release_at_once(struct hv *hv, struct hv_proc *p)
         if (d->guest != p)
             continue;
         d->guest = NULL;
-        domain_shutdown(hv, d, SHUTDOWN_crash);
+        if (d->domid) /* a driver in dom0 is a process beside others, and not its kernel */
+            domain_shutdown(hv, d, SHUTDOWN_crash);
     }
 }
 

@@ -101,7 +101,8 @@ static int target(const xendevicemodel_handle *dmod, domid_t domid, unsigned arc
         return -ESRCH;
     if (*dom == self && MUTANT(sim_dm_self_is_no_domain))
         return -ESRCH;
-    if (*dom == self || !sim_may_control(self->dom, (*dom)->dom))
+    if ((*dom == self && !MUTANT(sim_domain_may_serve_itself)) ||
+        !sim_may_control(self->dom, (*dom)->dom))
         return -EPERM;
     if (!(arches & 1u << (*dom)->dom->arch))
         return -EOPNOTSUPP;

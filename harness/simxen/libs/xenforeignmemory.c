@@ -406,7 +406,8 @@ static int resource_domain(const xenforeignmemory_handle *fmem, domid_t domid, u
     if (sim_dom_get(sim_self_domid(), self) || domid >= DOMID_FIRST_RESERVED ||
         sim_dom_get(domid, dom))
         return MUTANT(sim_resource_no_domain_is_einval) ? -EINVAL : -ESRCH;
-    if (*dom == *self || !sim_may_control((*self)->dom, (*dom)->dom))
+    if ((*dom == *self && !MUTANT(sim_domain_may_serve_itself)) ||
+        !sim_may_control((*self)->dom, (*dom)->dom))
         return -EPERM;
     if (type == XENMEM_resource_vmtrace_buf)
         return -EINVAL; /* no domain here has one */
