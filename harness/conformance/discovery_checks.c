@@ -17,6 +17,16 @@
 
 #define DISCOVERY_NEEDS (NEED_DEVICE | NEED_PCI | NEED_SERVICE | NEED_DISCOVERY | NEED_GRANTS)
 
+/* A domid that no domain of a cell has. */
+#define NOBODY 31999u
+
+static enum fe_mechanism check_mechanism(struct check_ctx *t)
+{
+    const struct subject *s = check_subject(t);
+
+    return s->mechanism;
+}
+
 CHECK(
     device_works_with_domain_found, .judges = TOOLSTACK, .proves = "xen.discovery.found.1",
     .needs = DISCOVERY_NEEDS,
@@ -37,6 +47,11 @@ CHECK(
     service_queue(s, 0);
     device_driver_ok(s->d);
     expect_served(s, s->q, false);
+    const struct fe_mechanism_form *form = fe_mechanism_form(s->d->subject->mechanism);
+    note(t, "guests", "%s", form->guests);
+    note(t, "hotplug", "%s", form->hotplug);
+    note(t, "mmio", "%s", form->mmio);
+    note(t, "needs", "%s", form->needs);
     note(t, "domid", "%u", found.domid);
     note(t, "accesses", "%u", found.accesses);
     note(t, "round trips", "%u", found.round_trips);
@@ -198,4 +213,100 @@ CHECK(damaged_data_is_refused, .judges = DRIVER, .proves = "xen.discovery.damage
     struct fe_discovery_sources s = {.acpi = copy, .acpi_bytes = bytes};
     int rc = fe_discovery_ask(d->subject->mechanism, &s, sbdf, &found);
     expect(t, MUST, rc == -EPROTO, "a table that does not add up is taken (%d)", rc);
+}
+
+CHECK(domain_that_is_not_there, .judges = DEVICE, .proves = "xen.discovery.conflict.3",
+      .needs = DISCOVERY_NEEDS,
+      .title = "Granted to a domain that does not exist, a device serves nothing and says so")
+{
+    char line[64];
+
+    /* Whoever names it: the driver has to believe it. */
+    if (check_mechanism(t) != FE_MECHANISM_BOOT_PARAMETER)
+        skip_check(t, "one mechanism is enough: boot-parameter");
+    struct service *s = given_service_negotiated(t, 0);
+    struct fe_discovery_sources from = device_sources(s->d);
+    const sbdf_t sbdf = s->d->pci->func.sbdf;
+    struct fe_discovery found;
+
+    snprintf(line, sizeof(line), DISCOVERY_PARAMETER "%04x:%02x:%02x.%x/%u", sbdf_segment(sbdf),
+             sbdf_bus(sbdf), sbdf_device(sbdf), sbdf_function(sbdf), NOBODY);
+    from.command_line = line;
+    must(t, fe_discovery_ask_all(&from, sbdf, &found), "asking whose backend it is");
+    s->d->mem.backend_domid = found.domid;
+    expect_service_refused(s, "granted to a domain that does not exist");
+}
+
+CHECK(backend_that_moved_is_asked_for_again, .judges = DRIVER, .proves = "xen.discovery.conflict.4",
+      .needs = DISCOVERY_NEEDS | NEED_TESTBED,
+      .title = "When the store names another domain, a driver that starts again grants to that one")
+{
+    char args[160];
+
+    if (check_mechanism(t) != FE_MECHANISM_XENSTORE)
+        skip_check(t, "%s does not change while a domain runs",
+                   fe_mechanism_name(check_mechanism(t)));
+    struct service *s = given_service_negotiated(t, 0);
+    struct fe_discovery_sources from = device_sources(s->d);
+    const sbdf_t sbdf = s->d->pci->func.sbdf;
+    struct fe_discovery first, found = {0};
+
+    must(t, fe_discovery_ask_all(&from, sbdf, &first), "asking whose backend it is");
+    for (unsigned back = 0; back < 2; back++) {
+        const uint16_t to = back ? first.domid : NOBODY;
+
+        snprintf(args, sizeof(args),
+                 "{\"path\": \"/local/domain/%u/" DISCOVERY_STORE_KEY "\", \"value\": \"%u\"}",
+                 s->d->subject->platform->domid, sbdf_segment(sbdf), sbdf_bus(sbdf),
+                 sbdf_device(sbdf), sbdf_function(sbdf), to);
+        given_ask(t, "store.write", args);
+        must(t, fe_discovery_ask_all(&from, sbdf, &found), "asking again");
+        expect(t, MUST, found.domid == to, "the store says %u, the driver makes %u of it", to,
+               found.domid);
+        s->d->mem.backend_domid = found.domid;
+        if (!back)
+            expect_service_refused(s, "the backend has not followed");
+    }
+    device_negotiate(s->d, 0);
+    service_queue(s, 0);
+    device_driver_ok(s->d);
+    expect_served(s, s->q, false);
+}
+
+CHECK(renumbered_device_is_nobody_elses, .judges = DRIVER, .proves = "xen.discovery.renumber.1",
+      .needs = DISCOVERY_NEEDS,
+      .title = "After the guest changed bus numbers, what names by place names nobody for a device")
+{
+    const enum fe_mechanism m = check_mechanism(t);
+    struct device *d = given_device(t);
+    struct fe_discovery_sources from = device_sources(d);
+    struct fe_pci_host moved = d->host;
+    const sbdf_t old = d->pci->func.sbdf;
+    const sbdf_t sbdf =
+        SBDF(sbdf_segment(old), sbdf_bus(old) + 1u, sbdf_device(old), sbdf_function(old));
+    const bool own = m == FE_MECHANISM_VENDOR_CAPABILITY || m == FE_MECHANISM_DEVICE_REGISTER;
+    struct fe_pci_func *f = calloc(1, sizeof(*f));
+    struct fe_discovery found, before;
+
+    if (!f)
+        error_out(t, "no memory");
+    check_defer(t, free, f);
+    if (fe_mechanism_is_default(m))
+        skip_check(t, "%s speaks of no device", fe_mechanism_name(m));
+    must(t, fe_discovery_ask(m, &from, old, &before), "asking before");
+    /* The same function, behind a bridge whose first bus has another number now. */
+    moved.bridge.bus_first++;
+    *f = d->pci->func;
+    f->host = &moved;
+    f->sbdf = sbdf;
+    from.host = &moved;
+    from.function = f;
+    int rc = fe_discovery_ask(m, &from, sbdf, &found);
+    if (own)
+        expect(t, MUST, rc == 0 && found.domid == before.domid,
+               "the device's own function said %u and says %u (%d)", before.domid, found.domid, rc);
+    else
+        expect(t, MUST, rc == -ENOENT, "the device is somewhere else, and %s names domain %u (%d)",
+               fe_mechanism_name(m), found.domid, rc);
+    note(t, "after renumbering", "%s", own ? "found" : "lost");
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "conformance/service.h"
-#include "spec/virtio.h"
 
 #define PAIRING (NEED_DEVICE | NEED_PCI | NEED_SERVICE | NEED_DISCOVERY | NEED_GRANTS)
 
@@ -52,30 +51,6 @@ static void ask(struct device *d, struct fe_discovery *found)
     must(d->t, fe_discovery_ask(d->subject->mechanism, &from, d->pci->func.sbdf, found),
          "asking whose backend it is");
     d->mem.backend_domid = found->domid;
-}
-
-/* A request with grants that the backend cannot take: it says so, and nothing is served. */
-static void expect_refused(struct service *s, const char *what)
-{
-    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
-    struct check_ctx *t = s->d->t;
-    struct piece p[REQUEST_PIECES_MAX];
-    struct virtq_raw_used u = {0};
-    bool used = false, reset = false;
-
-    service_queue(s, 0);
-    device_driver_ok(s->d);
-    struct request *r = given_request(s);
-    ring_offer(s->q, ring_chain(s->q, 0, p, request_pieces(r, p, 1)));
-    ring_kick(s->q);
-    while (!used && !reset && given_now_ns() < deadline) {
-        used = ring_used(s->q, &u, MS(1));
-        reset = device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
-    }
-    expect(t, MUST, reset && !used, "%s: the request is %s, DEVICE_NEEDS_RESET is %s", what,
-           used ? "used" : "not used", reset ? "set" : "clear");
-    device_reset(s->d);
-    request_release(r);
 }
 
 CHECK(grants_reach_the_backend, .judges = TOOLSTACK, .proves = "xen.discovery.found.2",
@@ -138,7 +113,7 @@ CHECK(default_reaches_no_driver_domain, .judges = DEVICE, .proves = "xen.discove
         skip_check(t, "no default that is wrong");
     struct service *s = given_service_negotiated(t, 0);
     ask(s->d, &found);
-    expect_refused(s, "granted to domain 0");
+    expect_service_refused(s, "granted to domain 0");
     refused(t, "the device", "a default means dom0, and the backend is elsewhere");
 }
 
@@ -153,6 +128,6 @@ CHECK(grants_unknown_are_refused, .judges = DEVICE, .proves = "xen.discovery.pai
         skip_check(t, "the backend takes grants, or none are made");
     struct service *s = given_service_negotiated(t, 0);
     ask(s->d, &found);
-    expect_refused(s, "granted to a backend that knows no grants");
+    expect_service_refused(s, "granted to a backend that knows no grants");
     refused(t, "the device", "it knows no grants");
 }

@@ -344,6 +344,29 @@ void expect_bad_address_handled(struct service *s, enum bad_part part, gpa_t bad
     request_release(r);
 }
 
+void expect_service_refused(struct service *s, const char *what)
+{
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+    struct check_ctx *t = s->d->t;
+    struct piece p[REQUEST_PIECES_MAX];
+    struct virtq_raw_used u = {0};
+    bool used = false, reset = false;
+
+    service_queue(s, 0);
+    device_driver_ok(s->d);
+    struct request *r = given_request(s);
+    ring_offer(s->q, ring_chain(s->q, 0, p, request_pieces(r, p, 1)));
+    ring_kick(s->q);
+    while (!used && !reset && given_now_ns() < deadline) {
+        used = ring_used(s->q, &u, MS(1));
+        reset = device_status(s->d) & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
+    }
+    expect(t, MUST, reset && !used, "%s: the request is %s, DEVICE_NEEDS_RESET is %s", what,
+           used ? "used" : "not used", reset ? "set" : "clear");
+    device_reset(s->d);
+    request_release(r);
+}
+
 void expect_bad_ring_handled(struct check_ctx *t, gpa_t bad, const char *what)
 {
     struct service *s = given_service_negotiated(t, 0);

@@ -62,6 +62,9 @@ void request_release(struct request *r);
 
 /* One whole request on this queue, with all of its descriptors in a table when `indirect`. */
 void expect_served(struct service *s, struct ring *q, bool indirect);
+/* A device that was negotiated, whose driver grants to somebody else or in vain: it says so with
+ * DEVICE_NEEDS_RESET, and nothing is served. It is reset then. */
+void expect_service_refused(struct service *s, const char *what);
 /* After provocation: a reset ends it, and requests then work. */
 void expect_service_recovers(struct service *s, const char *after);
 

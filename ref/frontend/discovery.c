@@ -41,6 +41,8 @@ static int by_store(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe
     out->bytes += strlen(value);
     rc = parse_u16(value, 0, DOMID_LAST, &out->domid) ? -EPROTO : 0;
     free(value);
+    if (MUTANT(discovery_store_keeps_to_dom0))
+        out->domid = 0;
     return rc;
 }
 
@@ -318,21 +320,46 @@ static int by_feature(const struct fe_discovery_sources *s, sbdf_t sbdf, struct 
     return offered & BIT64(VIRTIO_F_ACCESS_PLATFORM) ? 0 : -ENOENT;
 }
 
+#define NAMED_AT_BOOT "at places named at boot"
+#define TOLD_BEFORE   "told before it appears"
+
 static const struct {
     const char *name;
     int (*ask)(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out);
+    struct fe_mechanism_form form;
 } mechanisms[FE_MECHANISMS] = {
-    [FE_MECHANISM_DEVICE_TREE] = {"device-tree", by_tree},
-    [FE_MECHANISM_XENSTORE] = {"xenstore", by_store},
-    [FE_MECHANISM_BOOT_PARAMETER] = {"boot-parameter", by_parameter},
-    [FE_MECHANISM_VENDOR_CAPABILITY] = {"vendor-capability", by_capability},
-    [FE_MECHANISM_DEVICE_REGISTER] = {"device-register", by_register},
-    [FE_MECHANISM_DUMMY_FUNCTION] = {"dummy-function", by_function},
-    [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex", by_root},
-    [FE_MECHANISM_MACHINE_TYPE] = {"machine-type", by_machine},
-    [FE_MECHANISM_FEATURE_BIT] = {"feature-bit", by_feature},
-    [FE_MECHANISM_ACPI] = {"acpi", by_acpi},
+    [FE_MECHANISM_DEVICE_TREE] = {"device-tree",
+                                  by_tree,
+                                  {"HVM of Arm", NAMED_AT_BOOT, "yes", "a device tree"}},
+    [FE_MECHANISM_XENSTORE] = {"xenstore",
+                               by_store,
+                               {"PV, HVM, PVH", TOLD_BEFORE, "no", "Xenstore"}},
+    [FE_MECHANISM_BOOT_PARAMETER] = {"boot-parameter",
+                                     by_parameter,
+                                     {"PV, HVM, PVH", NAMED_AT_BOOT, "no", "a command line"}},
+    [FE_MECHANISM_VENDOR_CAPABILITY] = {"vendor-capability",
+                                        by_capability,
+                                        {"HVM, PVH", "yes", "no", "a deviation from VIRTIO"}},
+    [FE_MECHANISM_DEVICE_REGISTER] = {"device-register",
+                                      by_register,
+                                      {"HVM, PVH", "yes", "no", "ECAM"}},
+    [FE_MECHANISM_DUMMY_FUNCTION] = {"dummy-function",
+                                     by_function,
+                                     {"HVM, PVH", "yes", "no", "ECAM"}},
+    [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex", by_root, {"HVM, PVH", "yes", "no", "ECAM"}},
+    [FE_MECHANISM_MACHINE_TYPE] = {"machine-type",
+                                   by_machine,
+                                   {"HVM of Arm", "yes", "yes", "a device tree"}},
+    [FE_MECHANISM_FEATURE_BIT] = {"feature-bit",
+                                  by_feature,
+                                  {"PV, HVM, PVH", "yes", "yes", "nothing"}},
+    [FE_MECHANISM_ACPI] = {"acpi", by_acpi, {"HVM, PVH", NAMED_AT_BOOT, "no", "ACPI"}},
 };
+
+const struct fe_mechanism_form *fe_mechanism_form(enum fe_mechanism m)
+{
+    return &mechanisms[m].form;
+}
 
 bool fe_mechanism_is_default(enum fe_mechanism m)
 {

@@ -40,6 +40,15 @@ enum fe_mechanism {
 const char *fe_mechanism_name(enum fe_mechanism m);
 int fe_mechanism_parse(const char *name, enum fe_mechanism *m); /* -EINVAL */
 
+/* What follows from its form, for people: nothing of this is measured. */
+struct fe_mechanism_form {
+    const char *guests;  /* that can read it */
+    const char *hotplug; /* does it speak of a device that comes later? */
+    const char *mmio;    /* can it speak of a virtio-mmio device? */
+    const char *needs;
+};
+const struct fe_mechanism_form *fe_mechanism_form(enum fe_mechanism m);
+
 /* It speaks of all devices alike. */
 bool fe_mechanism_is_default(enum fe_mechanism m);
 
