@@ -64,6 +64,7 @@ stage "ABI of the drop-in libraries" ci/build/abi-symbols.sh
 stage "catalogue" ci/build/catalog-lint.sh
 stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
+stage "boot data" ci/boot-data.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized
 if [ -z "$xen" ]; then
