@@ -68,6 +68,21 @@ int subject_host_init(const struct subject *s, struct fe_pci_host *h)
     return -ENXIO;
 }
 
+void device_reattach(struct device *d)
+{
+    uint64_t deadline = given_now_ns() + LIMIT_RESET_NS;
+    int rc;
+
+    do {
+        rc = d->v->ops->reattach(d->v);
+        if (rc == 0)
+            break;
+        given_pause();
+    } while (given_now_ns() < deadline);
+    must(d->t, rc, "finding the device of the new backend");
+    d->gone_on_purpose = false;
+}
+
 struct fe_pci_host *given_host(struct check_ctx *t)
 {
     struct fe_pci_host *h = calloc(1, sizeof(*h));

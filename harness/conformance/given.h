@@ -174,6 +174,8 @@ struct device *given_negotiated(struct check_ctx *t, uint64_t features);
 void device_negotiate(struct device *d, uint64_t features);
 void device_reset(struct device *d);
 void device_driver_ok(struct device *d);
+/* It came back, with a new backend or attached anew: found again, within LIMIT_RESET_NS. */
+void device_reattach(struct device *d);
 uint8_t device_status(struct device *d);
 /* Wait until status & mask == want: true, or false after timeout_ns. */
 bool device_status_wait(struct device *d, uint8_t mask, uint8_t want, uint64_t timeout_ns);

@@ -177,22 +177,6 @@ CHECK(nothing_is_held_after_errors, .judges = DEVICE, .proves = "xen.lifecycle.a
 
 /* ---- the backend goes ---- */
 
-/* The device of a backend that was started again. */
-static void device_reattach(struct device *d)
-{
-    uint64_t deadline = given_now_ns() + LIMIT_RESET_NS;
-    int rc;
-
-    do {
-        rc = d->v->ops->reattach(d->v);
-        if (rc == 0)
-            break;
-        given_pause();
-    } while (given_now_ns() < deadline);
-    must(d->t, rc, "finding the device of the new backend");
-    d->gone_on_purpose = false;
-}
-
 static void backend_stop(struct device *d, const char *how)
 {
     d->gone_on_purpose = true;

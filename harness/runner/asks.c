@@ -154,6 +154,16 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
     return 0;
 }
 
+static int device_attach(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_attach(s->cell, 0);
+}
+
+static int device_detach(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_detach(s->cell, 0);
+}
+
 static int domain_pause(struct session *s, const json_t *args, json_t **value)
 {
     return s->cell->ops->domain_pause(s->cell, true);
@@ -179,6 +189,7 @@ static const struct {
     {"console.manage", host_end_manage, true}, {"domain.pause", domain_pause, false},
     {"domain.unpause", domain_unpause, false}, {"net.send", wire_end_send, true},
     {"net.recv", wire_end_recv, true},         {"net.link", wire_end_link, true},
+    {"device.attach", device_attach, true},    {"device.detach", device_detach, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

@@ -11,6 +11,7 @@
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing}
  *                                                      of a console: ports, cols, rows, name1, ...
+ *   device.attach, .detach  {}                     -> {}      the first device, by the store
  *   console.open, .close  {port}                   -> {}      the host end of a port
  *   console.write   {port, data}                   -> {}
  *   console.read    {port, bytes, ms}              -> {data, ended}

@@ -16,6 +16,13 @@
 #define NOBODYS_DOMID "32000"
 
 #define BACKEND_READY_S 20u
+#define HOTPLUG_S       10u /* for a device to come or to go */
+
+/* xen/io/xenbus.h, as they are written */
+#define XENBUS_INITIALISING "1"
+#define XENBUS_CONNECTED    "4"
+#define XENBUS_CLOSING      "5"
+#define XENBUS_CLOSED       "6"
 
 char *testbed_image_path(const struct testbed_cell *c, unsigned device)
 {
@@ -250,6 +257,78 @@ static int node_set(void *ctx, const char *key, const char *value)
     return b->c->ops->store_write(b->c, path, value);
 }
 
+static void device_folder(struct testbed_cell *c, unsigned index, struct node_base *b)
+{
+    b->c = c;
+    snprintf(b->path, sizeof(b->path), "/local/domain/%u/backend/virtio/%u/%u", c->backend_domid,
+             c->ops->domid(c), index);
+}
+
+/* What a toolstack writes of a device that is to be there. */
+static int describe_device(struct testbed_cell *c, unsigned index)
+{
+    struct node_base b;
+    int ret;
+
+    device_folder(c, index, &b);
+    ret = node_set(&b, "type", scenario_device_type_name(c->plan.scenario->devices[index].type));
+    if (!ret)
+        ret = testbed_device_settings(c, index, node_set, &b);
+    if (!ret)
+        ret = node_set(&b, "online", "1");
+    if (!ret) /* last: a folder without a state is not looked at */
+        ret = node_set(&b, "state", XENBUS_INITIALISING);
+    return ret;
+}
+
+/* Until the backend says so. */
+static int device_wait(struct testbed_cell *c, unsigned index, const char *state)
+{
+    struct node_base b;
+    char path[128];
+    int ret;
+
+    device_folder(c, index, &b);
+    snprintf(path, sizeof(path), "%s/state", b.path);
+    ret = c->ops->store_wait(c, path, state, &c->backend,
+                             monotonic_ns() + HOTPLUG_S * testbed_cell_slowness(c) * 1000000000ull);
+    if (ret)
+        return testbed_fail(c, ret, "device %u does not get to state %s: %s", index, state,
+                            strerror(-ret));
+    return 0;
+}
+
+static int hotplug_possible(struct testbed_cell *c)
+{
+    if (c->plan.config != CONFIG_XENSTORE || !c->ops->store_wait)
+        return testbed_fail(c, -EOPNOTSUPP,
+                            "not supported: the backend has its devices not from a "
+                            "store that this testbed can watch");
+    return 0;
+}
+
+int testbed_device_attach(struct testbed_cell *c, unsigned index)
+{
+    int ret = hotplug_possible(c);
+
+    if (!ret)
+        ret = describe_device(c, index);
+    return ret ? ret : device_wait(c, index, XENBUS_CONNECTED);
+}
+
+int testbed_device_detach(struct testbed_cell *c, unsigned index)
+{
+    struct node_base b;
+    int ret = hotplug_possible(c);
+
+    device_folder(c, index, &b);
+    if (!ret)
+        ret = node_set(&b, "online", "0");
+    if (!ret)
+        ret = node_set(&b, "state", XENBUS_CLOSING);
+    return ret ? ret : device_wait(c, index, XENBUS_CLOSED);
+}
+
 static int device_arguments(struct testbed_cell *c, struct words *argv)
 {
     const struct scenario *s = c->plan.scenario;
@@ -260,14 +339,7 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
     for (unsigned i = 0; !ret && i < s->device_count; i++) {
         const char *type = scenario_device_type_name(s->devices[i].type);
         if (c->plan.config == CONFIG_XENSTORE) {
-            struct node_base b = {.c = c};
-            snprintf(b.path, sizeof(b.path), "/local/domain/%u/backend/virtio/%u/%u",
-                     c->backend_domid, c->ops->domid(c), i);
-            ret = node_set(&b, "type", type);
-            if (!ret)
-                ret = testbed_device_settings(c, i, node_set, &b);
-            if (!ret) /* last: a folder without a state is not looked at */
-                ret = node_set(&b, "state", "1");
+            ret = describe_device(c, i);
             continue;
         }
         struct option_text o = {.text = ""};

@@ -193,6 +193,13 @@ bool testbed_has_wire(const struct testbed_cell *c);
  * `argv` is the caller's on errors, too. */
 int testbed_backend_arguments(struct testbed_cell *c, const char *program, int ready_fd,
                               struct words *argv);
+/*
+ * A device of the scenario comes or goes while the backend runs, as a toolstack has it: what it is,
+ * `online` and `state` are written to its folder in the store, and the state that the backend then
+ * reports is waited for. -EOPNOTSUPP: the cell has its devices not from the store.
+ */
+int testbed_device_attach(struct testbed_cell *c, unsigned index);
+int testbed_device_detach(struct testbed_cell *c, unsigned index);
 /* Waits for what it says when it serves, the line "ready" unless its profile has something else;
  * the end of the backend's process is an answer, too. */
 int testbed_wait_ready(struct testbed_cell *c, int fd);

@@ -246,7 +246,14 @@ static int store_add(void *ctx, const struct device_spec *spec,
 
     if (rc)
         return rc;
-    rc = add_device(b, spec, error);
+    if (MUTANT(attached_device_is_elsewhere) && b->server) {
+        struct device_spec next = *spec;
+
+        next.place.sbdf.raw += 1u << 3;
+        rc = add_device(b, &next, error);
+    } else {
+        rc = add_device(b, spec, error);
+    }
     if (rc)
         claim_drop_device(b->claim, &spec->place);
     return rc;
@@ -260,6 +267,8 @@ static void store_remove_device(void *ctx, const struct place *at)
         if (!place_same(device_place(b->devices[i]), at))
             continue;
         log_info("%s: taken away", device_label(b->devices[i]));
+        if (MUTANT(removed_device_leaves_descriptor) && dup(b->signal_fd) < 0)
+            log_warn("dup: %s", strerror(errno));
         device_destroy(b->devices[i]);
         b->devices[i] = b->devices[--b->device_count];
         claim_drop_device(b->claim, at);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "util/log.h"
 #include "util/mutant.h"
@@ -221,6 +222,12 @@ static void take_down(struct store_devices *sd, struct entry *e)
 {
     if (MUTANT(store_removal_ignored))
         return;
+    if (MUTANT(store_removal_said_too_early)) {
+        const struct timespec moment = {.tv_nsec = 50000000};
+
+        (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
+        (void)nanosleep(&moment, NULL);
+    }
     sd->ops->remove(sd->ctx, &e->at);
     e->up = false;
     (void)report_state(sd, e->devid, STATE_CLOSED, NULL);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Devices that come and go while the guest runs. Nothing tells the guest here: it finds a device by
+ * looking again, and that one has gone by what it reads then.
+ */
+#define CHECK_FAMILY "hotplug"
+
+#include <errno.h>
+#include <string.h>
+
+#include "conformance/blkdev.h"
+#include "spec/pci.h"
+#include "util/bits.h"
+
+#define HOTPLUG (NEED_PCI | NEED_BLK | NEED_TESTBED)
+#define CYCLES  1000u
+
+static void attach(struct device *d)
+{
+    char why[256] = "";
+    int rc = given_try(d->t, "device.attach", NULL, why, sizeof(why));
+
+    expect(d->t, MUST, rc == 0, "the device does not come: %s", why);
+    if (rc)
+        stop_check(d->t);
+}
+
+static void detach(struct device *d)
+{
+    char why[256] = "";
+    int rc;
+
+    d->gone_on_purpose = true;
+    rc = given_try(d->t, "device.detach", NULL, why, sizeof(why));
+    expect(d->t, MUST, rc == 0, "the device does not go: %s", why);
+    if (rc)
+        stop_check(d->t);
+}
+
+/* Only a device that is described in the store can come and go. */
+static struct device *given_pluggable(struct check_ctx *t)
+{
+    char folder[64] = "";
+
+    given_ask_text(t, "device.info", NULL, "store", folder, sizeof(folder));
+    if (!folder[0])
+        skip_check(t, "the device is not described in the store");
+    return given_device(t);
+}
+
+struct sight {
+    sbdf_t wanted;
+    bool seen;
+};
+
+static int look_at(void *ctx, sbdf_t sbdf, uint32_t vendor_device)
+{
+    struct sight *s = ctx;
+
+    s->seen |= sbdf.raw == s->wanted.raw;
+    return 0;
+}
+
+/* A scan of the whole bridge, as a rescan of an operating system is one. */
+static bool rescan_finds(struct device *d)
+{
+    struct sight s = {.wanted = d->subject->place.sbdf};
+
+    must(d->t, fe_pci_scan(&d->host, look_at, &s), "scanning the bridge");
+    return s.seen;
+}
+
+CHECK(silent_device_is_found_by_a_rescan, .judges = DEVICE, .proves = "xen.hotplug.rescan.1",
+      .needs = HOTPLUG, .timeout_ms = 60000,
+      .title = "A device that nobody announces is found by the next scan, and not before")
+{
+    struct device *d = given_pluggable(t);
+    uint64_t start;
+
+    detach(d);
+    expect(t, MUST, !rescan_finds(d), "a scan finds a device that was taken away");
+    attach(d);
+    start = given_now_ns();
+    expect(t, MUST, rescan_finds(d), "a scan does not find a device that the store says is there");
+    note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
+    device_reattach(d);
+    expect_eq(t, MUST, device_status(d), 0, "the status that an attached device begins with");
+}
+
+CHECK(surprise_removal_releases_all, .judges = DEVICE, .proves = "xen.hotplug.removal.1",
+      .needs = HOTPLUG | NEED_GRANTS, .timeout_ms = 60000,
+      .title = "Taken away with requests in flight, a device maps nothing and reads all ones")
+{
+    char folder[64] = "";
+    struct buffer *data;
+    struct blk *k;
+    unsigned held = 0, n = 0;
+    uint64_t value = 0;
+    int rc;
+
+    given_ask_text(t, "device.info", NULL, "store", folder, sizeof(folder));
+    if (!folder[0])
+        skip_check(t, "the device is not described in the store");
+    k = given_blk(t, 0, 0);
+    data = given_buffer(k->d, 64 * SECTOR, 0, FE_DMA_FROM_DEVICE);
+    blk_prepare(k, VIRTIO_BLK_T_IN, 0);
+    struct piece p[3] = {piece_of(k->header, false), piece_of(data, true),
+                         piece_of(k->status, true)};
+    ring_offer(k->q, ring_chain(k->q, 0, p, 3));
+    ring_kick(k->q);
+    detach(k->d);
+    must(t, fe_grants_in_use(&k->d->mem, k->q->mem.map.first, k->q->mem.pages, &held),
+         "reading the grant table");
+    must(t, fe_grants_in_use(&k->d->mem, data->map.first, data->map.pages, &n),
+         "reading the grant table");
+    expect_eq(t, MUST, held + n, 0, "pages that a device that was taken away still maps");
+    rc = fe_ecam_read(&k->d->host, k->d->subject->place.sbdf, PCI_REG_VENDOR_ID, 4, &value);
+    expect(t, MUST, rc == -EFAULT || (rc == 0 && value == 0xffffffff),
+           "where the device was, configuration reads 0x%llx (%s)", (unsigned long long)value,
+           strerror(-rc));
+    attach(k->d);
+    device_reattach(k->d);
+    expect_recovers(k, "a removal with a request in flight");
+}
+
+CHECK(
+    nothing_is_left_after_cycles, .judges = DEVICE, .proves = "xen.hotplug.cycles.1",
+    .needs = HOTPLUG, .timeout_ms = 240000,
+    .title = "A thousand times attached and detached: no grant, frame, port or descriptor is left")
+{
+    static const char *const members[] = {"grants_mapped", "foreign_frames", "resource_frames",
+                                          "ports",         "ioservers",      "fds"};
+    uint64_t before[ARRAY_LENGTH(members)];
+    struct device *d = given_pluggable(t);
+
+    /* What is made at first use is there after the first cycle. */
+    for (unsigned i = 0; i <= CYCLES; i++) {
+        detach(d);
+        attach(d);
+        for (unsigned m = 0; m < ARRAY_LENGTH(members) && i == 0; m++)
+            before[m] = given_ask_number(t, "backend.audit", NULL, members[m]);
+    }
+    for (unsigned m = 0; m < ARRAY_LENGTH(members); m++)
+        expect_eq(t, MUST, given_ask_number(t, "backend.audit", NULL, members[m]), before[m],
+                  members[m]);
+    device_reattach(d);
+    expect_device_there(d, "after a thousand cycles");
+}
