@@ -10,19 +10,25 @@
 
 #include "conformance/blkdev.h"
 #include "spec/pci.h"
+#include "spec/virtio_pci.h"
 #include "util/bits.h"
 
 #define HOTPLUG (NEED_PCI | NEED_BLK | NEED_TESTBED)
 #define CYCLES  1000u
 
-static void attach(struct device *d)
+static void attach_as(struct device *d, const char *args_json)
 {
     char why[256] = "";
-    int rc = given_try(d->t, "device.attach", NULL, why, sizeof(why));
+    int rc = given_try(d->t, "device.attach", args_json, why, sizeof(why));
 
     expect(d->t, MUST, rc == 0, "the device does not come: %s", why);
     if (rc)
         stop_check(d->t);
+}
+
+static void attach(struct device *d)
+{
+    attach_as(d, NULL);
 }
 
 static void detach(struct device *d)
@@ -121,6 +127,30 @@ CHECK(surprise_removal_releases_all, .judges = DEVICE, .proves = "xen.hotplug.re
     attach(k->d);
     device_reattach(k->d);
     expect_recovers(k, "a removal with a request in flight");
+}
+
+CHECK(
+    other_device_at_the_same_address, .judges = DEVICE, .proves = "xen.hotplug.successor.1",
+    .needs = HOTPLUG, .timeout_ms = 60000,
+    .title = "Where a disk was comes another device: its identity, and nothing of the disk's state")
+{
+    struct device *d = given_pluggable(t);
+
+    detach(d);
+    attach_as(d, "{\"type\": \"rng\"}");
+    expect_eq(t, MUST, config_get(d, PCI_REG_DEVICE_ID, 2),
+              VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_ENTROPY, "the device ID");
+    expect_eq(t, MUST,
+              config_get(d, PCI_REG_COMMAND, 2) &
+                  (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER),
+              0, "what the command register of a device that just came allows");
+    for (unsigned i = 0; i < PCI_BAR_COUNT; i++)
+        expect_eq(t, MUST, config_get(d, PCI_REG_BAR0 + 4 * i, 4) & ~(uint64_t)PCI_BAR_FLAG_BITS, 0,
+                  "the address in a BAR of a device that just came");
+    detach(d);
+    attach(d);
+    device_reattach(d);
+    expect_device_there(d, "back after another one");
 }
 
 CHECK(

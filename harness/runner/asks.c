@@ -156,7 +156,7 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
 
 static int device_attach(struct session *s, const json_t *args, json_t **value)
 {
-    return testbed_device_attach(s->cell, 0);
+    return testbed_device_attach(s->cell, 0, json_string_value(json_object_get(args, "type")));
 }
 
 static int device_detach(struct session *s, const json_t *args, json_t **value)

@@ -264,14 +264,16 @@ static void device_folder(struct testbed_cell *c, unsigned index, struct node_ba
              c->ops->domid(c), index);
 }
 
-/* What a toolstack writes of a device that is to be there. */
-static int describe_device(struct testbed_cell *c, unsigned index)
+/* What a toolstack writes of a device that is to be there; `type` NULL: the scenario's. */
+static int describe_device(struct testbed_cell *c, unsigned index, const char *type)
 {
     struct node_base b;
     int ret;
 
     device_folder(c, index, &b);
-    ret = node_set(&b, "type", scenario_device_type_name(c->plan.scenario->devices[index].type));
+    if (!type)
+        type = scenario_device_type_name(c->plan.scenario->devices[index].type);
+    ret = node_set(&b, "type", type);
     if (!ret)
         ret = testbed_device_settings(c, index, node_set, &b);
     if (!ret)
@@ -307,12 +309,12 @@ static int hotplug_possible(struct testbed_cell *c)
     return 0;
 }
 
-int testbed_device_attach(struct testbed_cell *c, unsigned index)
+int testbed_device_attach(struct testbed_cell *c, unsigned index, const char *type)
 {
     int ret = hotplug_possible(c);
 
     if (!ret)
-        ret = describe_device(c, index);
+        ret = describe_device(c, index, type);
     return ret ? ret : device_wait(c, index, XENBUS_CONNECTED);
 }
 
@@ -339,7 +341,7 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
     for (unsigned i = 0; !ret && i < s->device_count; i++) {
         const char *type = scenario_device_type_name(s->devices[i].type);
         if (c->plan.config == CONFIG_XENSTORE) {
-            ret = describe_device(c, i);
+            ret = describe_device(c, i, NULL);
             continue;
         }
         struct option_text o = {.text = ""};

@@ -196,9 +196,10 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
 /*
  * A device of the scenario comes or goes while the backend runs, as a toolstack has it: what it is,
  * `online` and `state` are written to its folder in the store, and the state that the backend then
- * reports is waited for. -EOPNOTSUPP: the cell has its devices not from the store.
+ * reports is waited for. `type` NULL: the scenario's; else one that can be made of the same
+ * settings. -EOPNOTSUPP: the cell has its devices not from the store.
  */
-int testbed_device_attach(struct testbed_cell *c, unsigned index);
+int testbed_device_attach(struct testbed_cell *c, unsigned index, const char *type);
 int testbed_device_detach(struct testbed_cell *c, unsigned index);
 /* Waits for what it says when it serves, the line "ready" unless its profile has something else;
  * the end of the backend's process is an answer, too. */

@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "backend/device_types.h"
+#include "spec/pci.h"
 #include "spec/virtio.h"
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
 #include "util/log.h"
+#include "util/mutant.h"
 
 #define QUEUE_SIZE_DEFAULT 256u
 #define DEVICE_LABEL_BYTES (16u + PLACE_TEXT_BYTES)
@@ -71,6 +73,8 @@ static int make_pci(struct device *d, const struct device_spec *spec,
     }
     rc = bridges_attach(machine_bridges(d->machine), d->at.sbdf, virtio_pci_function(d->pci),
                         &d->interrupts);
+    if (rc == 0 && MUTANT(attached_device_is_enabled))
+        pci_function_poke(virtio_pci_function(d->pci), PCI_REG_COMMAND, 2, PCI_COMMAND_MEMORY);
     if (rc == 0)
         d->attached = true;
     else if (rc == -EINVAL)
