@@ -149,6 +149,7 @@ const struct testbed_ops testbed_qemu = {
     .note = "Testbed qemu: the real Xen in an emulated machine. Its times are the emulator's.",
     .slowness = 6,
     .one_at_a_time = true,
+    .kernel_boots = true,
     .hung_is_costly = true,
     .open_ns = USE_NS,
     .world_open = qemu_world_open,

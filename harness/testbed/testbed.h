@@ -89,6 +89,7 @@ struct testbed_ops {
     unsigned slowness;    /* limits on time are so many times as long as on sim; 0: as long */
     bool one_at_a_time;   /* cells share one machine */
     bool backend_is_near; /* its files and sockets are this process's, too, and the agent's */
+    bool kernel_boots;    /* a domain's boot data are where Linux shows them */
     bool hung_is_costly;  /* domain_hung is for those who got no answer */
     uint64_t open_ns;     /* how long open may take beside the cell's own time */
 

@@ -256,6 +256,7 @@ const struct testbed_ops testbed_xen = {
     .note = "Testbed xen: the dom0 that the harness runs in. Its times are this machine's.",
     .slowness = 2,
     .one_at_a_time = true,
+    .kernel_boots = true,
     .hung_is_costly = true,
     .world_open = xen_world_open,
     .world_close = xen_world_close,

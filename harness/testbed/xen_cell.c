@@ -162,8 +162,12 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
-    else if (scenario_discovery_is_boot_data(plan->discovery))
-        reason = "nobody prepares a domain's boot data here";
+    else if (plan->discovery == DISCOVERY_ACPI)
+        reason = "nobody adds a table to a domain's ACPI here";
+    else if (plan->discovery == DISCOVERY_DEVICE_TREE)
+        reason = "the images' trees name domain 0 for every device, and no device by its place";
+    else if (plan->discovery == DISCOVERY_MACHINE_TYPE && plan->arch == ARCH_X86)
+        reason = "a domain has no device tree on x86";
     else if (plan->frontend == FRONTEND_DOM0 || plan->backend != BACKEND_DOM0)
         reason = "the driver is in a domU here, and the backend in dom0";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
@@ -275,7 +279,7 @@ static int add_kernel(struct testbed_cell *c, struct words *lines)
                              : "pci=off";
     const char *bus = c->plan.transport == TRANSPORT_MMIO ? "mmio" : "pci";
     struct words agent = {0};
-    char text[1024];
+    char text[1024], whose[64] = "";
     size_t used;
 
     /* Whether its virtio drivers use grants is built into Linux on x86; on Arm a device tree
@@ -285,11 +289,14 @@ static int add_kernel(struct testbed_cell *c, struct words *lines)
         words_addf(lines, "device_tree=\"%s/domu-%s%s.dtb\"", guest, stock ? bus : "uio",
                    stock && grants ? "-grants" : "");
     testbed_agent_arguments(c, AGENT_DOMU, "linux", &agent);
+    if (c->plan.discovery == DISCOVERY_BOOT_PARAMETER)
+        snprintf(whose, sizeof(whose), " virtio_xen.backend=%s/%u",
+                 c->plan.scenario->devices[testbed_told_device(c)].sbdf, c->backend_domid);
     /* A stock kernel's messages are for the agent, whose lines the console carries. */
     used = (size_t)snprintf(text, sizeof(text),
                             "console=hvc0 quiet loglevel=%d panic=-1 "
-                            "xen_privcmd.unrestricted=1 %s --",
-                            stock ? 1 : 4, stock ? "" : no_pci);
+                            "xen_privcmd.unrestricted=1 %s%s --",
+                            stock ? 1 : 4, stock ? "" : no_pci, whose);
     for (unsigned i = 0; i < agent.count && used < sizeof(text); i++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, " %s", agent.items[i]);
     words_addf(lines, "extra=\"%s\"", text);
