@@ -6,6 +6,9 @@
 #define CHECK_FAMILY "hotplug"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance/blkdev.h"
@@ -74,6 +77,95 @@ static bool rescan_finds(struct device *d)
 
     must(d->t, fe_pci_scan(&d->host, look_at, &s), "scanning the bridge");
     return s.seen;
+}
+
+/* ---- a guest that looks while the device comes ---- */
+
+/* The only thread that makes accesses; the check's waits for the testbed meanwhile. */
+struct look {
+    struct fe_pci_host *host; /* borrowed */
+    sbdf_t sbdf;
+    pthread_t thread;
+    bool joined;
+    atomic_bool over;
+    /* Results, after the thread's end. */
+    bool seen;
+    unsigned before; /* looks that found nothing */
+    uint64_t value;  /* of the first look that found something */
+    int rc;
+};
+
+static void *look_until_there(void *arg)
+{
+    struct look *l = arg;
+    bool nothing;
+
+    do {
+        /* Once more after the testbed has said that the device is there. */
+        bool last = atomic_load(&l->over);
+
+        l->rc = fe_ecam_read(l->host, l->sbdf, PCI_REG_VENDOR_ID, 4, &l->value);
+        nothing = l->rc == -EFAULT || (l->rc == 0 && l->value == 0xffffffff);
+        l->before += nothing;
+        l->seen = !nothing;
+        if (last)
+            break;
+        given_pause();
+    } while (nothing);
+    return NULL;
+}
+
+static void look_join(struct look *l)
+{
+    atomic_store(&l->over, true);
+    if (!l->joined)
+        pthread_join(l->thread, NULL);
+    l->joined = true;
+}
+
+static void look_finish(void *arg)
+{
+    look_join(arg);
+    free(arg);
+}
+
+static struct look *look_begin(struct device *d)
+{
+    struct look *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        error_out(d->t, "no memory");
+    l->host = &d->host;
+    l->sbdf = d->subject->place.sbdf;
+    if (pthread_create(&l->thread, NULL, look_until_there, l)) {
+        free(l);
+        error_out(d->t, "no thread");
+    }
+    check_defer(d->t, look_finish, l);
+    return l;
+}
+
+CHECK(attached_while_the_guest_looks, .judges = DEVICE, .proves = "xen.hotplug.scan.1",
+      .needs = HOTPLUG, .timeout_ms = 60000,
+      .title = "A guest that scans while a device comes sees none, then the whole of it")
+{
+    struct device *d = given_pluggable(t);
+    uint64_t id = config_get(d, PCI_REG_VENDOR_ID, 4);
+    struct look *l;
+
+    for (unsigned round = 0; round < 10; round++) {
+        detach(d);
+        l = look_begin(d);
+        attach(d);
+        look_join(l);
+        expect(t, MUST, l->seen, "round %u: the device is not found", round);
+        expect(t, MUST, l->rc == 0 && l->value == id,
+               "round %u: the first look that found something read 0x%llx (%s)", round,
+               (unsigned long long)l->value, strerror(-l->rc));
+    }
+    note(t, "looks until found", "%u", l->before + 1);
+    device_reattach(d);
+    expect_device_there(d, "attached while it was looked for");
 }
 
 CHECK(silent_device_is_found_by_a_rescan, .judges = DEVICE, .proves = "xen.hotplug.rescan.1",

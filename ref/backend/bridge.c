@@ -41,6 +41,7 @@ struct bridges {
     struct occupant *occupants;
     struct ioreq_server *server; /* borrowed; NULL while not connected */
     unsigned mutant_reads;       /* that mutants count */
+    bool mutant_attached;        /* what a mutant remembers */
     struct bridges_stats stats;
 };
 
@@ -167,6 +168,10 @@ static uint64_t access_read(void *ctx, uint64_t addr, unsigned bytes)
 
     if (MUTANT(first_reads_are_zero) && b->mutant_reads++ < 4)
         return 0;
+    if (MUTANT(first_read_after_attach_is_zero) && b->mutant_attached) {
+        b->mutant_attached = false;
+        return 0;
+    }
     if (MUTANT(window_claimed_in_pieces) && ++b->mutant_reads == MUTANT_PIECE_READS)
         claim_bar_windows(b, false);
     for (unsigned i = 0; i < b->count; i++)
@@ -294,6 +299,7 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
     }
     p->next = b->occupants;
     b->occupants = p;
+    b->mutant_attached = b->server != NULL;
     if (b->server) {
         rc = claim_occupant(b, p);
         if (rc)
