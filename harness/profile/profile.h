@@ -15,7 +15,7 @@
  * nothing
  *     {{  }}         braces
  *
- * Of every command: domid, arch, addressing, ring, packed (only when ring is), ecam.base,
+ * Of every command: domid, vcpus, arch, addressing, ring, packed (only when ring is), ecam.base,
  * ecam.size, mem.base, mem.size, bus.last, ram.base, ram.size, dir (a folder of the cell's own),
  * ready-fd. Of a device, beside its settings (scenarios/README.md: path, serial, ro, queues,
  * queue-size, mac, ...): index, sbdf, slot, function. A setting that a scenario makes and that no

@@ -15,6 +15,7 @@
 
 #include "machine/archive.h"
 #include "testbed/guest_root.h"
+#include "testbed/libraries.h"
 #include "util/bits.h"
 
 #define KEEPER_START_NS 10000000000ull
@@ -44,17 +45,28 @@ static char *programs_dir(const struct testbed_config *cfg, enum scenario_arch a
 }
 
 static int make_dom0(const char *path, const char *programs, const char *backend, const char *agent,
-                     const char *domu)
+                     const char *domu, bool foreign)
 {
-    struct archive *a = archive_create(path);
+    struct words libraries = {0};
+    int rc = foreign ? libraries_of(backend, &libraries) : 0;
+    struct archive *a = rc ? NULL : archive_create(path);
 
-    if (!a)
-        return -errno;
+    if (!a) {
+        words_fini(&libraries);
+        return rc ? rc : -errno;
+    }
     guest_root_add_folders(a);
     guest_root_add_program(a, "opt/ringproof/dom0-loop", programs, "bin/ringproof-dom0-loop");
     archive_add_file(a, "opt/ringproof/bin/ringproof-backend", backend, 0755);
     archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
     archive_add_file(a, "opt/ringproof/domu.cpio", domu, 0644);
+    for (unsigned i = 0; i < libraries.count; i++) {
+        char name[256];
+
+        snprintf(name, sizeof(name), "opt/ringproof/lib/%s", strrchr(libraries.items[i], '/') + 1);
+        archive_add_file(a, name, libraries.items[i], 0755);
+    }
+    words_fini(&libraries);
     return archive_finish(a);
 }
 
@@ -106,7 +118,7 @@ static int make_additions(const struct testbed_config *cfg, enum scenario_arch a
         goto out;
     rc = guest_root_make(domu, programs, agent);
     if (!rc)
-        rc = make_dom0(*dom0, programs, backend, agent, domu);
+        rc = make_dom0(*dom0, programs, backend, agent, domu, cfg->profile && arch == ARCH_X86);
     if (!rc && arch == ARCH_ARM)
         rc = make_guest_machines(boot, dir, strrchr(domu, '/') + 1);
     unlink(domu);
@@ -229,6 +241,7 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
     w->place = (struct xen_place){.prefix = w->prefix,
                                   .loop = QEMU_LOOP,
                                   .backend = QEMU_BACKEND,
+                                  .libraries = QEMU_LIBRARIES,
                                   .agent = GUEST_AGENT,
                                   .create = "rp-domu-create",
                                   .guest = "/boot",

@@ -9,6 +9,8 @@
 /* Where our programs are in dom0. */
 #define QEMU_LOOP    "/opt/ringproof/dom0-loop"
 #define QEMU_BACKEND "/opt/ringproof/bin/ringproof-backend"
+/* Libraries of a backend of others, beside those that dom0 has. */
+#define QEMU_LIBRARIES "/opt/ringproof/lib"
 
 struct testbed_world {
     char *dir, *socket, *program; /* program: ringproof-machine */

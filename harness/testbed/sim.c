@@ -546,7 +546,7 @@ static bool store_has(struct sim_cell *s, const char *path, const char *value)
 }
 
 static int sim_store_wait(struct testbed_cell *c, const char *path, const char *value,
-                          const struct process *p, uint64_t deadline_ns)
+                          struct process *p, uint64_t deadline_ns)
 {
     static const char token[] = "store-wait";
     struct sim_cell *s = sim_of(c);

@@ -444,7 +444,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     char bridge[160];
 
     if (c->config->profile)
-        return vendor_arguments(c, ready_fd, argv);
+        return vendor_arguments(c, program, ready_fd, argv);
     words_add(argv, program);
     words_add(argv, "--domid");
     words_addf(argv, "%u", c->ops->domid(c));

@@ -46,6 +46,8 @@ void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
 {
     *c = (struct testbed_cell){.ops = ops, .config = cfg, .plan = *plan, .run_dir = cfg->run_dir};
     c->map = *testbed_map(plan->arch);
+    c->domain_vcpus = plan->vcpus;
+    c->domain_bytes = plan->scenario->memory_bytes;
     if (cfg->profile && cfg->profile->map.given)
         testbed_map_override(&c->map, &cfg->profile->map);
     c->backend = PROCESS_INIT;

@@ -70,8 +70,11 @@ struct testbed_cell {
     const struct testbed_config *config;
     struct scenario_cell plan;
     struct testbed_map map; /* the guest's addresses */
-    const char *run_dir;    /* logs; config->run_dir */
-    const char *image_dir;  /* disk images, as the backend sees it */
+    /* As the domain has them: what the scenario asks for, and what this testbed needs itself. */
+    unsigned domain_vcpus;
+    uint64_t domain_bytes;
+    const char *run_dir;   /* logs; config->run_dir */
+    const char *image_dir; /* disk images, as the backend sees it */
     struct process backend;
     uint16_t backend_domid; /* the domain that it is in */
     unsigned backend_starts;
@@ -143,7 +146,7 @@ struct testbed_ops {
      * is over (-ETIMEDOUT). NULL: a backend with a profile cannot be run here.
      */
     int (*store_wait)(struct testbed_cell *c, const char *path, const char *value,
-                      const struct process *p, uint64_t deadline_ns);
+                      struct process *p, uint64_t deadline_ns);
     /* The store as dom0 sees it. *value is malloc'd. */
     int (*store_read)(struct testbed_cell *c, const char *path, char **value);
     int (*store_write)(struct testbed_cell *c, const char *path, const char *value);

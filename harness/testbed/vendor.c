@@ -78,6 +78,7 @@ static void add_common(struct testbed_cell *c, struct values *v)
     add(v, "arch", "%s", plan->arch == ARCH_ARM ? "arm" : "x86");
     add(v, "addressing", "%s", plan->addressing == ADDRESSING_GRANTS ? "grants" : "foreign");
     add(v, "ring", "%s", plan->ring == RING_PACKED ? "packed" : "split");
+    add(v, "vcpus", "%u", c->domain_vcpus);
     if (plan->ring == RING_PACKED)
         add(v, "packed", "1");
     add(v, "ecam.base", "0x%" PRIx64, m->ecam_base);
@@ -86,7 +87,7 @@ static void add_common(struct testbed_cell *c, struct values *v)
     add(v, "mem.size", "0x%" PRIx64, m->mem_bytes);
     add(v, "bus.last", "%u", m->bus_last);
     add(v, "ram.base", "0x%" PRIx64, m->ram_base);
-    add(v, "ram.size", "%" PRIu64, plan->scenario->memory_bytes);
+    add(v, "ram.size", "%" PRIu64, c->domain_bytes);
     add(v, "dir", "%s", c->image_dir);
 }
 
@@ -146,7 +147,7 @@ static int device(struct testbed_cell *c, unsigned index, struct values *v, stru
     return ret;
 }
 
-int vendor_arguments(struct testbed_cell *c, int ready_fd, struct words *argv)
+int vendor_arguments(struct testbed_cell *c, const char *program, int ready_fd, struct words *argv)
 {
     const struct profile *p = c->config->profile;
     struct values v = {.count = 0};
@@ -157,7 +158,7 @@ int vendor_arguments(struct testbed_cell *c, int ready_fd, struct words *argv)
     /* The program is the one that was found, and whose hash the certificate has. */
     const struct profile_words arguments = {.words = p->command.words + 1,
                                             .count = p->command.count - 1};
-    words_add(argv, c->config->backend_bin);
+    words_add(argv, program);
     ret = v.ret ? testbed_fail(c, v.ret, "values for the profile's command")
                 : expand(c, &v, &arguments, argv);
     for (unsigned i = 0; !ret && i < c->plan.scenario->device_count; i++)

@@ -315,9 +315,10 @@ static int create_domain(struct testbed_cell *c)
     words_add(&create, q->place->create);
     words_add(&create, DOMAIN);
     words_addf(&create, "ramdisk=\"%s\"", q->place->initrd);
-    words_addf(&create, "memory=%" PRIu64,
-               MEMORY_BASE_MIB + (c->plan.scenario->memory_bytes >> 20));
-    words_addf(&create, "vcpus=%u", domain_vcpus(c));
+    c->domain_vcpus = domain_vcpus(c);
+    c->domain_bytes = ((uint64_t)MEMORY_BASE_MIB << 20) + c->plan.scenario->memory_bytes;
+    words_addf(&create, "memory=%" PRIu64, c->domain_bytes >> 20);
+    words_addf(&create, "vcpus=%u", c->domain_vcpus);
     ret = add_kernel(c, &create);
     if (!ret && create.failed)
         ret = testbed_fail(c, -ENOMEM, "out of memory");
@@ -410,6 +411,8 @@ int xen_cell_backend_start(struct testbed_cell *c)
     words_dom0(c, &argv);
     if (c->config->mutant)
         words_addf(&argv, "RINGPROOF_MUTANT=%s", c->config->mutant);
+    if (c->config->profile && xen_of(c)->place->libraries)
+        words_addf(&argv, "LD_LIBRARY_PATH=%s", xen_of(c)->place->libraries);
     words_add(&argv, "sh");
     words_add(&argv, "-c");
     words_addf(&argv, "echo $$ >" PIDFILE "; exec \"$@\"", c->image_dir, c->backend_starts);
@@ -587,6 +590,28 @@ int xen_cell_socket_connect(struct testbed_cell *c, const char *path)
 }
 
 /* ---- the store ---- */
+
+/* Each change is an event there; the first one comes at once. */
+int xen_cell_store_wait(struct testbed_cell *c, const char *path, const char *value,
+                        struct process *p, uint64_t deadline_ns)
+{
+    static const char script[] =
+        "f=/run/ringproof-store.$$; mkfifo $f || exit 1; "
+        "xenstore-watch \"$1\" >$f & w=$!; "
+        "timeout $3 sh -c 'while read -r _; do "
+        "[ \"$(xenstore-read \"$1\" 2>/dev/null)\" != \"$2\" ] || exit 0; "
+        "done; exit 1' sh \"$1\" \"$2\" <$f; s=$?; kill $w; rm $f; exit $s";
+    uint64_t now = monotonic_ns();
+    char limit_s[24];
+    int ret;
+
+    snprintf(limit_s, sizeof(limit_s), "%" PRIu64,
+             deadline_ns > now ? (deadline_ns - now) / 1000000000u + 1 : 1);
+    ret = DOM0(c, NULL, "sh", "-c", script, "sh", path, value, limit_s);
+    if (ret == -EREMOTEIO)
+        ret = process_running(p) ? -ETIMEDOUT : -ECHILD;
+    return ret;
+}
 
 int xen_cell_store_read(struct testbed_cell *c, const char *path, char **value)
 {

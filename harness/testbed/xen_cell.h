@@ -19,12 +19,13 @@
 struct xen_place {
     /* Words in front of "[NAME=VALUE]... PROGRAM [WORD]...", which run it in dom0; NULL-ended. */
     const char *const *prefix;
-    const char *loop;    /* ringproof-dom0-loop: its tools */
-    const char *backend; /* the subject */
-    const char *agent;   /* for AGENT_DOM0 */
-    const char *create;  /* rp-domu-create */
-    const char *guest;   /* the folder with kernels and device trees for a domU */
-    const char *initrd;  /* of a domU, with the agent in it */
+    const char *loop;      /* ringproof-dom0-loop: its tools */
+    const char *backend;   /* the subject */
+    const char *libraries; /* folder of those that a subject of others brings; NULL: none */
+    const char *agent;     /* for AGENT_DOM0 */
+    const char *create;    /* rp-domu-create */
+    const char *guest;     /* the folder with kernels and device trees for a domU */
+    const char *initrd;    /* of a domU, with the agent in it */
 };
 
 struct xen_cell {
@@ -63,6 +64,8 @@ int xen_cell_agent_start(struct testbed_cell *c, enum testbed_role role);
 int xen_cell_guest_spawn(struct testbed_cell *c, const struct words *argv,
                          const struct words *extra, int stdout_fd, struct process *p);
 int xen_cell_socket_connect(struct testbed_cell *c, const char *path);
+int xen_cell_store_wait(struct testbed_cell *c, const char *path, const char *value,
+                        struct process *p, uint64_t deadline_ns);
 int xen_cell_store_read(struct testbed_cell *c, const char *path, char **value);
 int xen_cell_store_write(struct testbed_cell *c, const char *path, const char *value);
 
@@ -72,7 +75,8 @@ int xen_cell_store_write(struct testbed_cell *c, const char *path, const char *v
     .domid = xen_cell_domid, .domain_accesses = xen_cell_domain_accesses,                          \
     .domain_hung = xen_cell_domain_hung, .backend_start = xen_cell_backend_start,                  \
     .backend_audit = xen_cell_backend_audit, .agent_start = xen_cell_agent_start,                  \
-    .guest_spawn = xen_cell_guest_spawn, .store_read = xen_cell_store_read,                        \
-    .store_write = xen_cell_store_write, .socket_connect = xen_cell_socket_connect
+    .guest_spawn = xen_cell_guest_spawn, .store_wait = xen_cell_store_wait,                        \
+    .store_read = xen_cell_store_read, .store_write = xen_cell_store_write,                        \
+    .socket_connect = xen_cell_socket_connect
 
 #endif
