@@ -167,6 +167,16 @@ static int read_topologies(struct reader *r, const struct doc_node *n, void *to)
     return read_mask(r, n, topology_names, to);
 }
 
+/* Names of its own, as there is one function for them and no table. */
+static int read_discoveries(struct reader *r, const struct doc_node *n, void *to)
+{
+    const char *names[SCENARIO_DISCOVERIES + 1] = {0};
+
+    for (unsigned i = 0; i < SCENARIO_DISCOVERIES; i++)
+        names[i] = scenario_discovery_name((enum scenario_discovery)i);
+    return read_mask(r, n, names, to);
+}
+
 static int read_keeps(struct reader *r, const struct doc_node *n, void *to)
 {
     unsigned v = 0;
@@ -466,6 +476,7 @@ static int read_claims(struct reader *r, const struct doc_node *n, void *to)
                                {"addressing", read_addressings, &p->addressings, true},
                                {"topology", read_topologies, &p->topologies, true},
                                {"testbeds", read_testbeds, &p->testbeds, true},
+                               {"discovery", read_discoveries, &p->discoveries, false},
                                {"keeps", read_keeps, &p->keeps, false},
                                {"restarts", read_bool, &p->restarts, false},
                                {"intx", read_bool, &p->intx, false},
@@ -658,6 +669,10 @@ static const char *uncovered(const struct profile *p, const struct scenario_cell
     if (cell->config != CONFIG_COMMAND_LINE || cell->memory != MEMORY_AUTO ||
         cell->start != START_TOOLSTACK)
         return "it is about an option of the reference backend";
+    if (cell->frontend != FRONTEND_DOMU || cell->backend != BACKEND_DOM0)
+        return "a profile's backend is in dom0, and its driver in a domU";
+    if (cell->discovery != DISCOVERY_GIVEN && !(p->discoveries & 1u << cell->discovery))
+        return "its discovery mechanism is not claimed";
     if (cell->buffers != BUFFERS_STREAMING)
         return "pools of granted memory cannot be claimed";
     if (!(p->archs & 1u << cell->arch))

@@ -96,8 +96,9 @@ struct profile {
     enum profile_keeps keeps;
     /* Masks of 1 << value. */
     unsigned archs, transports, rings, addressings, topologies, testbeds;
-    bool restarts; /* a second process takes over after the first has died */
-    bool intx;     /* pins reach the guest where the harness expects them (by device and pin) */
+    unsigned discoveries; /* bit 0: the driver is told by the harness, which needs no claim */
+    bool restarts;        /* a second process takes over after the first has died */
+    bool intx; /* pins reach the guest where the harness expects them (by device and pin) */
     struct profile_deviation *deviations;
     unsigned deviation_count;
 };
