@@ -169,6 +169,22 @@ static int domain_pause(struct session *s, const json_t *args, json_t **value)
     return s->cell->ops->domain_pause(s->cell, true);
 }
 
+static int domain_costs(struct session *s, const json_t *args, json_t **value)
+{
+    struct testbed_costs k;
+    int ret = s->cell->ops->domain_costs
+                  ? s->cell->ops->domain_costs(s->cell, &k)
+                  : testbed_fail(s->cell, -EOPNOTSUPP, "not supported: nobody counts here");
+
+    if (!ret)
+        *value =
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traps", (json_int_t)k.traps, "events",
+                      (json_int_t)k.events, "interrupts", (json_int_t)k.interrupts, "pages_mapped",
+                      (json_int_t)k.pages_mapped, "pages_unmapped", (json_int_t)k.pages_unmapped,
+                      "copies", (json_int_t)k.copies, "bytes_copied", (json_int_t)k.bytes_copied);
+    return ret;
+}
+
 static int domain_unpause(struct session *s, const json_t *args, json_t **value)
 {
     return s->cell->ops->domain_pause(s->cell, false);
@@ -190,6 +206,7 @@ static const struct {
     {"domain.unpause", domain_unpause, false}, {"net.send", wire_end_send, true},
     {"net.recv", wire_end_recv, true},         {"net.link", wire_end_link, true},
     {"device.attach", device_attach, true},    {"device.detach", device_detach, true},
+    {"domain.costs", domain_costs, false},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

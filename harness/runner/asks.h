@@ -11,13 +11,19 @@
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing}
  *                                                      of a console: ports, cols, rows, name1, ...
- *   device.attach   {type}                         -> {}      the first device, by the store; it
- * may come back as another type device.detach   {}                             -> {} console.open,
- * .close  {port}                   -> {}      the host end of a port console.write   {port, data}
- * -> {} console.read    {port, bytes, ms}              -> {data, ended} console.manage  {command}
- * -> {}      such as "resize 80 25" domain.pause, domain.unpause  {}               -> {} net.send
- * {head, header, bytes, seed, count}  -> {sent, cut} net.recv        {timeout_ms} -> {bytes,
- * header, head, sum, cut} net.link        {up}                           -> {}
+ *   device.attach   {type}                         -> {}      the first device, by the store;
+ *                                                      it may come back as another type
+ *   device.detach   {}                             -> {}
+ *   console.open, .close  {port}                   -> {}      the host end of a port
+ *   console.write   {port, data}                   -> {}
+ *   console.read    {port, bytes, ms}              -> {data, ended}
+ *   console.manage  {command}                      -> {}      such as "resize 80 25"
+ *   domain.pause, domain.unpause  {}               -> {}
+ *   domain.costs    {}                             -> {traps, events, interrupts, pages_mapped,
+ *                                                      pages_unmapped, copies, bytes_copied}
+ *   net.send        {head, header, bytes, seed, count}  -> {sent, cut}
+ *   net.recv        {timeout_ms}                   -> {bytes, header, head, sum, cut}
+ *   net.link        {up}                           -> {}
  *
  * net.* is the other end of a network device's wire. A frame to send begins with `head` (hex) and
  * goes on, up to `bytes`, with byte i being (31 i + 7 (i >> 8) + seed) modulo 256; `header` is the

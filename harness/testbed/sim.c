@@ -285,6 +285,29 @@ static int sim_domain_accesses(struct testbed_cell *c, uint64_t *count)
     return sim_domain_count(c, false, count);
 }
 
+static int sim_domain_costs(struct testbed_cell *c, struct testbed_costs *costs)
+{
+    const struct sim_dom_ref *guest, *dom0;
+    int ret = sim_dom_get(sim_of(c)->domid, &guest);
+
+    if (!ret)
+        ret = sim_dom_get(0, &dom0);
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    *costs = (struct testbed_costs){
+        .traps = atomic_load(&guest->dom->stats.mmio),
+        .events = atomic_load(&dom0->dom->stats.notify),
+        .interrupts = atomic_load(&guest->dom->stats.msi) + atomic_load(&guest->dom->stats.line),
+        .pages_mapped =
+            atomic_load(&guest->dom->stats.gnt_map) + atomic_load(&guest->dom->stats.foreign_map),
+        .pages_unmapped = atomic_load(&guest->dom->stats.gnt_unmap) +
+                          atomic_load(&guest->dom->stats.foreign_unmap),
+        .copies = atomic_load(&dom0->dom->stats.gnt_copy),
+        .bytes_copied = atomic_load(&dom0->dom->stats.gnt_copy_bytes),
+    };
+    return 0;
+}
+
 static int sim_domain_lost_interrupts(struct testbed_cell *c, uint64_t *count)
 {
     return sim_domain_count(c, true, count);
@@ -601,6 +624,7 @@ const struct testbed_ops testbed_sim = {
     .domain_pause = sim_domain_pause,
     .domid = sim_domid,
     .domain_accesses = sim_domain_accesses,
+    .domain_costs = sim_domain_costs,
     .domain_lost_interrupts = sim_domain_lost_interrupts,
     .domain_hung = sim_domain_hung,
     .backend_start = sim_backend_start,

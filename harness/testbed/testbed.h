@@ -52,6 +52,15 @@ struct testbed_config {
 };
 
 /* What the backend's process holds. */
+/* What was asked of Xen since the domain began, whoever asked. */
+struct testbed_costs {
+    uint64_t traps;      /* accesses of the guest that trapped */
+    uint64_t events;     /* notifications that the backend's domain sent */
+    uint64_t interrupts; /* messages and changes of lines */
+    uint64_t pages_mapped, pages_unmapped;
+    uint64_t copies, bytes_copied; /* by grant */
+};
+
 struct testbed_audit {
     uint64_t grants_mapped, foreign_frames, resource_frames, ports, ioservers, fds;
 };
@@ -123,6 +132,8 @@ struct testbed_ops {
     uint16_t (*domid)(const struct testbed_cell *c);
     /* Accesses of the guest that trapped, doorbells above all: how far it has come. */
     int (*domain_accesses)(struct testbed_cell *c, uint64_t *count);
+    /* NULL where nobody counts. */
+    int (*domain_costs)(struct testbed_cell *c, struct testbed_costs *costs);
     /* Interrupts that were lost on purpose (lose-interrupts); NULL where none can be. */
     int (*domain_lost_interrupts)(struct testbed_cell *c, uint64_t *count);
     /* Does a vCPU wait for an answer that does not come? */

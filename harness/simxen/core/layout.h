@@ -217,8 +217,8 @@ struct sim_dom {
 
     /* Counters for reports (relaxed). */
     struct {
-        _Atomic uint64_t mmio, notify, gnt_map, gnt_unmap, gnt_copy, foreign_map, msi, line,
-            msi_lost;
+        _Atomic uint64_t mmio, notify, gnt_map, gnt_unmap, gnt_copy, gnt_copy_bytes, foreign_map,
+            foreign_unmap, msi, line, msi_lost;
     } stats;
     uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */
 };

@@ -161,6 +161,8 @@ static int window_add(char *start, size_t pages, const struct sim_dom_ref *dom, 
 static void window_gone(struct window *w)
 {
     if (w->tracked && w->session == sim_session_id()) {
+        atomic_fetch_add_explicit(&w->dom->dom->stats.foreign_unmap,
+                                  sim_self_track()->entries[w->track].nr, memory_order_relaxed);
         sim_track_drop(w->track);
         released(w->dom);
     }

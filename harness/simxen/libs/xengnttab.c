@@ -403,8 +403,12 @@ int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
         }
     }
     copy_flush(ops, &nr);
-    if (sim_dom_get(sim_self_domid(), &self) == 0)
-        atomic_fetch_add_explicit(&self->dom->stats.gnt_copy, count, memory_order_relaxed);
+    if (sim_dom_get(sim_self_domid(), &self))
+        return 0;
+    atomic_fetch_add_explicit(&self->dom->stats.gnt_copy, count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_fetch_add_explicit(&self->dom->stats.gnt_copy_bytes, segs[i].len,
+                                  memory_order_relaxed);
     return 0;
 }
 
