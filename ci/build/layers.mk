@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine
+           catalog unit fioengine stats
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -41,6 +41,7 @@ dir_certify     := harness/certify
 dir_catalog     := harness/catalog
 dir_unit        := harness/unit
 dir_fioengine   := bench/fio
+dir_stats       := bench/stats
 
 sees_spec        := util
 sees_util        :=
@@ -72,6 +73,7 @@ sees_machine     := util testbed scenario profile
 sees_testbed     := util scenario profile simxen machine
 sees_runner      := util check scenario profile report catalog certify testbed
 sees_fioengine   := spec util virtq gmem frontend
+sees_stats       :=
 sees_unit        := $(filter-out unit,$(MODULES))
 
 # libxen's own headers: the reference's one place, the simulator, the checks of those libraries,

@@ -121,7 +121,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
 UNIT_MODULES := util virtq gmem xen pci device transport backend frontend netfront check agent scenario profile machine testbed \
-                report catalog certify
+                report catalog certify stats
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
 $(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES)) \
@@ -133,7 +133,7 @@ $(UNIT_PROGRAMS): $(OUT)/unit/%: $(OBJ)/harness/unit/%.o $(UNIT_ARCHIVE)
 	@mkdir -p $(@D)
 	@echo "  LD   $(VARIANT) $@"
 	@$(CC) $(LDFLAGS_COMMON) $(ldflags_$(VARIANT)) $(LDFLAGS) -o $@ $^ \
-	    $$(pkg-config --libs check) $(XEN_LIBS) -luring -lyaml -ljansson -ldl
+	    $$(pkg-config --libs check) $(XEN_LIBS) -luring -lyaml -ljansson -ldl -lm
 
 .PHONY: unit-build unit-run
 unit-build: $(UNIT_PROGRAMS)
