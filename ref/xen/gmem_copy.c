@@ -10,7 +10,7 @@
 #include "gmem/gref.h"
 #include "util/bits.h"
 #include "util/mutant.h"
-#include "xen/gmem_permap.h"
+#include "xen/gmem_holder.h"
 #include "xen/gmem_ways.h"
 
 /* Ranges begin at such places of the lease's memory, as direct I/O likes it. */
@@ -18,9 +18,9 @@
 /* Up to here a lease's memory is kept for the next one. */
 #define KEEP_BYTES (64u << 10)
 
-struct held {
-    struct held *next;
-    void *direct;
+/* Of a lease. */
+struct held_memory {
+    struct held base;
     unsigned count, max;
     struct gmem_range *ranges;
     char *memory;
@@ -29,30 +29,15 @@ struct held {
 };
 
 struct copy {
-    struct gmem base;
-    struct gmem_strategy_args args;
-    struct gmem *direct; /* of rings */
+    struct holder base; /* rings go the direct way */
     size_t in_flight_bytes;
-    struct held *free;
     xengnttab_grant_copy_segment_t *segments;
     unsigned segment_count, segment_max;
 };
 
-static int segments_reserve(struct copy *m, uint32_t more)
+static struct gmem_stats *stats_of(struct copy *m)
 {
-    unsigned max = m->segment_max ? m->segment_max : 64;
-    void *grown;
-
-    if (m->segment_count + more <= m->segment_max)
-        return 0;
-    while (max < m->segment_count + more)
-        max *= 2;
-    grown = realloc(m->segments, max * sizeof(*m->segments));
-    if (!grown)
-        return -ENOMEM;
-    m->segments = grown;
-    m->segment_max = max;
-    return 0;
+    return &m->base.base.stats;
 }
 
 /* The first `bytes` of a range, from or to `local`. */
@@ -60,13 +45,16 @@ static int segments_add(struct copy *m, const struct gmem_range *range, char *lo
                         bool to_driver)
 {
     uint32_t offset, pages;
+    void *grown;
     gref_t first;
     int rc = gref_decode(range->addr, range->len_bytes, &first, &offset, &pages);
 
-    if (!rc)
-        rc = segments_reserve(m, pages);
     if (rc)
         return rc;
+    grown = array_fit(m->segments, &m->segment_max, m->segment_count + pages, sizeof(*m->segments));
+    if (!grown)
+        return -ENOMEM;
+    m->segments = grown;
     for (uint32_t ref = first.raw; bytes; ref++) {
         uint32_t len = (uint32_t)min_u64(XEN_PAGE_BYTES - offset, bytes);
         xengnttab_grant_copy_segment_t *s = &m->segments[m->segment_count++];
@@ -77,14 +65,14 @@ static int segments_add(struct copy *m, const struct gmem_range *range, char *lo
             s->source.virt = local;
             s->dest.foreign.ref = ref;
             s->dest.foreign.offset = (uint16_t)offset;
-            s->dest.foreign.domid = m->args.domid;
+            s->dest.foreign.domid = m->base.args.domid;
         } else {
             s->dest.virt = local;
             s->source.foreign.ref = ref;
             s->source.foreign.offset = (uint16_t)offset;
-            s->source.foreign.domid = m->args.domid;
+            s->source.foreign.domid = m->base.args.domid;
         }
-        m->base.stats.bytes_copied += len;
+        stats_of(m)->bytes_copied += len;
         local += len;
         bytes -= len;
         offset = 0;
@@ -96,9 +84,9 @@ static int segments_copy(struct copy *m)
 {
     if (m->segment_count == 0)
         return 0;
-    m->base.stats.copy_calls++;
-    m->base.stats.copy_segments += m->segment_count;
-    if (xengnttab_grant_copy(m->args.xen->gnttab, m->segment_count, m->segments))
+    stats_of(m)->copy_calls++;
+    stats_of(m)->copy_segments += m->segment_count;
+    if (xengnttab_grant_copy(m->base.args.xen->gnttab, m->segment_count, m->segments))
         return xen_map_error(errno);
     if (MUTANT(copy_status_ignored))
         return 0;
@@ -110,32 +98,36 @@ static int segments_copy(struct copy *m)
 
 /* ---- leases ---- */
 
-static void held_give(struct copy *m, struct held *h)
+static void memory_drop(struct holder *holder, struct held *held)
 {
-    m->in_flight_bytes -= h->bytes;
+    struct held_memory *h = (struct held_memory *)held;
+
+    ((struct copy *)holder)->in_flight_bytes -= h->bytes;
     h->bytes = 0;
-    h->direct = NULL;
     h->count = 0;
     if (h->memory_bytes > KEEP_BYTES) {
         free(h->memory);
         h->memory = NULL;
         h->memory_bytes = 0;
     }
-    h->next = m->free;
-    m->free = h;
 }
 
-static int held_fit(struct copy *m, struct held *h, const struct gmem_range *ranges, unsigned count,
-                    size_t bytes)
+static void memory_fini(struct held *held)
 {
-    if (count > h->max) {
-        void *grown = realloc(h->ranges, count * sizeof(*h->ranges));
+    struct held_memory *h = (struct held_memory *)held;
 
-        if (!grown)
-            return -ENOMEM;
-        h->ranges = grown;
-        h->max = count;
-    }
+    free(h->ranges);
+    free(h->memory);
+}
+
+static int memory_fit(struct copy *m, struct held_memory *h, const struct gmem_range *ranges,
+                      unsigned count, size_t bytes)
+{
+    void *grown = array_fit(h->ranges, &h->max, count, sizeof(*h->ranges));
+
+    if (!grown)
+        return -ENOMEM;
+    h->ranges = grown;
     if (bytes > h->memory_bytes) {
         size_t room = align_up(bytes, XEN_PAGE_BYTES);
         void *memory;
@@ -153,7 +145,7 @@ static int held_fit(struct copy *m, struct held *h, const struct gmem_range *ran
     return 0;
 }
 
-static int copy_in(struct copy *m, struct held *h, struct gmem_lease *lease)
+static int copy_in(struct copy *m, struct held_memory *h, struct gmem_lease *lease)
 {
     bool leading = true;
     size_t at = 0;
@@ -184,7 +176,7 @@ static int copy_get(struct gmem *g, const struct gmem_range *ranges, unsigned co
 {
     struct copy *m = (struct copy *)g;
     bool shared = ranges[0].access & GMEM_SHARED;
-    struct held *h = m->free;
+    struct held_memory *h;
     uint64_t bytes = 0;
     int rc;
 
@@ -196,22 +188,18 @@ static int copy_get(struct gmem *g, const struct gmem_range *ranges, unsigned co
         return -EFAULT;
     if (bytes > GMEM_COPY_BYTES_MAX - m->in_flight_bytes)
         return -ENOMEM;
-    if (h)
-        m->free = h->next;
-    else
-        h = calloc(1, sizeof(*h));
+    h = (struct held_memory *)holder_take(&m->base);
     if (!h)
         return -ENOMEM;
     if (shared) {
-        rc = m->direct->ops->get(m->direct, ranges, count, lease);
-        h->direct = rc ? NULL : lease->impl;
+        rc = holder_get_direct(&m->base, &h->base, ranges, count, lease);
     } else {
-        rc = held_fit(m, h, ranges, count, (size_t)bytes);
+        rc = memory_fit(m, h, ranges, count, (size_t)bytes);
         if (!rc)
             rc = copy_in(m, h, lease);
     }
     if (rc)
-        held_give(m, h);
+        holder_give(&m->base, &h->base);
     else
         lease->impl = h;
     return rc;
@@ -220,15 +208,12 @@ static int copy_get(struct gmem *g, const struct gmem_range *ranges, unsigned co
 static int copy_put(struct gmem *g, struct gmem_lease *lease)
 {
     struct copy *m = (struct copy *)g;
-    struct held *h = lease->impl;
+    struct held_memory *h = lease->impl;
     uint64_t left = lease->written_bytes;
     int rc = 0;
 
     m->segment_count = 0;
-    if (h->direct) {
-        lease->impl = h->direct;
-        (void)m->direct->ops->put(m->direct, lease);
-    }
+    holder_put_direct(&m->base, &h->base, lease);
     for (unsigned i = 0; i < h->count && left && !rc; i++) {
         const struct gmem_range *r = &h->ranges[i];
         uint32_t bytes = (uint32_t)min_u64(r->len_bytes, left);
@@ -240,7 +225,7 @@ static int copy_put(struct gmem *g, struct gmem_lease *lease)
     }
     if (!rc)
         rc = segments_copy(m);
-    held_give(m, h);
+    holder_give(&m->base, &h->base);
     return rc && !MUTANT(copy_answer_lost) ? -EFAULT : 0;
 }
 
@@ -248,34 +233,27 @@ static void copy_destroy(struct gmem *g)
 {
     struct copy *m = (struct copy *)g;
 
-    while (m->free) {
-        struct held *h = m->free;
-
-        m->free = h->next;
-        free(h->ranges);
-        free(h->memory);
-        free(h);
-    }
-    m->direct->ops->destroy(m->direct);
+    holder_fini(&m->base);
     free(m->segments);
     free(m);
 }
 
 int gmem_copy_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {
+    static const struct gmem_ops gmem_ops = {
         .name = "grant-copy", .get = copy_get, .put = copy_put, .destroy = copy_destroy};
+    static const struct holder_ops ops = {.held_bytes = sizeof(struct held_memory),
+                                          .held_drop = memory_drop,
+                                          .held_fini = memory_fini};
     struct copy *m = calloc(1, sizeof(*m));
     int rc;
 
     if (!m)
         return -ENOMEM;
-    m->base.ops = &ops;
-    m->args = *args;
-    rc = permap_create("grant-map", args, 1u << PERMAP_GRANT, &m->base.stats, &m->direct);
+    rc = holder_init(&m->base, &gmem_ops, &ops, args, "grant-map", 1u << PERMAP_GRANT);
     if (rc)
-        free(m);
+        copy_destroy(&m->base.base);
     else
-        *out = &m->base;
+        *out = &m->base.base;
     return rc;
 }

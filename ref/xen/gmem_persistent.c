@@ -10,7 +10,7 @@
 
 #include "gmem/gref.h"
 #include "util/mutant.h"
-#include "xen/gmem_permap.h"
+#include "xen/gmem_holder.h"
 #include "xen/gmem_ways.h"
 
 /* A longer one would push everything else out. 1 MiB. */
@@ -24,29 +24,30 @@ struct run {
     char *base;
 };
 
-/* What a lease has: runs, or a lease of the other way. On a free list between leases. */
-struct held {
-    struct held *next;
-    void *direct;
+/* Of a lease. */
+struct held_runs {
+    struct held base;
     unsigned count, max;
     struct run **runs;
 };
 
 struct persistent {
-    struct gmem base;
-    struct gmem_strategy_args args;
-    struct gmem *direct;
+    struct holder base;
     struct run *runs; /* the last one that was used is the first */
     unsigned run_count;
     uint32_t page_count;
-    struct held *free;
 };
+
+static struct gmem_stats *stats_of(struct persistent *m)
+{
+    return &m->base.base.stats;
+}
 
 static void run_unmap(struct persistent *m, struct run *r)
 {
-    permap_grant_ops.unmap(&m->args, r->base, r->pages);
-    m->base.stats.unmap_calls++;
-    m->base.stats.pages_unmapped += r->pages;
+    permap_grant_ops.unmap(&m->base.args, r->base, r->pages);
+    stats_of(m)->unmap_calls++;
+    stats_of(m)->pages_unmapped += r->pages;
     m->run_count--;
     m->page_count -= r->pages;
     free(r);
@@ -124,14 +125,14 @@ static int run_map(struct persistent *m, uint32_t first, uint32_t pages, bool wr
         return -ENOMEM;
     for (uint32_t i = 0; i < pages; i++)
         refs[i] = first + i;
-    m->base.stats.map_calls++;
-    rc = permap_grant_ops.map(&m->args, &list, writable, &base);
+    stats_of(m)->map_calls++;
+    rc = permap_grant_ops.map(&m->base.args, &list, writable, &base);
     /* Runs that overlap add up to what Xen counts of a reference, and Xen says no more than that
      * it refuses. */
     if (rc && m->runs) {
-        persistent_forget(&m->base);
-        m->base.stats.map_calls++;
-        rc = permap_grant_ops.map(&m->args, &list, writable, &base);
+        persistent_forget(&m->base.base);
+        stats_of(m)->map_calls++;
+        rc = permap_grant_ops.map(&m->base.args, &list, writable, &base);
     }
     if (rc) {
         free(r);
@@ -142,153 +143,90 @@ static int run_map(struct persistent *m, uint32_t first, uint32_t pages, bool wr
     m->runs = r;
     m->run_count++;
     m->page_count += pages;
-    m->base.stats.pages_mapped += pages;
+    stats_of(m)->pages_mapped += pages;
     *out = r;
     return 0;
 }
 
-static struct held *held_take(struct persistent *m, unsigned count)
+static void runs_drop(struct holder *m, struct held *held)
 {
-    struct held *h = m->free;
-    struct run **runs;
+    struct held_runs *h = (struct held_runs *)held;
 
-    if (h)
-        m->free = h->next;
-    else
-        h = calloc(1, sizeof(*h));
-    if (!h || count <= h->max)
-        return h;
-    runs = realloc(h->runs, count * sizeof(struct run *));
-    if (!runs) {
-        h->next = m->free;
-        m->free = h;
-        return NULL;
-    }
-    h->runs = runs;
-    h->max = count;
-    return h;
+    (void)m;
+    while (h->count)
+        h->runs[--h->count]->users--;
 }
 
-static void held_give(struct persistent *m, struct held *h)
+static void runs_fini(struct held *held)
 {
-    for (unsigned i = 0; i < h->count; i++)
-        h->runs[i]->users--;
-    h->count = 0;
-    h->direct = NULL;
-    h->next = m->free;
-    m->free = h;
+    free(((struct held_runs *)held)->runs);
 }
 
-static int range_get(struct persistent *m, const struct gmem_range *range, struct held *h,
-                     struct iovec *iov)
+static int range_get(struct holder *holder, const struct gmem_range *range, struct held *held,
+                     struct gmem_lease *lease)
 {
+    struct persistent *m = (struct persistent *)holder;
+    struct held_runs *h = (struct held_runs *)held;
     bool writable = range->access & GMEM_WRITE;
     uint32_t offset, pages;
+    void *grown;
     struct run *r;
     gref_t first;
     int rc = gref_decode(range->addr, range->len_bytes, &first, &offset, &pages);
 
     if (rc)
         return rc;
+    if (lease->iov_count == lease->iov_max)
+        return -ENOSPC;
+    grown = array_fit(h->runs, &h->max, h->count + 1, sizeof(struct run *));
+    if (!grown)
+        return -ENOMEM;
+    h->runs = grown;
     r = run_find(m, first.raw, pages, writable);
     if (r) {
-        m->base.stats.cache_hits++;
+        stats_of(m)->cache_hits++;
     } else {
-        m->base.stats.cache_misses++;
+        stats_of(m)->cache_misses++;
         rc = run_map(m, first.raw, pages, writable, &r);
         if (rc)
             return rc;
     }
     r->users++;
     h->runs[h->count++] = r;
-    *iov = (struct iovec){r->base + (size_t)(first.raw - r->first) * XEN_PAGE_BYTES + offset,
-                          range->len_bytes};
-    return 0;
-}
-
-static int persistent_get(struct gmem *g, const struct gmem_range *ranges, unsigned count,
-                          struct gmem_lease *lease)
-{
-    struct persistent *m = (struct persistent *)g;
-    bool leading = true;
-    struct held *h;
-    int rc = 0;
-
-    if (count > lease->iov_max)
-        return -ENOSPC;
-    h = held_take(m, count);
-    if (!h)
-        return -ENOMEM;
-    /* The memory of a ring lives as long as its lease anyway. */
-    if (ranges[0].access & GMEM_SHARED)
-        rc = -ENOSPC;
-    lease->iov_readable = 0;
-    for (unsigned i = 0; i < count && !rc; i++) {
-        rc = range_get(m, &ranges[i], h, &lease->iov[i]);
-        leading = leading && !(ranges[i].access & GMEM_WRITE);
-        lease->iov_readable += leading;
-    }
-    lease->iov_count = count;
-    if (rc == -ENOSPC) {
-        while (h->count)
-            h->runs[--h->count]->users--;
-        rc = m->direct->ops->get(m->direct, ranges, count, lease);
-        h->direct = rc ? NULL : lease->impl;
-    }
-    if (rc)
-        held_give(m, h);
-    else
-        lease->impl = h;
-    return rc;
-}
-
-static int persistent_put(struct gmem *g, struct gmem_lease *lease)
-{
-    struct persistent *m = (struct persistent *)g;
-    struct held *h = lease->impl;
-
-    if (h->direct) {
-        lease->impl = h->direct;
-        (void)m->direct->ops->put(m->direct, lease);
-    }
-    held_give(m, h);
+    lease->iov[lease->iov_count++] = (struct iovec){
+        r->base + (size_t)(first.raw - r->first) * XEN_PAGE_BYTES + offset, range->len_bytes};
     return 0;
 }
 
 static void persistent_destroy(struct gmem *g)
 {
-    struct persistent *m = (struct persistent *)g;
-
     persistent_forget(g);
-    while (m->free) {
-        struct held *h = m->free;
-
-        m->free = h->next;
-        free(h->runs);
-        free(h);
-    }
-    m->direct->ops->destroy(m->direct);
-    free(m);
+    holder_fini((struct holder *)g);
+    free(g);
 }
 
 int gmem_persistent_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {.name = "grant-persistent",
-                                        .get = persistent_get,
-                                        .put = persistent_put,
-                                        .forget = persistent_forget,
-                                        .destroy = persistent_destroy};
+    static const struct gmem_ops gmem_ops = {.name = "grant-persistent",
+                                             .get = holder_get,
+                                             .put = holder_put,
+                                             .forget = persistent_forget,
+                                             .destroy = persistent_destroy};
+    /* The memory of a ring lives as long as its lease anyway. */
+    static const struct holder_ops ops = {.held_bytes = sizeof(struct held_runs),
+                                          .shared_direct = true,
+                                          .range_get = range_get,
+                                          .held_drop = runs_drop,
+                                          .held_fini = runs_fini};
     struct persistent *m = calloc(1, sizeof(*m));
     int rc;
 
     if (!m)
         return -ENOMEM;
-    m->base.ops = &ops;
-    m->args = *args;
-    rc = permap_create("grant-map", args, 1u << PERMAP_GRANT, &m->base.stats, &m->direct);
+    rc = holder_init(&m->base, &gmem_ops, &ops, args, "grant-map", 1u << PERMAP_GRANT);
     if (rc)
-        free(m);
+        persistent_destroy(&m->base.base);
     else
-        *out = &m->base;
+        *out = &m->base.base;
     return rc;
 }

@@ -12,7 +12,7 @@
 #include "gmem/gref.h"
 #include "util/bits.h"
 #include "util/mutant.h"
-#include "xen/gmem_permap.h"
+#include "xen/gmem_holder.h"
 #include "xen/gmem_ways.h"
 #include "xen/gmem_window.h"
 
@@ -29,24 +29,20 @@ struct pin {
     bool writable;
 };
 
-/* What a lease has. On a free list between leases. */
-struct held {
-    struct held *next;
-    void *direct;
+/* Of a lease. */
+struct held_pins {
+    struct held base;
     unsigned count, max;
     struct pin *pins;
 };
 
 struct shim {
-    struct gmem base;
-    struct gmem_strategy_args args;
-    struct gmem *direct; /* of rings */
+    struct holder base;
     struct window *memory;
     xenforeignmemory_resource_handle *table_handle;
     grant_entry_v1_t *table;
     uint32_t entries;
     struct pins *pins; /* of each entry */
-    struct held *free;
 };
 
 /* Flags in the low half, the domain in the high one: both are compared and exchanged at once. */
@@ -63,7 +59,7 @@ static int entry_mark(const struct shim *m, grant_entry_v1_t *e, bool writable)
         uint32_t want = seen | GTF_reading | (writable ? GTF_writing : 0);
 
         if ((seen & (GTF_type_mask | GTF_sub_page)) != GTF_permit_access ||
-            (seen >> 16 != m->args.own_domid && !MUTANT(shim_domain_ignored)))
+            (seen >> 16 != m->base.args.own_domid && !MUTANT(shim_domain_ignored)))
             return -EFAULT;
         if (writable && seen & GTF_readonly && !MUTANT(shim_readonly_ignored))
             return -EFAULT;
@@ -91,23 +87,19 @@ static void unpin(struct shim *m, const struct pin *pin)
 }
 
 /* Take a reference and find its frame. */
-static int pin(struct shim *m, uint32_t ref, bool writable, struct held *h, uint64_t *frame)
+static int pin(struct shim *m, uint32_t ref, bool writable, struct held_pins *h, uint64_t *frame)
 {
     struct pins *p;
+    void *grown;
     int rc = 0;
 
     if (ref >= m->entries)
         return -EFAULT;
     p = &m->pins[ref];
-    if (h->count == h->max) {
-        unsigned max = h->max ? h->max * 2 : 16;
-        void *grown = realloc(h->pins, max * sizeof(*h->pins));
-
-        if (!grown)
-            return -ENOMEM;
-        h->pins = grown;
-        h->max = max;
-    }
+    grown = array_fit(h->pins, &h->max, h->count + 1, sizeof(*h->pins));
+    if (!grown)
+        return -ENOMEM;
+    h->pins = grown;
     /* An entry that carries the mark already cannot change. */
     if (writable ? !p->writers : !p->writers && !p->readers)
         rc = entry_mark(m, &m->table[ref], writable);
@@ -118,7 +110,7 @@ static int pin(struct shim *m, uint32_t ref, bool writable, struct held *h, uint
     else
         p->readers++;
     h->pins[h->count++] = (struct pin){ref, writable};
-    m->base.stats.translations++;
+    m->base.base.stats.translations++;
     *frame = *(volatile uint32_t *)&m->table[ref].frame;
     return 0;
 }
@@ -151,9 +143,11 @@ static int piece_add(const struct shim *m, uint64_t frame, uint32_t offset, uint
     return 0;
 }
 
-static int range_get(struct shim *m, const struct gmem_range *range, struct held *h,
+static int range_get(struct holder *holder, const struct gmem_range *range, struct held *held,
                      struct gmem_lease *lease)
 {
+    struct shim *m = (struct shim *)holder;
+    struct held_pins *h = (struct held_pins *)held;
     bool grant = gpa_is_grant(range->addr), writable = range->access & GMEM_WRITE;
     uint32_t left = range->len_bytes, offset = range->addr.raw & (XEN_PAGE_BYTES - 1), pages;
     uint64_t number = range->addr.raw >> XEN_PAGE_SHIFT_BITS;
@@ -181,120 +175,75 @@ static int range_get(struct shim *m, const struct gmem_range *range, struct held
     return rc;
 }
 
-static void held_give(struct shim *m, struct held *h)
+static void pins_drop(struct holder *holder, struct held *held)
 {
+    struct held_pins *h = (struct held_pins *)held;
+
     while (h->count)
-        unpin(m, &h->pins[--h->count]);
-    h->direct = NULL;
-    h->next = m->free;
-    m->free = h;
+        unpin((struct shim *)holder, &h->pins[--h->count]);
 }
 
-static int shim_get(struct gmem *g, const struct gmem_range *ranges, unsigned count,
-                    struct gmem_lease *lease)
+static void pins_fini(struct held *held)
 {
-    struct shim *m = (struct shim *)g;
-    struct held *h = m->free;
-    bool leading = true;
-    int rc = 0;
-
-    if (h)
-        m->free = h->next;
-    else
-        h = calloc(1, sizeof(*h));
-    if (!h)
-        return -ENOMEM;
-    lease->iov_count = lease->iov_readable = 0;
-    if (ranges[0].access & GMEM_SHARED) {
-        rc = m->direct->ops->get(m->direct, ranges, count, lease);
-        h->direct = rc ? NULL : lease->impl;
-    }
-    for (unsigned i = 0; i < count && !rc && !h->direct; i++) {
-        rc = range_get(m, &ranges[i], h, lease);
-        leading = leading && !(ranges[i].access & GMEM_WRITE);
-        if (leading)
-            lease->iov_readable = lease->iov_count;
-    }
-    if (rc)
-        held_give(m, h);
-    else
-        lease->impl = h;
-    return rc;
-}
-
-static int shim_put(struct gmem *g, struct gmem_lease *lease)
-{
-    struct shim *m = (struct shim *)g;
-    struct held *h = lease->impl;
-
-    if (h->direct) {
-        lease->impl = h->direct;
-        (void)m->direct->ops->put(m->direct, lease);
-    }
-    held_give(m, h);
-    return 0;
+    free(((struct held_pins *)held)->pins);
 }
 
 static void shim_destroy(struct gmem *g)
 {
     struct shim *m = (struct shim *)g;
 
-    while (m->free) {
-        struct held *h = m->free;
-
-        m->free = h->next;
-        free(h->pins);
-        free(h);
-    }
     if (m->table_handle)
-        (void)xenforeignmemory_unmap_resource(m->args.xen->foreign, m->table_handle);
-    windows_unmap(&m->args, m->memory, &m->base.stats);
-    if (m->direct)
-        m->direct->ops->destroy(m->direct);
+        (void)xenforeignmemory_unmap_resource(m->base.args.xen->foreign, m->table_handle);
+    windows_unmap(&m->base.args, m->memory, &m->base.base.stats);
+    holder_fini(&m->base);
     free(m->pins);
     free(m);
 }
 
 static int map_table(struct shim *m)
 {
-    xenforeignmemory_handle *foreign = m->args.xen->foreign;
+    xenforeignmemory_handle *foreign = m->base.args.xen->foreign;
     void *at = NULL;
     size_t bytes;
 
-    if (xenforeignmemory_resource_size(foreign, m->args.domid, XENMEM_resource_grant_table,
+    if (xenforeignmemory_resource_size(foreign, m->base.args.domid, XENMEM_resource_grant_table,
                                        XENMEM_resource_grant_table_id_shared, &bytes))
         return xen_error();
     m->entries = (uint32_t)(bytes / XEN_PAGE_BYTES * ENTRIES_PER_FRAME);
     m->pins = calloc(m->entries, sizeof(*m->pins));
     if (!m->pins)
         return -ENOMEM;
-    m->table_handle = xenforeignmemory_map_resource(
-        foreign, m->args.domid, XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared,
-        0, bytes / XEN_PAGE_BYTES, &at, PROT_READ | PROT_WRITE, 0);
+    m->table_handle =
+        xenforeignmemory_map_resource(foreign, m->base.args.domid, XENMEM_resource_grant_table,
+                                      XENMEM_resource_grant_table_id_shared, 0,
+                                      bytes / XEN_PAGE_BYTES, &at, PROT_READ | PROT_WRITE, 0);
     m->table = at;
     return m->table_handle ? 0 : xen_error();
 }
 
 int gmem_shim_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {
-        .name = "shim", .get = shim_get, .put = shim_put, .destroy = shim_destroy};
+    static const struct gmem_ops gmem_ops = {
+        .name = "shim", .get = holder_get, .put = holder_put, .destroy = shim_destroy};
+    static const struct holder_ops ops = {.held_bytes = sizeof(struct held_pins),
+                                          .shared_direct = true,
+                                          .range_get = range_get,
+                                          .held_drop = pins_drop,
+                                          .held_fini = pins_fini};
     struct shim *m = calloc(1, sizeof(*m));
     int rc;
 
     if (!m)
         return -ENOMEM;
-    m->base.ops = &ops;
-    m->args = *args;
-    rc = permap_create("auto", args, 1u << PERMAP_GRANT | 1u << PERMAP_FRAME, &m->base.stats,
-                       &m->direct);
+    rc = holder_init(&m->base, &gmem_ops, &ops, args, "auto",
+                     1u << PERMAP_GRANT | 1u << PERMAP_FRAME);
     if (!rc)
-        rc = windows_map_banks(args, &m->base.stats, &m->memory);
+        rc = windows_map_banks(args, &m->base.base.stats, &m->memory);
     if (!rc)
         rc = map_table(m);
     if (rc)
-        shim_destroy(&m->base);
+        shim_destroy(&m->base.base);
     else
-        *out = &m->base;
+        *out = &m->base.base;
     return rc;
 }

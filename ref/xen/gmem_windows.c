@@ -14,29 +14,30 @@
 #include "gmem/gref.h"
 #include "util/bits.h"
 #include "util/mutant.h"
-#include "xen/gmem_permap.h"
+#include "xen/gmem_holder.h"
 #include "xen/gmem_ways.h"
 #include "xen/gmem_window.h"
 
 #define BUCKET_PAGES 256u
 
-/* What a lease has. On a free list between leases. */
-struct held {
-    struct held *next;
-    void *direct;
+/* Of a lease. */
+struct held_windows {
+    struct held base;
     unsigned count, max;
     struct window **windows; /* of each iovec */
 };
 
 struct windows {
-    struct gmem base;
-    struct gmem_strategy_args args;
-    struct gmem *direct; /* NULL: nothing else is touched */
+    struct holder base;
     bool buckets;
     struct window *list; /* the last one that was used is the first */
     unsigned count;
-    struct held *free;
 };
+
+static struct gmem_stats *stats_of(struct windows *m)
+{
+    return &m->base.base.stats;
+}
 
 static void windows_forget(struct gmem *g)
 {
@@ -51,7 +52,7 @@ static void windows_forget(struct gmem *g)
         }
         *link = w->next;
         m->count--;
-        window_unmap(&m->args, w, &m->base.stats);
+        window_unmap(&m->base.args, w, stats_of(m));
     }
 }
 
@@ -70,7 +71,7 @@ static bool bucket_room(struct windows *m)
     w = *oldest;
     *oldest = w->next;
     m->count--;
-    window_unmap(&m->args, w, &m->base.stats);
+    window_unmap(&m->base.args, w, stats_of(m));
     return true;
 }
 
@@ -85,12 +86,12 @@ static struct window *window_of(struct windows *m, uint64_t frame)
         *link = w->next;
         w->next = m->list;
         m->list = w;
-        m->base.stats.cache_hits++;
+        stats_of(m)->cache_hits++;
         return w;
     }
-    m->base.stats.cache_misses++;
+    stats_of(m)->cache_misses++;
     if (!m->buckets || !bucket_room(m) ||
-        window_map(&m->args, align_down(frame, BUCKET_PAGES), BUCKET_PAGES, &m->base.stats, &w))
+        window_map(&m->base.args, align_down(frame, BUCKET_PAGES), BUCKET_PAGES, stats_of(m), &w))
         return NULL;
     w->next = m->list;
     m->list = w;
@@ -98,46 +99,25 @@ static struct window *window_of(struct windows *m, uint64_t frame)
     return w;
 }
 
-static struct held *held_take(struct windows *m, unsigned iov_max)
+static void windows_drop(struct holder *m, struct held *held)
 {
-    struct held *h = m->free;
-    struct window **grown;
+    struct held_windows *h = (struct held_windows *)held;
 
-    if (h)
-        m->free = h->next;
-    else
-        h = calloc(1, sizeof(*h));
-    if (!h || iov_max <= h->max)
-        return h;
-    grown = realloc(h->windows, iov_max * sizeof(struct window *));
-    if (!grown) {
-        h->next = m->free;
-        m->free = h;
-        return NULL;
-    }
-    h->windows = grown;
-    h->max = iov_max;
-    return h;
-}
-
-static void held_drop(struct held *h)
-{
+    (void)m;
     while (h->count)
         h->windows[--h->count]->users--;
 }
 
-static void held_give(struct windows *m, struct held *h)
+static void windows_fini(struct held *held)
 {
-    held_drop(h);
-    h->direct = NULL;
-    h->next = m->free;
-    m->free = h;
+    free(((struct held_windows *)held)->windows);
 }
 
-/* 0; -EINVAL: no such address; -ENOSPC: to be mapped for itself. */
-static int range_get(struct windows *m, const struct gmem_range *range, struct held *h,
+static int range_get(struct holder *holder, const struct gmem_range *range, struct held *held,
                      struct gmem_lease *lease)
 {
+    struct windows *m = (struct windows *)holder;
+    struct held_windows *h = (struct held_windows *)held;
     uint64_t addr = range->addr.raw, end = addr + range->len_bytes;
 
     /* Bit 63 is clear and the length has 32 bits, so that there is no wrap. */
@@ -148,14 +128,19 @@ static int range_get(struct windows *m, const struct gmem_range *range, struct h
     while (addr < end) {
         struct window *w = window_of(m, addr >> XEN_PAGE_SHIFT_BITS);
         uint64_t stop;
+        void *grown;
 
-        if (!w || h->count == lease->iov_max)
+        if (!w || lease->iov_count == lease->iov_max)
             return -ENOSPC;
         stop = min_u64(end, (w->first + w->pages) << XEN_PAGE_SHIFT_BITS);
         if (!window_has(w, addr >> XEN_PAGE_SHIFT_BITS, (stop - 1) >> XEN_PAGE_SHIFT_BITS))
             return -ENOSPC;
-        lease->iov[h->count] = (struct iovec){w->base + (addr - (w->first << XEN_PAGE_SHIFT_BITS)),
-                                              (size_t)(stop - addr)};
+        grown = array_fit(h->windows, &h->max, h->count + 1, sizeof(struct window *));
+        if (!grown)
+            return -ENOMEM;
+        h->windows = grown;
+        lease->iov[lease->iov_count++] = (struct iovec){
+            w->base + (addr - (w->first << XEN_PAGE_SHIFT_BITS)), (size_t)(stop - addr)};
         w->users++;
         h->windows[h->count++] = w;
         addr = stop;
@@ -163,118 +148,70 @@ static int range_get(struct windows *m, const struct gmem_range *range, struct h
     return 0;
 }
 
-static int windows_get(struct gmem *g, const struct gmem_range *ranges, unsigned count,
-                       struct gmem_lease *lease)
-{
-    struct windows *m = (struct windows *)g;
-    bool leading = true;
-    struct held *h = held_take(m, lease->iov_max);
-    int rc = 0;
-
-    if (!h)
-        return -ENOMEM;
-    /* The areas of a ring have to be in one piece. */
-    if (m->buckets && ranges[0].access & GMEM_SHARED)
-        rc = -ENOSPC;
-    lease->iov_readable = 0;
-    for (unsigned i = 0; i < count && !rc; i++) {
-        rc = range_get(m, &ranges[i], h, lease);
-        leading = leading && !(ranges[i].access & GMEM_WRITE);
-        if (leading)
-            lease->iov_readable = h->count;
-    }
-    lease->iov_count = h->count;
-    if (rc == -ENOSPC) {
-        held_drop(h);
-        rc = m->direct ? m->direct->ops->get(m->direct, ranges, count, lease) : -EFAULT;
-        h->direct = rc ? NULL : lease->impl;
-    }
-    if (rc)
-        held_give(m, h);
-    else
-        lease->impl = h;
-    return rc;
-}
-
-static int windows_put(struct gmem *g, struct gmem_lease *lease)
-{
-    struct windows *m = (struct windows *)g;
-    struct held *h = lease->impl;
-
-    if (h->direct) {
-        lease->impl = h->direct;
-        (void)m->direct->ops->put(m->direct, lease);
-    }
-    held_give(m, h);
-    return 0;
-}
-
 static void windows_destroy(struct gmem *g)
 {
     struct windows *m = (struct windows *)g;
 
-    while (m->free) {
-        struct held *h = m->free;
-
-        m->free = h->next;
-        free(h->windows);
-        free(h);
-    }
-    windows_unmap(&m->args, m->list, &m->base.stats);
-    if (m->direct)
-        m->direct->ops->destroy(m->direct);
+    windows_unmap(&m->base.args, m->list, stats_of(m));
+    holder_fini(&m->base);
     free(m);
 }
 
-static int windows_create(const struct gmem_ops *ops, const struct gmem_strategy_args *args,
-                          bool buckets, bool touches_more, struct gmem **out)
+static int windows_create(const struct gmem_ops *gmem_ops, const struct holder_ops *ops,
+                          const struct gmem_strategy_args *args, bool buckets, unsigned kinds,
+                          struct gmem **out)
 {
     struct windows *m = calloc(1, sizeof(*m));
-    int rc = 0;
+    int rc;
 
     if (!m)
         return -ENOMEM;
-    m->base.ops = ops;
-    m->args = *args;
     m->buckets = buckets;
-    if (touches_more)
-        rc = permap_create("foreign-map", args, 1u << PERMAP_FRAME, &m->base.stats, &m->direct);
+    rc = holder_init(&m->base, gmem_ops, ops, args, "foreign-map", kinds);
     if (!rc && !buckets)
-        rc = windows_map_banks(args, &m->base.stats, &m->list);
+        rc = windows_map_banks(args, stats_of(m), &m->list);
     if (rc)
-        windows_destroy(&m->base);
+        windows_destroy(&m->base.base);
     else
-        *out = &m->base;
+        *out = &m->base.base;
     return rc;
 }
 
 int gmem_buckets_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {.name = "foreign-buckets",
-                                        .get = windows_get,
-                                        .put = windows_put,
-                                        .forget = windows_forget,
-                                        .destroy = windows_destroy};
+    static const struct gmem_ops gmem_ops = {.name = "foreign-buckets",
+                                             .get = holder_get,
+                                             .put = holder_put,
+                                             .forget = windows_forget,
+                                             .destroy = windows_destroy};
+    /* The areas of a ring have to be in one piece. */
+    static const struct holder_ops ops = {.held_bytes = sizeof(struct held_windows),
+                                          .shared_direct = true,
+                                          .range_get = range_get,
+                                          .held_drop = windows_drop,
+                                          .held_fini = windows_fini};
 
-    return windows_create(&ops, args, true, true, out);
+    return windows_create(&gmem_ops, &ops, args, true, 1u << PERMAP_FRAME, out);
 }
+
+/* What is mapped in advance is in one piece, and stays. */
+static const struct holder_ops in_advance = {.held_bytes = sizeof(struct held_windows),
+                                             .range_get = range_get,
+                                             .held_drop = windows_drop,
+                                             .held_fini = windows_fini};
 
 int gmem_whole_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {.name = "foreign-whole",
-                                        .get = windows_get,
-                                        .put = windows_put,
-                                        .destroy = windows_destroy};
+    static const struct gmem_ops gmem_ops = {
+        .name = "foreign-whole", .get = holder_get, .put = holder_put, .destroy = windows_destroy};
 
-    return windows_create(&ops, args, false, true, out);
+    return windows_create(&gmem_ops, &in_advance, args, false, 1u << PERMAP_FRAME, out);
 }
 
 int gmem_static_create(const struct gmem_strategy_args *args, struct gmem **out)
 {
-    static const struct gmem_ops ops = {.name = "foreign-static",
-                                        .get = windows_get,
-                                        .put = windows_put,
-                                        .destroy = windows_destroy};
+    static const struct gmem_ops gmem_ops = {
+        .name = "foreign-static", .get = holder_get, .put = holder_put, .destroy = windows_destroy};
 
-    return windows_create(&ops, args, false, false, out);
+    return windows_create(&gmem_ops, &in_advance, args, false, 0, out);
 }
