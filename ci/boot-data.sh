@@ -16,8 +16,8 @@ failed=0
 
 if ! command -v iasl >/dev/null; then
     echo "iasl is missing (package acpica-tools)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
 fi
 
 verdict()

@@ -47,13 +47,18 @@ static void detach(struct device *d)
 }
 
 /* Only a device that is described in the store can come and go. */
-static struct device *given_pluggable(struct check_ctx *t)
+static void need_pluggable(struct check_ctx *t)
 {
     char folder[64] = "";
 
     given_ask_text(t, "device.info", NULL, "store", folder, sizeof(folder));
     if (!folder[0])
         skip_check(t, "the device is not described in the store");
+}
+
+static struct device *given_pluggable(struct check_ctx *t)
+{
+    need_pluggable(t);
     return given_device(t);
 }
 
@@ -189,16 +194,13 @@ CHECK(surprise_removal_releases_all, .judges = DEVICE, .proves = "xen.hotplug.re
       .needs = HOTPLUG | NEED_GRANTS, .timeout_ms = 60000,
       .title = "Taken away with requests in flight, a device maps nothing and reads all ones")
 {
-    char folder[64] = "";
     struct buffer *data;
     struct blk *k;
     unsigned held = 0, n = 0;
     uint64_t value = 0;
     int rc;
 
-    given_ask_text(t, "device.info", NULL, "store", folder, sizeof(folder));
-    if (!folder[0])
-        skip_check(t, "the device is not described in the store");
+    need_pluggable(t);
     k = given_blk(t, 0, 0);
     data = given_buffer(k->d, 64 * SECTOR, 0, FE_DMA_FROM_DEVICE);
     blk_prepare(k, VIRTIO_BLK_T_IN, 0);

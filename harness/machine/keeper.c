@@ -541,14 +541,9 @@ static int listen_on(const char *path)
 
 static int turn_limit_ms(const struct keeper *k)
 {
-    switch (k->state) {
-    case MACHINE_BOOTING:
+    if (k->state == MACHINE_BOOTING)
         return (int)(LOOK_NS / 1000000);
-    case MACHINE_UP:
-        return (int)(WAKE_NS / 1000000);
-    default:
-        return -1;
-    }
+    return k->state == MACHINE_UP ? (int)(WAKE_NS / 1000000) : -1;
 }
 
 /* One turn. False: it is over. */

@@ -287,23 +287,23 @@ static int sim_domain_accesses(struct testbed_cell *c, uint64_t *count)
 
 static int sim_domain_costs(struct testbed_cell *c, struct testbed_costs *costs)
 {
-    const struct sim_dom_ref *guest, *dom0;
+    const struct sim_dom_ref *guest, *backend;
     int ret = sim_dom_get(sim_of(c)->domid, &guest);
 
     if (!ret)
-        ret = sim_dom_get(0, &dom0);
+        ret = sim_dom_get(c->backend_domid, &backend);
     if (ret)
         return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
     *costs = (struct testbed_costs){
         .traps = atomic_load(&guest->dom->stats.mmio),
-        .events = atomic_load(&dom0->dom->stats.notify),
+        .events = atomic_load(&backend->dom->stats.notify),
         .interrupts = atomic_load(&guest->dom->stats.msi) + atomic_load(&guest->dom->stats.line),
         .pages_mapped =
             atomic_load(&guest->dom->stats.gnt_map) + atomic_load(&guest->dom->stats.foreign_map),
         .pages_unmapped = atomic_load(&guest->dom->stats.gnt_unmap) +
                           atomic_load(&guest->dom->stats.foreign_unmap),
-        .copies = atomic_load(&dom0->dom->stats.gnt_copy),
-        .bytes_copied = atomic_load(&dom0->dom->stats.gnt_copy_bytes),
+        .copies = atomic_load(&backend->dom->stats.gnt_copy),
+        .bytes_copied = atomic_load(&backend->dom->stats.gnt_copy_bytes),
     };
     return 0;
 }

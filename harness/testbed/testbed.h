@@ -51,7 +51,6 @@ struct testbed_config {
     struct testbed_world *world;
 };
 
-/* What the backend's process holds. */
 /* What was asked of Xen since the domain began, whoever asked. */
 struct testbed_costs {
     uint64_t traps;      /* accesses of the guest that trapped */
@@ -61,6 +60,7 @@ struct testbed_costs {
     uint64_t copies, bytes_copied; /* by grant */
 };
 
+/* What the backend's process holds. */
 struct testbed_audit {
     uint64_t grants_mapped, foreign_frames, resource_frames, ports, ioservers, fds;
 };

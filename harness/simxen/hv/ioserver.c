@@ -86,7 +86,7 @@ int ioserver_create(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64
 
     if (!may_serve(self, d))
         return -EPERM;
-    /* Dom0 of x86 is a PV domain, which has no device models. */
+    /* Dom0 of x86 is a PV domain, which has no device models (dm_op() of xen/arch/x86/hvm/dm.c). */
     if (d->domid == 0 && d->arch == SIM_ARCH_X86 && !self->outside)
         return -EINVAL;
     if (d->arch != SIM_ARCH_X86 && mode)
