@@ -142,12 +142,12 @@ static struct look *look_begin(struct device *d)
         error_out(d->t, "no memory");
     l->host = &d->host;
     l->sbdf = d->subject->place.sbdf;
-    if (pthread_create(&l->thread, NULL, look_until_there, l)) {
-        free(l);
-        error_out(d->t, "no thread");
+    if (pthread_create(&l->thread, NULL, look_until_there, l) == 0) {
+        check_defer(d->t, look_finish, l);
+        return l;
     }
-    check_defer(d->t, look_finish, l);
-    return l;
+    free(l);
+    error_out(d->t, "no thread");
 }
 
 CHECK(attached_while_the_guest_looks, .judges = DEVICE, .proves = "xen.hotplug.scan.1",

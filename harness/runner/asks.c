@@ -171,11 +171,12 @@ static int domain_pause(struct session *s, const json_t *args, json_t **value)
 
 static int domain_costs(struct session *s, const json_t *args, json_t **value)
 {
-    struct testbed_costs k;
-    int ret = s->cell->ops->domain_costs
-                  ? s->cell->ops->domain_costs(s->cell, &k)
-                  : testbed_fail(s->cell, -EOPNOTSUPP, "not supported: nobody counts here");
+    struct testbed_costs k = {0};
+    int ret;
 
+    if (!s->cell->ops->domain_costs)
+        return testbed_fail(s->cell, -EOPNOTSUPP, "not supported: nobody counts here");
+    ret = s->cell->ops->domain_costs(s->cell, &k);
     if (!ret)
         *value =
             json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traps", (json_int_t)k.traps, "events",

@@ -100,7 +100,8 @@ static const char *program(struct install *in, const char *given, const char *di
 /* A program by its name, as a shell finds it. */
 static const char *in_path(struct install *in, const char *name)
 {
-    char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = path, *dir;
+    const char *folders = getenv("PATH");
+    char *path = strdup(folders ? folders : "/usr/bin:/bin"), *rest = path, *dir;
     const char *found = NULL;
 
     while (path && !strchr(name, '/') && !found && (dir = strsep(&rest, ":")))

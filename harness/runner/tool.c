@@ -99,7 +99,7 @@ int tool_sha256(const char *path, char digest[65])
     words_add(&argv, "sha256sum");
     ret = tool_run(&argv, path, SHA256_NS, &output);
     words_fini(&argv);
-    if (ret || strspn(output ? output : "", "0123456789abcdef") != SHA256_DIGITS) {
+    if (ret || !output || strspn(output, "0123456789abcdef") != SHA256_DIGITS) {
         fprintf(stderr, "ringproof: %s: its SHA-256 cannot be had: %s\n", path,
                 output ? output : strerror(-ret));
         ret = -EIO;
