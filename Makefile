@@ -37,11 +37,13 @@ run: packages
 	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof run --set main
 
-## make check            unit tests and all quick scenarios on simxen (no root needed; XEN=quick: some on the real Xen, too)
+## make check            unit tests and all quick scenarios on simxen (no root needed)
+##                       XEN=quick: some on the real Xen, too; MUTANTS=all: as make mutants
 XEN ?=
+MUTANTS ?=
 check: packages
 	@ci/install-packages.sh packages-page.txt
-	+@XEN='$(XEN)' ci/check.sh
+	+@XEN='$(XEN)' MUTANTS='$(MUTANTS)' ci/check.sh
 
 ## make unit             only the unit tests, with sanitizers
 unit:

@@ -13,6 +13,14 @@ case $xen in
     exit 3
     ;;
 esac
+mutants=${MUTANTS:-}
+case $mutants in
+'' | all) ;;
+*)
+    echo "check: MUTANTS is all or nothing" >&2
+    exit 3
+    ;;
+esac
 log_dir=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-check.XXXXXX") || exit 2
 trap 'rm -rf "$log_dir"' EXIT
 trap 'exit 130' INT
@@ -72,6 +80,7 @@ if [ -z "$xen" ]; then
 else
     stage "certificates" ci/certify.sh
 fi
+[ -z "$mutants" ] || stage "mutants" make --no-print-directory -j"$jobs" mutants
 [ -z "$xen" ] || stage "the real Xen" ci/xen-check.sh --quick
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -104,13 +104,14 @@ guest-arm64:
 
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.
-RP_VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+RP_VERSION := $(shell git describe --always --dirty 2>/dev/null || cut -c-12 .revision 2>/dev/null || echo unknown)
 VERSION_STAMP := $(OBJ)/version-$(RP_VERSION)
-VERSION_OBJS := $(OBJ)/harness/runner/main.o $(OBJ)/harness/runner/command_run.o
+VERSION_OBJS := $(OBJ)/harness/runner/main.o $(OBJ)/harness/runner/command_run.o $(OBJ)/ref/backend/main.o
 $(VERSION_STAMP):
 	@mkdir -p $(@D) && rm -f $(OBJ)/version-* && touch $@
 $(VERSION_OBJS): $(VERSION_STAMP)
 $(VERSION_OBJS): cppflags_runner = -DRP_VERSION='"$(RP_VERSION)"'
+$(VERSION_OBJS): cppflags_backend = $(cppflags_runner)
 RUNNER_MODULES := util check scenario profile machine testbed runner report certify catalog
 $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore))
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so

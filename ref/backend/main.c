@@ -7,6 +7,10 @@
 #include "backend/run.h"
 #include "util/log.h"
 
+#ifndef RP_VERSION /* of the sources, given by the build */
+#define RP_VERSION "unknown"
+#endif
+
 int main(int argc, char **argv)
 {
     struct backend_options o;
@@ -17,6 +21,9 @@ int main(int argc, char **argv)
         log_set_level(o.log);
         if (o.help) {
             backend_options_help(stdout);
+            status = 0;
+        } else if (o.version) {
+            puts("ringproof-backend " RP_VERSION);
             status = 0;
         } else {
             status = backend_run(&o);

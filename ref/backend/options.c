@@ -186,6 +186,12 @@ static int set_help(struct backend_options *o, const char *value, char why[WHY_B
     return 0;
 }
 
+static int set_version(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    o->version = true;
+    return 0;
+}
+
 static const struct option options[] = {
     {"domid", "N", set_domid, "the domain to serve; required"},
     {"host-bridge", "seg=S,bus=A-B,ecam=BASE+SIZE,mem=BASE+SIZE", set_host_bridge,
@@ -215,6 +221,7 @@ static const struct option options[] = {
      "        standard output"},
     {"log", "error|warn|info|debug", set_log, "what to say on standard error (default warn)"},
     {"help", NULL, set_help, "this text"},
+    {"version", NULL, set_version, "which sources it was built from"},
 };
 
 void backend_options_help(FILE *out)
@@ -340,7 +347,7 @@ int backend_options_parse(struct backend_options *o, int argc, char **argv)
 
         if (rc)
             return rc;
-        if (o->help)
+        if (o->help || o->version)
             return 0;
     }
     return check(o);

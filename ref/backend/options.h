@@ -31,7 +31,7 @@ struct backend_options {
     int ready_fd;      /* -1: none */
     const char *stats; /* borrowed from argv; NULL: none; "-": standard output */
     enum log_level log;
-    bool help;
+    bool help, version; /* say so and stop; the rest is not checked */
 };
 
 /*
