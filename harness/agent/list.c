@@ -54,6 +54,7 @@ static const struct {
     {NEED_NET, "net"},
     {NEED_WIRE, "wire"},
     {NEED_UNSERVED, "unserved"},
+    {NEED_BACKENDS, "backends"},
     {NEED_DISCOVERY, "discovery"},
 };
 

@@ -30,12 +30,19 @@ static void blk_start(struct blk *k, unsigned size)
 
 struct blk *given_blk(struct check_ctx *t, uint64_t features, unsigned size)
 {
+    return given_blk_of(given_device(t), features, size);
+}
+
+struct blk *given_blk_of(struct device *d, uint64_t features, unsigned size)
+{
+    struct check_ctx *t = d->t;
     struct blk *k = calloc(1, sizeof(*k));
 
     if (!k)
         error_out(t, "no memory");
     check_defer(t, free, k);
-    k->d = given_negotiated(t, features);
+    k->d = d;
+    device_negotiate(d, features);
     blk_start(k, size);
     if (k->capacity < 64) {
         error_out(t, "the disk has %llu sectors; checks need at least 64",

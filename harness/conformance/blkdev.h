@@ -23,6 +23,8 @@ struct blk {
 
 /* A running block device with one queue of `size` (0: maximum) and these features. */
 struct blk *given_blk(struct check_ctx *t, uint64_t features, unsigned size);
+/* The same of an open disk that is not the bound one. */
+struct blk *given_blk_of(struct device *d, uint64_t features, unsigned size);
 /* Start over in the course of a check: reset, negotiate, new queue, DRIVER_OK. */
 void blk_restart(struct blk *k, uint64_t features, unsigned size);
 

@@ -95,13 +95,19 @@ struct fe_pci_host *given_host(struct check_ctx *t)
     return h;
 }
 
-int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **v)
+static int driver_of(struct check_ctx *t, const struct subject *s, struct fe_pci_host *h,
+                     struct fe_virtio **v)
 {
-    const struct subject *s = given_subject(t);
-
     if (s->place.transport == FE_TRANSPORT_PCI && subject_host_init(s, h))
         error_out(t, "no host bridge is known that the device could be behind");
+    if (s->place.transport == FE_TRANSPORT_PCI && s->beside)
+        memcpy(h->ranges, s->beside->ranges, sizeof(h->ranges));
     return fe_place_open(&s->place, s->platform, h, v);
+}
+
+int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **v)
+{
+    return driver_of(t, given_subject(t), h, v);
 }
 
 /*
@@ -151,9 +157,8 @@ static void device_end(void *arg)
     free(d);
 }
 
-static struct device *device_open(struct check_ctx *t)
+static struct device *device_open(struct check_ctx *t, const struct subject *s)
 {
-    const struct subject *s = given_subject(t);
     struct device *d = calloc(1, sizeof(*d));
 
     if (!d)
@@ -165,7 +170,7 @@ static struct device *device_open(struct check_ctx *t)
         error_out(t, "no device is bound (--sbdf, --mmio)");
     fe_memory_init(&d->mem, s->platform, s->addressing, s->backend_domid);
     d->mem.buffers = s->buffers;
-    must(t, given_driver(t, &d->host, &d->v), "opening the virtio device");
+    must(t, driver_of(t, s, &d->host, &d->v), "opening the virtio device");
     d->pci = fe_virtio_pci_of(d->v);
     d->mmio = fe_virtio_mmio_of(d->v);
     return d;
@@ -195,7 +200,12 @@ void device_reset(struct device *d)
 
 struct device *given_device(struct check_ctx *t)
 {
-    struct device *d = device_open(t);
+    return given_device_of(t, given_subject(t));
+}
+
+struct device *given_device_of(struct check_ctx *t, const struct subject *s)
+{
+    struct device *d = device_open(t, s);
 
     device_reset(d);
     must(t, fe_virtio_device_features(d->v, &d->offered), "reading the offered features");

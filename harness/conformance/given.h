@@ -46,6 +46,8 @@ struct subject {
     bool has_mechanism;
     enum fe_mechanism mechanism;
     struct fe_discovery_sources sources; /* the function is a check's own */
+    /* Of another device that is open: what its host has given out is taken. May be NULL. */
+    const struct fe_pci_host *beside;
     bool packed; /* the driver wants packed rings: RING_PACKED is negotiated wherever queues are */
     /*
      * Ask the testbed. `args_json` is an object or NULL. 0 and *value_json (malloc'd, to be
@@ -107,6 +109,8 @@ struct subject {
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
 #define NEED_UNSERVED (1ull << 40)
+/* The cell has several backends (parameter "backends": true). */
+#define NEED_BACKENDS (1ull << 44)
 /* How long the driver grants: with each request, or as long as a queue lives. */
 #define NEED_STREAMING (1ull << 50)
 #define NEED_POOL      (1ull << 51)
@@ -162,6 +166,8 @@ int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **
 
 /* The bound device, found, enabled and reset; status 0. */
 struct device *given_device(struct check_ctx *t);
+/* The same of another subject, borrowed: a second device of the cell, behind the same bridges. */
+struct device *given_device_of(struct check_ctx *t, const struct subject *s);
 
 /* The feature bits that the format of rings takes; device_negotiate has them in any case. */
 uint64_t given_ring_features(const struct subject *s);

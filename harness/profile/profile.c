@@ -671,6 +671,8 @@ static const char *uncovered(const struct profile *p, const struct scenario_cell
         return "it is about an option of the reference backend";
     if (cell->frontend != FRONTEND_DOMU || cell->backend != BACKEND_DOM0)
         return "a profile's backend is in dom0, and its driver in a domU";
+    if (s->backend_count)
+        return "it has several backends";
     if (cell->discovery != DISCOVERY_GIVEN && !(p->discoveries & 1u << cell->discovery))
         return "its discovery mechanism is not claimed";
     if (cell->buffers != BUFFERS_STREAMING)

@@ -19,19 +19,19 @@ static int backend_start(struct session *s, const json_t *args, json_t **value)
 
     s->backend_touched = true;
     if (!ret)
-        s->backend_down = false;
+        s->backends[s->cell->selected].down = false;
     return ret;
 }
 
 static int backend_stop(struct session *s, const json_t *args, json_t **value)
 {
-    s->backend_touched = s->backend_down = true;
+    s->backend_touched = s->backends[s->cell->selected].down = true;
     return testbed_backend_stop(s->cell);
 }
 
 static int backend_kill(struct session *s, const json_t *args, json_t **value)
 {
-    s->backend_touched = s->backend_down = true;
+    s->backend_touched = s->backends[s->cell->selected].down = true;
     return testbed_backend_kill(s->cell);
 }
 
@@ -119,6 +119,32 @@ static void console_info(const struct scenario_device *d, json_t *info)
     }
 }
 
+/* The device that `index` names; the first without it. */
+static unsigned asked_device(const struct session *s, const json_t *args)
+{
+    json_int_t index = json_integer_value(json_object_get(args, "index"));
+
+    return index > 0 && index < s->cell->plan.scenario->device_count ? (unsigned)index : 0;
+}
+
+/* Which backend of the cell is asked about: that of a device, or the one named; the first without.
+ */
+static int asked_backend(const struct session *s, const json_t *args, unsigned *backend)
+{
+    const struct scenario_cell *plan = &s->cell->plan;
+    const char *name = json_string_value(json_object_get(args, "backend"));
+
+    *backend = 0;
+    if (json_object_get(args, "index"))
+        *backend = scenario_cell_backend_of(plan, asked_device(s, args));
+    if (!name)
+        return 0;
+    for (*backend = 0; *backend < scenario_cell_backends(plan); ++*backend)
+        if (!strcmp(scenario_backend_name(plan->scenario, *backend), name))
+            return 0;
+    return testbed_fail(s->cell, -EINVAL, "there is no backend %.60s", name);
+}
+
 static int device_info(struct session *s, const json_t *args, json_t **value)
 {
     static const char *const backings[] = {[BACKING_NONE] = "none",
@@ -127,7 +153,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
                                            [BACKING_PATH] = "path"};
     const struct scenario_cell *plan = &s->cell->plan;
     const struct scenario *sc = plan->scenario;
-    const struct scenario_device *d = &sc->devices[0];
+    unsigned index = asked_device(s, args);
+    const struct scenario_device *d = &sc->devices[index];
     char store[64] = ""; /* the device's folder, when its backend has it from there */
 
     if (!sc->device_count) {
@@ -135,8 +162,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         return 0;
     }
     if (plan->config == CONFIG_XENSTORE)
-        snprintf(store, sizeof(store), "/local/domain/%u/backend/virtio/%u/0",
-                 s->cell->backend_domid, s->cell->ops->domid(s->cell));
+        snprintf(store, sizeof(store), "/local/domain/%u/backend/virtio/%u/%u",
+                 s->cell->backend_domid, s->cell->ops->domid(s->cell), index);
     *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "count",
                        (int)sc->device_count, "type", scenario_device_type_name(d->type), "sbdf",
                        d->sbdf ? d->sbdf : "", "ro", d->ro, "queues",
@@ -145,6 +172,12 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
                        d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
                        (json_int_t)d->size_bytes, "backing", backings[d->backing], "store", store,
                        "told_key", plan->start == START_DOM0LESS ? TESTBED_TOLD_KEY : "");
+    if (*value) {
+        unsigned b = scenario_cell_backend_of(plan, index);
+        json_object_set_new(*value, "backend", json_string(scenario_backend_name(sc, b)));
+        json_object_set_new(*value, "domid", json_integer(s->cell->backend_domid));
+        json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
+    }
     if (*value && d->type == DEVICE_CONSOLE)
         console_info(d, *value);
     if (*value && d->type == DEVICE_NET && d->wire == WIRE_TAP) {
@@ -156,12 +189,13 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
 
 static int device_attach(struct session *s, const json_t *args, json_t **value)
 {
-    return testbed_device_attach(s->cell, 0, json_string_value(json_object_get(args, "type")));
+    return testbed_device_attach(s->cell, asked_device(s, args),
+                                 json_string_value(json_object_get(args, "type")));
 }
 
 static int device_detach(struct session *s, const json_t *args, json_t **value)
 {
-    return testbed_device_detach(s->cell, 0);
+    return testbed_device_detach(s->cell, asked_device(s, args));
 }
 
 static int domain_pause(struct session *s, const json_t *args, json_t **value)
@@ -219,8 +253,14 @@ void asks_handle(struct session *s, const struct wire_call *ask, struct wire_cal
             snprintf(reply->error, sizeof(reply->error), "not supported: the cell has no backend");
             return;
         }
+        unsigned backend;
         s->cell->why[0] = 0;
-        int ret = ask_table[i].handle(s, ask->args, &reply->value);
+        int ret = asked_backend(s, ask->args, &backend);
+        if (!ret) {
+            testbed_select(s->cell, backend);
+            ret = ask_table[i].handle(s, ask->args, &reply->value);
+            testbed_select(s->cell, 0);
+        }
         reply->ok = ret == 0;
         if (ret)
             snprintf(reply->error, sizeof(reply->error), "%s",

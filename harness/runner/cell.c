@@ -108,11 +108,18 @@ static bool runs_first(const struct run *r)
     return r->job->plan.start == START_DOM0LESS || scenario_cell_serves_itself(&r->job->plan);
 }
 
-/* A backend in a world that has none yet. */
+/* Backends in a world that has none yet; those that are late come when a check wants them. */
 static int serve(struct run *r)
 {
     int ret = session_backend_start(&r->session);
 
+    for (unsigned n = 1; !ret && n < scenario_cell_backends(&r->job->plan); n++) {
+        if (r->job->plan.scenario->backends[n].late)
+            continue;
+        testbed_select(r->cell, n);
+        ret = session_backend_start(&r->session);
+        testbed_select(r->cell, 0);
+    }
     if (ret)
         report_cell_worsen(r->report, cell_start_outcome(r->cell, ret), r->cell->why);
     return ret;
@@ -171,18 +178,26 @@ static void set_agent_log(struct run *r, struct report_check *k)
 
 void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell)
 {
-    if (!process_running(&c->backend) || !testbed_backend_stop(c))
-        return;
-    report_cell_worsen(cell, CRASH, c->why);
-    set_log(&cell->log, c, "backend.log");
+    char name[TESTBED_LOG_NAME_BYTES];
+
+    for (unsigned n = scenario_cell_backends(&c->plan); n-- > 0;) {
+        testbed_select(c, n);
+        if (!process_running(&c->backend) || !testbed_backend_stop(c))
+            continue;
+        report_cell_worsen(cell, CRASH, c->why);
+        set_log(&cell->log, c, testbed_backend_log(c, name));
+    }
+    testbed_select(c, 0);
 }
 
 /* ---- after a check ---- */
 
 static void crash(struct run *r, struct report_check *k, const char *reason)
 {
+    char name[TESTBED_LOG_NAME_BYTES];
+
     report_check_worsen(k, CRASH, reason);
-    set_log(&k->log, r->cell, "backend.log");
+    set_log(&k->log, r->cell, testbed_backend_log(r->cell, name));
     r->stale = true;
 }
 
@@ -201,7 +216,7 @@ static unsigned describe_excess(char *buf, size_t size, const char *what, uint64
 static int leftovers(struct run *r, char *buf, size_t size)
 {
     uint64_t deadline = monotonic_ns() + AUDIT_SETTLE_NS * testbed_cell_slowness(r->cell);
-    const struct testbed_audit *b = &r->session.baseline;
+    const struct testbed_audit *b = &r->session.backends[r->cell->selected].baseline;
 
     for (;;) {
         const struct timespec pause = {.tv_nsec = 2000000};
@@ -234,8 +249,9 @@ static bool backend_gone(struct run *r, struct report_check *k)
 
     if (process_running(p))
         return false;
-    if (!r->session.backend_down) {
-        snprintf(text, sizeof(text), "the backend died: %s",
+    if (!r->session.backends[r->cell->selected].down) {
+        snprintf(text, sizeof(text), "the %s died: %s",
+                 scenario_backend_name(r->job->plan.scenario, r->cell->selected),
                  process_describe_end(p, end, sizeof(end)));
         crash(r, k, text);
     }
@@ -243,24 +259,12 @@ static bool backend_gone(struct run *r, struct report_check *k)
     return true;
 }
 
-static void judge_backend(struct run *r, struct report_check *k, bool answered)
+/* The selected one: what does it hold? */
+static void judge_leftovers(struct run *r, struct report_check *k)
 {
     struct testbed_cell *c = r->cell;
     char text[512];
-    bool hung = false;
 
-    if (!has_backend(r))
-        return;
-    if (!r->session.has_baseline) { /* the domain is still unserved */
-        r->stale |= r->session.backend_touched;
-        return;
-    }
-    if (backend_gone(r, k))
-        return;
-    if (!(answered && c->ops->hung_is_costly) && !c->ops->domain_hung(c, &hung) && hung) {
-        crash(r, k, "the backend hangs: a vCPU waits for an answer that does not come");
-        return;
-    }
     if (leftovers(r, text, sizeof(text))) {
         /* It may have died while it was looked at. */
         (void)process_wait(&c->backend, AUDIT_SETTLE_NS * testbed_cell_slowness(c));
@@ -271,15 +275,43 @@ static void judge_backend(struct run *r, struct report_check *k, bool answered)
     }
     if (text[0]) {
         char whole[640];
-        snprintf(whole, sizeof(whole), "after the check and a device reset the backend holds %s",
-                 text);
+        snprintf(whole, sizeof(whole), "after the check and a device reset the %.60s holds %s",
+                 scenario_backend_name(r->job->plan.scenario, c->selected), text);
         report_check_add_failure(k, MUST, "", 0, whole);
         report_check_worsen(k, FAIL, "");
         r->stale = true;
     }
-    /* A check that restarts the backend leaves a domain with a history. */
-    if (r->session.backend_touched)
-        r->stale = true;
+}
+
+static void judge_backend(struct run *r, struct report_check *k, bool answered)
+{
+    struct testbed_cell *c = r->cell;
+    bool hung = false, gone = false;
+
+    if (!has_backend(r))
+        return;
+    /* A check that restarts a backend leaves a domain with a history. */
+    r->stale |= r->session.backend_touched;
+    if (!r->session.backends[0].has_baseline) /* the domain is still unserved */
+        return;
+    for (unsigned n = 0; n < scenario_cell_backends(&r->job->plan); n++) {
+        testbed_select(c, n);
+        if (r->session.backends[n].has_baseline)
+            gone |= backend_gone(r, k);
+    }
+    testbed_select(c, 0);
+    if (gone)
+        return;
+    if (!(answered && c->ops->hung_is_costly) && !c->ops->domain_hung(c, &hung) && hung) {
+        crash(r, k, "the backend hangs: a vCPU waits for an answer that does not come");
+        return;
+    }
+    for (unsigned n = 0; n < scenario_cell_backends(&r->job->plan); n++) {
+        testbed_select(c, n);
+        if (r->session.backends[n].has_baseline)
+            judge_leftovers(r, k);
+    }
+    testbed_select(c, 0);
 }
 
 /* What the device turned out to offer, against what its profile claims. */
@@ -415,7 +447,7 @@ static void run_checks(struct run *r)
             break;
         }
         /* The domain of a check that begins without a backend has never seen one. */
-        if (runs_first(r) && begins_unserved(&list[i]) && r->session.has_baseline)
+        if (runs_first(r) && begins_unserved(&list[i]) && r->session.backends[0].has_baseline)
             r->stale = true;
         if (r->stale && build(r))
             break;

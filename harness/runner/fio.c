@@ -60,7 +60,7 @@ static void add_environment(struct guest_run *g, struct words *extra)
         words_add(extra, g->scenario->devices[0].sbdf);
     }
     words_add(extra, "RINGPROOF_BACKEND_DOMID");
-    words_add(extra, "0");
+    words_addf(extra, "%u", g->cell->backend_domid);
 }
 
 static int start(struct guest_run *g)

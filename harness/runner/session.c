@@ -108,14 +108,21 @@ static int link_event(struct session *s, enum testbed_role role, uint64_t deadli
         case WIRE_NO_LINE:
             break;
         }
-        int backend_fd = died || !s->checking || s->backend_down ? -1 : s->cell->backend.pidfd;
-        struct pollfd pfd[2] = {{.fd = l->agent->from_fd, .events = POLLIN},
-                                {.fd = backend_fd, .events = POLLIN}};
-        int n = poll(pfd, 2, poll_timeout_ms(deadline));
+        struct pollfd pfd[1 + SCENARIO_BACKENDS_MAX] = {
+            {.fd = l->agent->from_fd, .events = POLLIN}};
+        unsigned backends = scenario_cell_backends(&s->cell->plan);
+        for (unsigned b = 0; b < backends; b++) {
+            bool news = !died && s->checking && !s->backends[b].down;
+            pfd[1 + b].fd = news ? testbed_backend_process(s->cell, b)->pidfd : -1;
+            pfd[1 + b].events = POLLIN;
+        }
+        int n = poll(pfd, 1 + backends, poll_timeout_ms(deadline));
         if (n == 0 && monotonic_ns() >= deadline)
             return fail(s, -ETIMEDOUT, "%sthe %s agent gave no answer in time",
                         died ? "the backend died, then " : "", role_name(role));
-        if (n > 0 && pfd[1].revents) {
+        for (unsigned b = 0; n > 0 && !died && b < backends; b++) {
+            if (!pfd[1 + b].revents)
+                continue;
             /* The guest may wait for it for ever. */
             uint64_t end = monotonic_ns() + DEATH_NS * testbed_cell_slowness(s->cell);
             died = true;
@@ -288,9 +295,11 @@ int session_backend_start(struct session *s)
     const struct testbed_ops *ops = s->cell->ops;
     int ret = ops->backend_start(s->cell);
 
-    if (!ret && !s->has_baseline) {
-        ret = testbed_backend_audit(s->cell, &s->baseline);
-        s->has_baseline = ret == 0;
+    struct session_backend *b = &s->backends[s->cell->selected];
+
+    if (!ret && !b->has_baseline) {
+        ret = testbed_backend_audit(s->cell, &b->baseline);
+        b->has_baseline = ret == 0;
     }
     return ret;
 }
@@ -307,18 +316,22 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         q.timeout_ms = (check->timeout_ms ? check->timeout_ms : CHECK_DEFAULT_MS) * slowness;
 
     s->backend_touched = false;
-    s->backend_down = false;
+    /* One that has never been started is none that died. */
+    for (unsigned i = 0; i < SCENARIO_BACKENDS_MAX; i++)
+        s->backends[i].down = false;
     s->checking = true;
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* Where the backend takes each address its own way a check may mix them. */
     const struct profile *p = s->cell->config->profile;
     const struct scenario_cell *plan = &s->cell->plan;
-    q.params = json_pack(
-        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed, "mixed",
-        scenario_memory_mixes(plan->memory), "host_ends", true, "wire", testbed_has_wire(s->cell),
-        "unserved", !s->has_baseline, "restarts", !p || p->restarts, "intx", !p || p->intx,
-        "takes_grants", plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM,
-        "dom0_serves", plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE);
+    q.params =
+        json_pack("{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed",
+                  (json_int_t)s->seed, "mixed", scenario_memory_mixes(plan->memory), "host_ends",
+                  true, "wire", testbed_has_wire(s->cell), "unserved", !s->backends[0].has_baseline,
+                  "restarts", !p || p->restarts, "intx", !p || p->intx, "takes_grants",
+                  plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM, "dom0_serves",
+                  plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE,
+                  "backends", scenario_cell_backends(plan) > 1);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

@@ -19,6 +19,14 @@ struct agent_link {
     FILE *console; /* what is not protocol */
 };
 
+/* What is known of one of the cell's backends. */
+struct session_backend {
+    /* What it held when it was fresh; none before its first start. */
+    bool has_baseline;
+    struct testbed_audit baseline;
+    bool down; /* since session_run began the check has left it so */
+};
+
 struct session {
     struct testbed_cell *cell; /* borrowed */
     struct agent_link links[TESTBED_ROLES];
@@ -26,13 +34,9 @@ struct session {
     uint64_t seed;
     struct wire_check *checks;
     unsigned check_count;
-    /* What the backend held when it was fresh; none before its first start. */
-    bool has_baseline;
-    struct testbed_audit baseline;
-    bool checking; /* a check runs: the backend's death is news */
-    /* Since session_run began. */
-    bool backend_touched;              /* stopped, killed or started by the check */
-    bool backend_down;                 /* the check left it so */
+    struct session_backend backends[SCENARIO_BACKENDS_MAX];
+    bool checking;                     /* a check runs: a backend's death is news */
+    bool backend_touched;              /* since session_run began: stopped, killed or started */
     int host_ends[SCENARIO_PORTS_MAX]; /* connections to a console's ports; 0: none */
     int wire;                          /* the other end of a network device's wire; 0: none */
     char why[512];
@@ -50,8 +54,8 @@ int session_close(struct session *s);
 /* Fill s->checks with all that the agent has. */
 int session_list(struct session *s, uint64_t deadline_ns);
 
-/* Starts the backend, and looks at what it holds if nobody has yet. As backend_start, with the text
- * in the cell. */
+/* Starts the cell's selected backend, and looks at what it holds if nobody has yet. As
+ * backend_start, with the text in the cell. */
 int session_backend_start(struct session *s);
 
 /* Run one check. -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */

@@ -401,7 +401,8 @@ static bool sbdf_valid(const char *text)
 }
 
 /* Which keys a device of each type takes, beside those that every device has. */
-static const char *const device_keys[] = {"type", "sbdf", "queue-size", "features", NULL};
+static const char *const device_keys[] = {"type",     "sbdf",    "queue-size",
+                                          "features", "backend", NULL};
 static const char *const *const device_type_keys[] = {
     [DEVICE_BLK] = (const char *const[]){"backing", "path", "size", "fill", "ro", "queues",
                                          "serial", "zone-size", "zone-append", NULL},
@@ -593,6 +594,71 @@ static int read_net(struct reader *r, const struct doc_node *n, struct scenario_
     return ret;
 }
 
+/* Behind one that the first backend has: checks are bound to that. */
+static int read_device_backend(struct reader *r, const struct doc_node *n,
+                               struct scenario_device *d)
+{
+    const struct scenario *s = r->s;
+    int ret = want_kind(r, n, DOC_SCALAR, "backend");
+
+    for (unsigned i = 1; !ret && i <= s->backend_count; i++)
+        if (!strcmp(s->backends[i].name, n->text))
+            d->backend = i;
+    if (!ret && !d->backend)
+        return refuse_at(r, n, "'%.64s' is none of the scenario's backends", n->text);
+    if (!ret && s->device_count == 1)
+        return refuse_at(r, n, "the first device is the first backend's");
+    return ret;
+}
+
+static int read_backend(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"name", "domain", "start", NULL};
+    static const char *const domains[] = {"dom0", "driver", NULL};
+    static const char *const starts[] = {"first", "late", NULL};
+    struct scenario *s = r->s;
+    unsigned domain = BACKEND_DRIVER, late = 0;
+    int ret = want_kind(r, n, DOC_MAP, "a backend");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    if (s->backend_count == SCENARIO_BACKENDS_MAX - 1)
+        return refuse_at(r, n, "more than %u backends", SCENARIO_BACKENDS_MAX);
+    const struct doc_node *name = doc_get(n, "name"), *c = doc_get(n, "domain");
+    if (!name)
+        return refuse_at(r, n, "a backend needs a name");
+    struct scenario_other *b = &s->backends[s->backend_count + 1];
+    ret = read_text(r, name, "name", &b->name);
+    if (ret)
+        return ret;
+    s->backend_count++;
+    if (name_valid(b->name) || !strcmp(b->name, "backend"))
+        return refuse_at(r, name, "'%.64s' is no name of a backend (lower case, not 'backend')",
+                         b->name);
+    for (unsigned i = 1; i < s->backend_count; i++)
+        if (!strcmp(s->backends[i].name, b->name))
+            return refuse_at(r, name, "there is a backend of this name already");
+    if (c)
+        ret = read_name(r, c, "domain", domains, &domain);
+    c = doc_get(n, "start");
+    if (!ret && c)
+        ret = read_name(r, c, "start", starts, &late);
+    b->domain = (enum scenario_backend)domain;
+    b->late = late != 0;
+    return ret;
+}
+
+static int read_backends(struct reader *r, const struct doc_node *n)
+{
+    int ret = want_kind(r, n, DOC_LIST, "backends");
+
+    for (const struct doc_node *c = n->first; !ret && c; c = c->next)
+        ret = read_backend(r, c);
+    return ret;
+}
+
 static int read_device(struct reader *r, const struct doc_node *n)
 {
     static int (*const of_type[])(struct reader *, const struct doc_node *,
@@ -636,6 +702,9 @@ static int read_device(struct reader *r, const struct doc_node *n)
             return refuse_at(r, c, "there is a device at %s already", d->sbdf);
 
     ret = of_type[d->type](r, n, d);
+    c = doc_get(n, "backend");
+    if (!ret && c)
+        ret = read_device_backend(r, c, d);
     c = doc_get(n, "queue-size");
     if (!ret && c)
         ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);
@@ -1079,6 +1148,35 @@ static int check_network_run(struct reader *r, const struct doc_node *root)
     return 0;
 }
 
+static int check_backends(struct reader *r, const struct doc_node *root)
+{
+    const struct scenario *s = r->s;
+    const struct doc_node *n = doc_get(root, "backends");
+
+    if (!s->backend_count)
+        return 0;
+    if (s->testbeds != 1u << TESTBED_SIM)
+        return refuse_at(r, n, "several backends run on the testbed sim alone");
+    if (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU)
+        return refuse_at(r, n, "several backends go with checks in the domU");
+    if (s->axis_count[AXIS_TRANSPORT] || s->axis_count[AXIS_BACKEND] ||
+        s->axis_count[AXIS_FRONTEND] || s->axis_count[AXIS_DISCOVERY] || s->axis_count[AXIS_START])
+        return refuse_at(r, n, "no axis transport, backend, frontend, discovery or start here");
+    for (unsigned i = 1; i <= s->backend_count; i++) {
+        bool any = false;
+
+        for (unsigned d = 0; d < s->device_count; d++)
+            any |= s->devices[d].backend == i;
+        if (!any)
+            return refuse_at(r, n, "the backend %.64s has no device", s->backends[i].name);
+        if (s->backends[i].domain == BACKEND_DOM0 && axis_has(s, AXIS_CONFIG, "xenstore"))
+            return refuse_at(r, n,
+                             "two backends of one domain would find the same devices in "
+                             "the store");
+    }
+    return 0;
+}
+
 /* What no single key can say. */
 static int check_whole(struct reader *r, const struct doc_node *root)
 {
@@ -1161,14 +1259,15 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (axis_has(s, AXIS_BUFFERS, "pool") && (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU))
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "buffers"),
                          "only the frontend that runs checks has the choice");
-    return check_places(r, root);
+    ret = check_backends(r, root);
+    return ret ? ret : check_places(r, root);
 }
 
 static int read_root(struct reader *r, const struct doc_node *root)
 {
-    static const char *const known[] = {"scenario", "title",  "testbeds", "sets",    "device",
-                                        "domain",   "matrix", "checks",   "runs-in", "run",
-                                        "timeline", "expect", "table",    "timeout", NULL};
+    static const char *const known[] = {
+        "scenario", "title",   "testbeds", "sets",     "backends", "device", "domain",  "matrix",
+        "checks",   "runs-in", "run",      "timeline", "expect",   "table",  "timeout", NULL};
     struct scenario *s = r->s;
     const struct doc_node *c;
     unsigned mask = 0, v = 0;
@@ -1202,6 +1301,9 @@ static int read_root(struct reader *r, const struct doc_node *root)
         ret = read_names_as_mask(r, c, "sets", set_names, &mask);
     if (!ret && c)
         ret = read_texts(r, c, "sets", &s->sets, &s->set_count);
+    c = doc_get(root, "backends");
+    if (!ret && c)
+        ret = read_backends(r, c);
     c = doc_get(root, "device");
     if (!ret && c)
         ret = read_devices(r, c);
@@ -1304,6 +1406,8 @@ void scenario_free(struct scenario *s)
     free(s->table);
     free_texts(s->columns, s->column_count);
     free_texts(s->checks, s->check_count);
+    for (unsigned i = 1; i <= s->backend_count; i++)
+        free(s->backends[i].name);
     for (unsigned i = 0; i < s->device_count; i++) {
         free(s->devices[i].sbdf);
         free(s->devices[i].path);
@@ -1330,6 +1434,21 @@ bool scenario_in_set(const struct scenario *s, const char *set)
 }
 
 /* ---- cells ---- */
+
+unsigned scenario_cell_backends(const struct scenario_cell *cell)
+{
+    return cell->topology == TOPOLOGY_IOREQ_ONLY ? 1 : 1 + cell->scenario->backend_count;
+}
+
+unsigned scenario_cell_backend_of(const struct scenario_cell *cell, unsigned device)
+{
+    return cell->topology == TOPOLOGY_IOREQ_ONLY ? 0 : cell->scenario->devices[device].backend;
+}
+
+const char *scenario_backend_name(const struct scenario *s, unsigned backend)
+{
+    return backend ? s->backends[backend].name : "backend";
+}
 
 unsigned scenario_cell_count(const struct scenario *s)
 {

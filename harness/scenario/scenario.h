@@ -19,6 +19,7 @@
 
 #define SCENARIO_DEVICES_MAX  32
 #define SCENARIO_LIST_MAX     64
+#define SCENARIO_BACKENDS_MAX 8   /* of one cell, the first included */
 #define SCENARIO_PORTS_MAX    16u /* of a console */
 #define SCENARIO_TIMELINE_MAX 256
 #define SCENARIO_CELLS_MAX    4096u
@@ -130,6 +131,7 @@ enum scenario_wire {
 
 struct scenario_device {
     enum scenario_device_type type;
+    unsigned backend;    /* whose it is: 0 the first, else one of scenario.backends */
     char *sbdf;          /* "0000:00:01.0"; NULL: never on PCI */
     uint32_t queue_size; /* 0: the backend's default */
     char *features;      /* NULL: none; edits joined by ':', "-discard:-flush" */
@@ -152,6 +154,13 @@ struct scenario_device {
     enum scenario_wire wire;
     char *mac;    /* NULL: the testbed's choice */
     uint32_t mtu; /* 0: the device does not say */
+};
+
+/* A process beside the first backend, in dom0 or a driver domain of its own. */
+struct scenario_other {
+    char *name;
+    enum scenario_backend domain;
+    bool late; /* not there when the checks begin */
 };
 
 /* Who runs the checks. */
@@ -240,7 +249,10 @@ struct scenario {
     unsigned set_count;
     struct scenario_device devices[SCENARIO_DEVICES_MAX];
     unsigned device_count; /* 0: no backend is started */
-    char **checks;         /* patterns, "blk.*"; checks or fio, never both */
+    /* From 1 on, so that numbers are those of devices and cells; 0 is the first backend. */
+    struct scenario_other backends[SCENARIO_BACKENDS_MAX];
+    unsigned backend_count; /* of those beside the first */
+    char **checks;          /* patterns, "blk.*"; checks or fio, never both */
     unsigned check_count;
     enum scenario_run run;
     struct scenario_fio fio;
@@ -307,6 +319,14 @@ static inline bool scenario_cell_serves_itself(const struct scenario_cell *cell)
 {
     return cell->frontend == FRONTEND_DOM0 && cell->backend == BACKEND_DOM0;
 }
+/* How many backend processes the cell has, at least 1: with topology ioreq-only the first has every
+ * device. */
+unsigned scenario_cell_backends(const struct scenario_cell *cell);
+/* Which of them has a device. */
+unsigned scenario_cell_backend_of(const struct scenario_cell *cell, unsigned device);
+/* "backend" of the first, its name of another one. */
+const char *scenario_backend_name(const struct scenario *s, unsigned backend);
+
 /* At most SCENARIO_CELLS_MAX, at least 1. */
 unsigned scenario_cell_count(const struct scenario *s);
 void scenario_cell_get(const struct scenario *s, unsigned index, struct scenario_cell *cell);

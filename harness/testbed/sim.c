@@ -19,6 +19,7 @@
 #include "testbed/image.h"
 #include "testbed/map.h"
 #include "testbed/netns.h"
+#include "util/bits.h"
 
 #define START_NS         20000000000ull
 #define DOM0_RAM_BYTES   (64ull << 20)
@@ -152,7 +153,8 @@ static void stop_guest(struct testbed_cell *c)
 {
     for (unsigned i = 0; i < TESTBED_ROLES; i++)
         testbed_agent_stop(c, (enum testbed_role)i);
-    process_end(&c->backend, SIGTERM, 2000000000u);
+    for (unsigned n = scenario_cell_backends(&c->plan); n-- > 0;)
+        process_end(testbed_backend_process(c, n), SIGTERM, 2000000000u);
 }
 
 static void sim_close(struct testbed_cell *c)
@@ -188,21 +190,24 @@ static void destroy_domain(struct sim_cell *s, uint16_t *domid)
     *domid = NO_DOMAIN;
 }
 
-/* Where it is not dom0: a domain that may serve the driver's, and that one alone. */
+/* The selected backend's. Where it is not dom0: a domain that may serve the driver's, and that one
+ * alone. */
 static int create_backend_domain(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
     const struct scenario_cell *plan = &c->plan;
+    enum scenario_backend where =
+        c->selected ? plan->scenario->backends[c->selected].domain : plan->backend;
     const struct sim_dom_config cfg = {
         .arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
         .nr_vcpus = 1,
         .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
         .ram_bytes = DRIVER_RAM_BYTES,
-        .outside = plan->backend == BACKEND_OUTSIDE,
+        .outside = where == BACKEND_OUTSIDE,
     };
     int ret;
 
-    if (plan->backend == BACKEND_DOM0)
+    if (where == BACKEND_DOM0)
         return 0;
     ret = simxen_dom_create(s->sim, cfg.outside ? "outside" : "driver", &cfg, &c->backend_domid);
     if (!ret)
@@ -243,14 +248,23 @@ static int create_guest(struct testbed_cell *c)
 
 static int sim_domain_create(struct testbed_cell *c)
 {
+    unsigned backends = scenario_cell_backends(&c->plan);
     int ret = 0;
 
     stop_guest(c);
-    destroy_domain(sim_of(c), &c->backend_domid);
+    for (unsigned n = backends; n-- > 0;) {
+        testbed_select(c, n);
+        destroy_domain(sim_of(c), &c->backend_domid);
+    }
     destroy_domain(sim_of(c), &sim_of(c)->domid);
     if (c->plan.frontend == FRONTEND_DOMU)
         ret = create_guest(c);
-    return ret ? ret : create_backend_domain(c);
+    for (unsigned n = 0; !ret && n < backends; n++) {
+        testbed_select(c, n);
+        ret = create_backend_domain(c);
+    }
+    testbed_select(c, 0);
+    return ret;
 }
 
 static int sim_domain_pause(struct testbed_cell *c, bool paused)
@@ -332,7 +346,7 @@ static int sim_backend_start(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
     struct words argv = {0}, env = {0};
-    char *log = NULL;
+    char *log = NULL, name[TESTBED_LOG_NAME_BYTES];
     int ready[2] = {-1, -1}, ret;
 
     if (process_running(&c->backend))
@@ -345,7 +359,7 @@ static int sim_backend_start(struct testbed_cell *c)
     if (c->config->mutant)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
 
-    log = in_run_dir(c, "backend.log");
+    log = in_run_dir(c, testbed_backend_log(c, name));
     if (!log || pipe2(ready, O_CLOEXEC)) {
         ret = testbed_fail(c, log ? -errno : -ENOMEM, "no pipe for the backend");
         goto out;
@@ -558,6 +572,18 @@ static int sim_store_write(struct testbed_cell *c, const char *path, const char 
     return 0;
 }
 
+/* As libxl makes a backend's folder. */
+static int sim_store_give(struct testbed_cell *c, const char *path, uint16_t owner)
+{
+    struct xs_permissions perms[] = {{.id = owner, .perms = XS_PERM_NONE},
+                                     {.id = sim_of(c)->domid, .perms = XS_PERM_READ}};
+
+    if (!xs_mkdir(sim_of(c)->store, XBT_NULL, path) ||
+        !xs_set_permissions(sim_of(c)->store, XBT_NULL, path, perms, ARRAY_LENGTH(perms)))
+        return testbed_fail(c, -errno, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
 static bool store_has(struct sim_cell *s, const char *path, const char *value)
 {
     unsigned len;
@@ -635,5 +661,6 @@ const struct testbed_ops testbed_sim = {
     .store_wait = sim_store_wait,
     .store_read = sim_store_read,
     .store_write = sim_store_write,
+    .store_give = sim_store_give,
     .alive = sim_alive,
 };

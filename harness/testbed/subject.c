@@ -268,12 +268,15 @@ static void device_folder(struct testbed_cell *c, unsigned index, struct node_ba
 static int describe_device(struct testbed_cell *c, unsigned index, const char *type)
 {
     struct node_base b;
-    int ret;
+    int ret = 0;
 
     device_folder(c, index, &b);
     if (!type)
         type = scenario_device_type_name(c->plan.scenario->devices[index].type);
-    ret = node_set(&b, "type", type);
+    if (c->backend_domid && c->ops->store_give)
+        ret = c->ops->store_give(c, b.path, c->backend_domid);
+    if (!ret)
+        ret = node_set(&b, "type", type);
     if (!ret)
         ret = testbed_device_settings(c, index, node_set, &b);
     if (!ret)
@@ -340,6 +343,8 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
         words_add(argv, "--xenstore");
     for (unsigned i = 0; !ret && i < s->device_count; i++) {
         const char *type = scenario_device_type_name(s->devices[i].type);
+        if (scenario_cell_backend_of(&c->plan, i) != c->selected)
+            continue;
         if (c->plan.config == CONFIG_XENSTORE) {
             ret = describe_device(c, i, NULL);
             continue;
@@ -354,7 +359,8 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
 
 static int ended_early(struct testbed_cell *c)
 {
-    char *log = testbed_log_tail(c, "backend.log"), end[96];
+    char name[TESTBED_LOG_NAME_BYTES], end[96];
+    char *log = testbed_log_tail(c, testbed_backend_log(c, name));
 
     testbed_fail(c, -ECHILD, "the backend did not start: %s: %s",
                  process_describe_end(&c->backend, end, sizeof(end)),

@@ -51,6 +51,8 @@ void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
     if (cfg->profile && cfg->profile->map.given)
         testbed_map_override(&c->map, &cfg->profile->map);
     c->backend = PROCESS_INIT;
+    for (unsigned i = 0; i < SCENARIO_BACKENDS_MAX; i++)
+        c->others[i].process = PROCESS_INIT;
     for (unsigned i = 0; i < TESTBED_ROLES; i++)
         c->agents[i] = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
 }
@@ -85,6 +87,32 @@ int testbed_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
     if (!ret && c->config->profile && c->config->profile->keeps == KEEPS_FOREIGN)
         a->foreign_frames = 0;
     return ret;
+}
+
+unsigned testbed_select(struct testbed_cell *c, unsigned backend)
+{
+    unsigned before = c->selected;
+    struct testbed_backend *b = &c->others[before];
+
+    *b = (struct testbed_backend){c->backend, c->backend_domid, c->backend_starts};
+    b = &c->others[backend];
+    c->backend = b->process;
+    c->backend_domid = b->domid;
+    c->backend_starts = b->starts;
+    c->selected = backend;
+    return before;
+}
+
+struct process *testbed_backend_process(struct testbed_cell *c, unsigned backend)
+{
+    return backend == c->selected ? &c->backend : &c->others[backend].process;
+}
+
+const char *testbed_backend_log(const struct testbed_cell *c, char name[TESTBED_LOG_NAME_BYTES])
+{
+    snprintf(name, TESTBED_LOG_NAME_BYTES, "%s.log",
+             scenario_backend_name(c->plan.scenario, c->selected));
+    return name;
 }
 
 int testbed_backend_stop(struct testbed_cell *c)

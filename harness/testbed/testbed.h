@@ -73,6 +73,13 @@ struct testbed_agent {
     int to_fd, from_fd; /* -1: not running */
 };
 
+/* A backend of a cell that is not the one that is looked at. */
+struct testbed_backend {
+    struct process process;
+    uint16_t domid;
+    unsigned starts;
+};
+
 /* The part of a cell that every testbed has. */
 struct testbed_cell {
     const struct testbed_ops *ops;
@@ -87,6 +94,10 @@ struct testbed_cell {
     struct process backend;
     uint16_t backend_domid; /* the domain that it is in */
     unsigned backend_starts;
+    /* Which of the cell's backends these three are of (testbed_select), and the others'. Between
+     * calls it is the first. */
+    unsigned selected;
+    struct testbed_backend others[SCENARIO_BACKENDS_MAX];
     /* With a TAP for a wire: the guest's network namespace, 0: it has none. The backend's is this
      * process's own, which has nothing else in it. */
     int guest_netns;
@@ -161,6 +172,9 @@ struct testbed_ops {
     /* The store as dom0 sees it. *value is malloc'd. */
     int (*store_read)(struct testbed_cell *c, const char *path, char **value);
     int (*store_write)(struct testbed_cell *c, const char *path, const char *value);
+    /* A folder, made if it is not there, and what comes under it from now on belong to `owner`; the
+     * frontend may read. NULL: backends are in dom0, to which all belongs. */
+    int (*store_give)(struct testbed_cell *c, const char *path, uint16_t owner);
 
     /* -ESHUTDOWN with a message when the world itself has died. */
     int (*alive)(struct testbed_cell *c);
@@ -238,6 +252,16 @@ const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role r
 /* An agent's arguments, without the program. `platform` is of one that is the driver. */
 void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
                              const char *platform, struct words *argv);
+
+/* From here on backend, backend_domid and backend_starts are those of this backend of the cell, and
+ * so are the functions that start, stop, kill or audit "the backend". Returns which it was before.
+ */
+unsigned testbed_select(struct testbed_cell *c, unsigned backend);
+/* The process of one, selected or not. */
+struct process *testbed_backend_process(struct testbed_cell *c, unsigned backend);
+/* "backend.log", "NAME.log": of the selected one, in the run folder. */
+#define TESTBED_LOG_NAME_BYTES 80
+const char *testbed_backend_log(const struct testbed_cell *c, char name[TESTBED_LOG_NAME_BYTES]);
 
 /* Stop with SIGTERM and wait; -ETIMEDOUT when it had to be killed, -EIO on an exit status that is
  * not 0 (both with a message). */

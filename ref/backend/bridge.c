@@ -119,7 +119,7 @@ static int host_bar_mapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range 
     struct bridges *b = ((struct bridge *)ctx)->all;
     int rc;
 
-    if (!b->server)
+    if (!b->server || (MUTANT(bars_beyond_bus_0_unclaimed) && sbdf_bus(of) > 0))
         return 0;
     rc = ioreq_server_map_mmio(b->server, range.first, range.last);
     if (rc)
@@ -232,6 +232,9 @@ static int claim_occupant(struct bridges *b, struct occupant *p)
 {
     uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
     int rc = 0;
+
+    if (MUTANT(functions_beyond_bus_0_unclaimed) && sbdf_bus(p->at) > 0)
+        return 0;
 
     if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
         rc = ioreq_server_map_mmio(b->server, base, base + ECAM_FN_BYTES - 1);

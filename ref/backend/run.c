@@ -26,6 +26,7 @@
 /* What a killed process held is given back a moment after it can be seen to be dead. */
 #define PREDECESSOR_TRIES      1000u
 #define PREDECESSOR_PAUSE_NS   2000000l
+#define MUTANT_CLAIM_BYTES     0x100000u
 #define LOOP_DOMAIN_GONE       0
 #define LOOP_DOMAIN_APPEARED   1
 #define LOOP_DOMAIN_WAIT_ENDED 2
@@ -383,6 +384,9 @@ static int go_live(struct backend *b, unsigned vcpus)
         log_error("the ranges of bridges and devices cannot be claimed: %s", strerror(-rc));
         return rc;
     }
+    if (MUTANT(successor_claims_others_bars) && b->adopted && b->o->bridge_count)
+        (void)ioreq_server_map_mmio(b->server, b->o->bridges[0].mem_base,
+                                    b->o->bridges[0].mem_base + MUTANT_CLAIM_BYTES - 1);
     rc = ioreq_server_enable(b->server);
     if (rc)
         log_error("--domid %u: the IOREQ server cannot be enabled: %s", b->o->domid, strerror(-rc));

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One bus, served by whoever it may be: one process, several in several domains, the hypervisor
+ * between them. What the guest sees must not tell which.
+ */
+#define CHECK_FAMILY "topology"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conformance/blkdev.h"
+#include "spec/pci.h"
+#include "util/bits.h"
+
+#define DEVICES_MAX 32u
+#define TOPOLOGY    (NEED_PCI | NEED_BLK | NEED_TESTBED)
+#define ARGS_BYTES  64u
+
+/* ---- what the toolstack put there ---- */
+
+struct put {
+    struct subject subject; /* the bound one, at this device's place, of its backend's domain */
+    char backend[80];
+    bool late;
+};
+
+struct puts {
+    unsigned count;
+    struct put of[DEVICES_MAX];
+};
+
+static sbdf_t sbdf_of_text(struct check_ctx *t, const char *text)
+{
+    unsigned seg, bus, dev, fn;
+
+    if (sscanf(text, "%4x:%2x:%2x.%1x", &seg, &bus, &dev, &fn) != 4)
+        error_out(t, "the testbed says that a device is at '%s'", text);
+    return SBDF(seg, bus, dev, fn);
+}
+
+static struct puts *given_puts(struct check_ctx *t)
+{
+    const struct subject *s = check_subject(t);
+    struct puts *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        error_out(t, "no memory");
+    check_defer(t, free, p);
+    p->count = (unsigned)given_ask_number(t, "device.info", NULL, "count");
+    if (p->count == 0 || p->count > DEVICES_MAX)
+        error_out(t, "the testbed says that there are %u devices", p->count);
+    for (unsigned i = 0; i < p->count; i++) {
+        struct put *d = &p->of[i];
+        char args[ARGS_BYTES], sbdf[24] = "";
+
+        snprintf(args, sizeof(args), "{\"index\": %u}", i);
+        given_ask_text(t, "device.info", args, "sbdf", sbdf, sizeof(sbdf));
+        given_ask_text(t, "device.info", args, "backend", d->backend, sizeof(d->backend));
+        d->late = given_ask_number(t, "device.info", args, "late") != 0;
+        d->subject = *s;
+        d->subject.place.sbdf = sbdf_of_text(t, sbdf);
+        d->subject.backend_domid = (uint16_t)given_ask_number(t, "device.info", args, "domid");
+    }
+    return p;
+}
+
+/* `beside`: the one that was opened before, or NULL. */
+static struct blk *open_disk(struct check_ctx *t, struct put *d, const struct blk *beside)
+{
+    d->subject.beside = beside ? &beside->d->host : NULL;
+    return given_blk_of(given_device_of(t, &d->subject), 0, 0);
+}
+
+static int ask_of(struct check_ctx *t, const char *what, const struct put *d, char *why,
+                  size_t why_bytes)
+{
+    char args[sizeof(d->backend) + ARGS_BYTES];
+
+    snprintf(args, sizeof(args), "{\"backend\": \"%s\"}", d->backend);
+    return given_try(t, what, args, why, why_bytes);
+}
+
+static void must_ask_of(struct check_ctx *t, const char *what, const struct put *d)
+{
+    char why[256] = "";
+    int rc = ask_of(t, what, d, why, sizeof(why));
+
+    expect(t, MUST, rc == 0, "%s of %s: %s", what, d->backend, why);
+    if (rc)
+        stop_check(t);
+}
+
+/* A device that the first backend has not, and that is there from the start (or is not). */
+static struct put *foreign_put(struct check_ctx *t, struct puts *p, bool late)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (strcmp(p->of[i].backend, p->of[0].backend) && p->of[i].late == late)
+            return &p->of[i];
+    skip_check(t, "no backend beside the first %s", late ? "comes late" : "is there at once");
+}
+
+/* ---- a scan that counts ---- */
+
+struct look {
+    unsigned accesses, faults, found;
+    sbdf_t at[DEVICES_MAX];
+    bool too_many;
+};
+
+/* Vendor and device ID; all ones where the access aborts or nothing is. */
+static uint32_t look_id(struct check_ctx *t, struct fe_pci_host *h, struct look *l, sbdf_t at)
+{
+    uint64_t value = 0;
+    int rc = fe_ecam_read(h, at, PCI_REG_VENDOR_ID, 4, &value);
+
+    l->accesses++;
+    if (rc == -EFAULT) {
+        l->faults++;
+        return UINT32_MAX;
+    }
+    must(t, rc, "reading configuration space");
+    return (uint32_t)value;
+}
+
+static bool look_at(struct check_ctx *t, struct fe_pci_host *h, struct look *l, sbdf_t at)
+{
+    if (look_id(t, h, l, at) == UINT32_MAX)
+        return false;
+    if (l->found < DEVICES_MAX)
+        l->at[l->found++] = at;
+    else
+        l->too_many = true;
+    return true;
+}
+
+/* As an operating system scans: functions 1 to 7 where function 0 says that there are more. */
+static void look_everywhere(struct check_ctx *t, struct fe_pci_host *h, struct look *l)
+{
+    const struct fe_host_bridge *b = &h->bridge;
+
+    for (unsigned bus = b->bus_first; bus <= b->bus_last; bus++) {
+        for (unsigned dev = 0; dev < PCI_DEVICES_PER_BUS; dev++) {
+            sbdf_t fn0 = SBDF(b->segment, bus, dev, 0);
+            uint64_t type = 0;
+
+            if (!look_at(t, h, l, fn0))
+                continue;
+            must(t, fe_ecam_read(h, fn0, PCI_REG_HEADER_TYPE, 1, &type), "reading a header type");
+            l->accesses++;
+            if (!(type & PCI_HEADER_TYPE_MULTIFUNCTION))
+                continue;
+            for (unsigned fn = 1; fn < PCI_FUNCTIONS_PER_DEVICE; fn++)
+                look_at(t, h, l, SBDF(b->segment, bus, dev, fn));
+        }
+    }
+}
+
+static bool look_has(const struct look *l, sbdf_t at)
+{
+    for (unsigned i = 0; i < l->found; i++)
+        if (l->at[i].raw == at.raw)
+            return true;
+    return false;
+}
+
+static void expect_scan(struct check_ctx *t, const struct puts *p, const struct look *l,
+                        const struct put *absent, const char *when)
+{
+    unsigned there = 0;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        sbdf_t at = p->of[i].subject.place.sbdf;
+        bool want = !absent || strcmp(p->of[i].backend, absent->backend);
+
+        there += want;
+        expect(t, MUST, look_has(l, at) == want, "%s a scan %s function %x of %s", when,
+               want ? "misses" : "finds", at.raw, p->of[i].backend);
+    }
+    expect(t, MUST, l->found == there && !l->too_many, "%s a scan finds %u functions, not %u", when,
+           l->found, there);
+}
+
+CHECK(every_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.1",
+      .needs = TOPOLOGY,
+      .title = "A scan finds each function once, whichever process in whichever domain has it")
+{
+    struct fe_pci_host *h = given_host(t);
+    struct puts *p = given_puts(t);
+    struct fe_pci_cap caps[FE_PCI_CAPS_MAX];
+    struct look l = {0};
+    uint64_t start = given_now_ns();
+
+    look_everywhere(t, h, &l);
+    note(t, "row", "scan at boot");
+    note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
+    note(t, "accesses", "%u", l.accesses);
+    note(t, "faults", "%u", l.faults);
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->of[i].late)
+            skip_check(t, "a backend comes late");
+    expect_scan(t, p, &l, NULL, "at boot");
+    for (unsigned i = 0; i < p->count; i++) {
+        unsigned n = 0;
+
+        if (!look_has(&l, p->of[i].subject.place.sbdf))
+            continue;
+        expect(t, MUST, fe_pci_caps_walk(h, p->of[i].subject.place.sbdf, caps, &n) > 0,
+               "the capability list of function %x has %u entries or is broken",
+               p->of[i].subject.place.sbdf.raw, n);
+    }
+}
+
+CHECK(every_function_serves, .judges = DEVICE, .proves = "xen.ecam.topology.2", .needs = TOPOLOGY,
+      .title = "Functions of different processes and domains serve requests side by side")
+{
+    struct puts *p = given_puts(t);
+    struct blk *disks[DEVICES_MAX] = {NULL}, *last = NULL;
+
+    for (unsigned i = 0; i < p->count; i++)
+        if (!p->of[i].late)
+            last = disks[i] = open_disk(t, &p->of[i], last);
+    for (unsigned i = 0; i < p->count; i++)
+        if (disks[i])
+            blk_write_pattern(disks[i], 8, 16, 1000 + i);
+    for (unsigned i = 0; i < p->count; i++)
+        if (disks[i])
+            expect_pattern(disks[i], 8, 16, 1000 + i, "what was written to this disk");
+}
+
+CHECK(death_of_one_leaves_the_others, .judges = TRANSPORT, .proves = "xen.ecam.topology.3",
+      .needs = TOPOLOGY | NEED_BACKENDS | NEED_SUCCESSOR, .timeout_ms = 60000,
+      .title = "One backend is killed and comes back: the others' functions never notice")
+{
+    struct puts *p = given_puts(t);
+    struct put *victim = foreign_put(t, p, false);
+    struct blk *own = open_disk(t, &p->of[0], NULL);
+    struct blk *other = open_disk(t, victim, own);
+
+    blk_write_pattern(own, 0, 8, 1);
+    blk_write_pattern(other, 0, 8, 2);
+    other->d->gone_on_purpose = true;
+    must_ask_of(t, "backend.kill", victim);
+    expect_pattern(own, 0, 8, 1, "a disk of another backend, one having been killed");
+    must_ask_of(t, "backend.start", victim);
+    expect_pattern(own, 0, 8, 1, "a disk of another backend, one having come back");
+    expect_device_there(own->d, "after another backend came back");
+    device_reattach(other->d);
+    expect_device_there(other->d, "after its backend came back");
+    blk_restart(other, 0, 0);
+    blk_write_pattern(other, 0, 8, 3);
+    expect_pattern(other, 0, 8, 3, "a disk of a backend that came back");
+}
+
+CHECK(late_backend_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.4",
+      .needs = TOPOLOGY | NEED_BACKENDS, .timeout_ms = 60000,
+      .title = "Functions of a backend that starts later are absent until then, and found after")
+{
+    struct puts *p = given_puts(t);
+    struct put *late = foreign_put(t, p, true);
+    struct fe_pci_host *h = given_host(t);
+    struct look before = {0}, after = {0};
+    struct blk *k;
+    uint64_t start;
+
+    look_everywhere(t, h, &before);
+    expect_scan(t, p, &before, late, "before its backend started");
+    must_ask_of(t, "backend.start", late);
+    start = given_now_ns();
+    look_everywhere(t, h, &after);
+    note(t, "row", "rescan after a late start");
+    note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
+    note(t, "accesses", "%u", after.accesses);
+    note(t, "faults", "%u", after.faults);
+    expect_scan(t, p, &after, NULL, "after its backend started");
+    k = open_disk(t, late, NULL);
+    blk_write_pattern(k, 0, 8, 4);
+    expect_pattern(k, 0, 8, 4, "a disk of a backend that came late");
+}
+
+/* ---- announced or not ---- */
+
+static void attach(struct check_ctx *t, unsigned index, bool there)
+{
+    char args[ARGS_BYTES], why[256] = "";
+    int rc;
+
+    snprintf(args, sizeof(args), "{\"index\": %u}", index);
+    rc = given_try(t, there ? "device.attach" : "device.detach", args, why, sizeof(why));
+    expect(t, MUST, rc == 0, "the device does not %s: %s", there ? "come" : "go", why);
+    if (rc)
+        stop_check(t);
+}
+
+CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.5",
+      .needs = TOPOLOGY, .timeout_ms = 60000,
+      .title = "A function attached at run time is found by a rescan, or at once where it is told")
+{
+    static const char *const announced[] = {"silent: rescan", "told its place"};
+    struct fe_pci_host *h = given_host(t);
+    struct puts *p = given_puts(t);
+    unsigned last = p->count - 1;
+    struct put *d = &p->of[last];
+    sbdf_t at = d->subject.place.sbdf;
+    char args[ARGS_BYTES], store[80] = "";
+
+    snprintf(args, sizeof(args), "{\"index\": %u}", last);
+    given_ask_text(t, "device.info", args, "store", store, sizeof(store));
+    if (!store[0])
+        skip_check(t, "the devices are not described in the store");
+    for (unsigned i = 0; i < ARRAY_LENGTH(announced); i++) {
+        struct look gone = {0}, l = {0};
+        bool found;
+        uint64_t start;
+
+        attach(t, last, false);
+        look_everywhere(t, h, &gone);
+        expect(t, MUST, !look_has(&gone, at), "a scan finds function %x, which was taken away",
+               at.raw);
+        start = given_now_ns();
+        attach(t, last, true);
+        if (i == 0)
+            look_everywhere(t, h, &l);
+        else
+            look_at(t, h, &l, at);
+        found = look_has(&l, at);
+        note(t, "row", "%s", announced[i]);
+        note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
+        note(t, "accesses", "%u", l.accesses);
+        note(t, "faults", "%u", l.faults);
+        expect(t, MUST, found, "function %x is not found (%s)", at.raw, announced[i]);
+    }
+    struct blk *k = open_disk(t, d, NULL);
+    blk_write_pattern(k, 0, 8, 5);
+    expect_pattern(k, 0, 8, 5, "a disk that was attached at run time");
+}
