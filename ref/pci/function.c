@@ -9,6 +9,9 @@
 #include "pci/internal.h"
 #include "util/mutant.h"
 
+#define LINK_SPEED 1u
+#define LINK_WIDTH (1u << PCI_LINK_WIDTH_SHIFT)
+
 static bool overlaps(unsigned a, unsigned a_bytes, unsigned b, unsigned b_bytes)
 {
     return a < b + b_bytes && b < a + a_bytes;
@@ -86,7 +89,23 @@ void pci_function_destroy(struct pci_function *f)
     if (f->host)
         pci_host_detach(f->host, f);
     pci_msix_destroy(f->msix);
+    free(f->cold);
     free(f);
+}
+
+void pci_function_reset(struct pci_function *f)
+{
+    if (f->cold)
+        memcpy(f->config, f->cold, PCI_CONFIG_BYTES);
+    if (f->msix)
+        pci_msix_reset(f->msix);
+    for (unsigned b = 0; b < PCI_BARS; b++)
+        f->bars[b].refused = false;
+    if (f->hooks && f->hooks->reset)
+        f->hooks->reset(f->hooks_ctx);
+    pci_function_set_intx(f, f->intx_condition);
+    if (f->host)
+        pci_host_update_decode(f->host, f);
 }
 
 /* ---- capabilities ---- */
@@ -139,15 +158,24 @@ int pci_function_add_ext_capability(struct pci_function *f, uint16_t id, unsigne
 
 int pci_function_add_express(struct pci_function *f, unsigned port_type)
 {
-    /* PCIe 7.5.3, version 2: 0x3c bytes. No link is behind a function of a virtual bus, so the
-     * link and slot registers stay zero; role-based error reporting is mandatory. */
-    uint8_t body[0x3c - 2] = {0};
+    uint8_t body[PCI_EXP_CAP_BYTES - 2] = {0};
+    int at;
 
-    if (port_type > 15)
+    if (port_type > PCI_EXP_TYPE_MASK)
         return -EINVAL;
-    body[0] = (uint8_t)(2 | port_type << 4);
-    body[0x4 + 1 - 2] = 0x80; /* device capabilities bit 15 */
-    return pci_function_add_capability(f, PCI_CAP_EXPRESS, body, 0x3c);
+    at = pci_function_add_capability(f, PCI_CAP_EXPRESS, body, PCI_EXP_CAP_BYTES);
+    if (at < 0)
+        return at;
+    pci_function_poke(f, (unsigned)at + PCI_EXP_CAPABILITIES, 2,
+                      PCI_EXP_VERSION | port_type << PCI_EXP_TYPE_SHIFT);
+    pci_function_poke(f, (unsigned)at + PCI_EXP_DEVICE_CAPABILITIES, 4, PCI_EXP_ROLE_BASED_ERRORS);
+    if (port_type == PCI_EXP_TYPE_INTEGRATED_ENDPOINT)
+        return at; /* it is on no link */
+    pci_function_poke(f, (unsigned)at + PCI_EXP_LINK_CAPABILITIES, 4, LINK_SPEED | LINK_WIDTH);
+    pci_function_poke(f, (unsigned)at + PCI_EXP_LINK_CAPABILITIES_2, 4, PCI_LINK_CAP2_SPEED_2_5);
+    if (port_type == PCI_EXP_TYPE_ENDPOINT)
+        pci_function_poke(f, (unsigned)at + PCI_EXP_LINK_STATUS, 2, LINK_SPEED | LINK_WIDTH);
+    return at;
 }
 
 /* ---- base address registers ---- */

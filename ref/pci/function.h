@@ -56,6 +56,9 @@ struct pci_config_hooks {
     void (*written)(void *ctx, unsigned offset, unsigned bytes);
     /* MSI-X was enabled or disabled. May be NULL. */
     void (*msix_switched)(void *ctx, bool enabled);
+    /* The slot that it is in lost its power or was reset: configuration space is as at first, and
+     * the owner's own state is to follow. May be NULL. */
+    void (*reset)(void *ctx);
 };
 
 enum pci_bar_flags {
@@ -91,7 +94,8 @@ int pci_function_add_ext_capability(struct pci_function *f, uint16_t id, unsigne
 
 /*
  * The PCI Express capability (PCIe 7.5.3) that makes software use the extended space.
- * `port_type` as in the capability's register: 0 endpoint, 9 root complex integrated endpoint.
+ * `port_type` as in the capability's register: 0 endpoint, 4 root port, 9 root complex integrated
+ * endpoint. All but the last have a link of one lane at 2.5 GT/s.
  */
 int pci_function_add_express(struct pci_function *f, unsigned port_type);
 

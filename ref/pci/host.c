@@ -29,6 +29,8 @@ struct pci_host {
     struct decoded *decoded; /* room for every BAR of every function */
     unsigned decoded_count;
     unsigned last_hit; /* accesses come in runs to one BAR */
+    struct pci_port *ports[PCI_HOST_PORTS_MAX];
+    unsigned port_count;
 };
 
 static bool range_overlaps(struct pci_range a, struct pci_range b)
@@ -111,7 +113,12 @@ static unsigned slot_index(sbdf_t at)
 
 struct pci_function *pci_host_find(const struct pci_host *h, sbdf_t at)
 {
-    if (!pci_host_serves(h, at) || !h->buses[sbdf_bus(at)])
+    if (!pci_host_serves(h, at))
+        return NULL;
+    for (unsigned i = 0; sbdf_bus(at) != h->config.bus_first && i < h->port_count; i++)
+        if (pci_port_has_bus(h->ports[i], sbdf_bus(at)))
+            return pci_port_find(h->ports[i], at);
+    if (!h->buses[sbdf_bus(at)])
         return NULL;
     return h->buses[sbdf_bus(at)][slot_index(at)];
 }
@@ -129,36 +136,83 @@ static void update_multifunction(struct pci_host *h, sbdf_t at)
             device[fn]->multifunction = count > 1;
 }
 
+/* Room for the BARs of one function more. */
+static int make_room(struct pci_host *h)
+{
+    struct decoded *decoded =
+        realloc(h->decoded, (h->function_count + 1) * PCI_BARS * sizeof(*decoded));
+
+    if (!decoded)
+        return -ENOMEM;
+    h->decoded = decoded;
+    return 0;
+}
+
+static void take_in(struct pci_host *h, sbdf_t at, struct pci_function *f)
+{
+    h->function_count++;
+    f->host = h;
+    f->at = at;
+    f->next = h->functions;
+    h->functions = f;
+}
+
 int pci_host_attach(struct pci_host *h, sbdf_t at, struct pci_function *f)
 {
     struct pci_function ***bus = &h->buses[sbdf_bus(at)];
-    struct decoded *decoded;
+    int rc;
 
-    if (!pci_host_serves(h, at))
+    if (!pci_host_serves(h, at) || (f->port && sbdf_bus(at) != h->config.bus_first))
         return -EINVAL;
     if (f->host)
         return -EBUSY;
-    if (pci_host_find(h, at))
+    if (f->port && h->port_count == PCI_HOST_PORTS_MAX)
+        return -ENOSPC;
+    if (*bus && (*bus)[slot_index(at)])
         return -EEXIST;
     if (!*bus) {
         *bus = calloc(FUNCTIONS_PER_BUS, sizeof(**bus));
         if (!*bus)
             return -ENOMEM;
     }
-    decoded = realloc(h->decoded, (h->function_count + 1) * PCI_BARS * sizeof(*decoded));
-    if (!decoded)
-        return -ENOMEM;
-    h->decoded = decoded;
-    h->function_count++;
+    rc = make_room(h);
+    if (rc)
+        return rc;
     (*bus)[slot_index(at)] = f;
-    f->host = h;
-    f->at = at;
-    f->next = h->functions;
-    h->functions = f;
+    if (f->port)
+        h->ports[h->port_count++] = f->port;
+    take_in(h, at, f);
     update_multifunction(h, at);
     pci_host_update_decode(h, f);
     pci_function_update_intx(f);
     pci_msix_deliver(f);
+    return 0;
+}
+
+int pci_host_attach_behind(struct pci_host *h, struct pci_port *port, sbdf_t at,
+                           struct pci_function *f)
+{
+    uint8_t *cold;
+    int rc;
+
+    if (pci_port_function(port)->host != h)
+        return -EINVAL;
+    if (f->host)
+        return -EBUSY;
+    rc = make_room(h);
+    if (rc)
+        return rc;
+    cold = realloc(f->cold, PCI_CONFIG_BYTES);
+    if (!cold)
+        return -ENOMEM;
+    f->cold = cold;
+    memcpy(f->cold, f->config, PCI_CONFIG_BYTES);
+    rc = pci_port_put(port, sbdf_device(at), sbdf_function(at), f);
+    if (rc)
+        return rc;
+    f->behind = port;
+    take_in(h, at, f);
+    pci_function_update_intx(f);
     return 0;
 }
 
@@ -179,6 +233,8 @@ static bool bar_wanted(const struct pci_host *h, const struct pci_function *f, u
     if (addr + (size - 1) < addr)
         return false;
     *range = (struct pci_range){addr, addr + (size - 1)};
+    if (f->behind && !pci_port_forwards(f->behind, *range))
+        return false;
     for (unsigned i = 0; i < h->config.window_count; i++)
         if (range->first >= h->config.windows[i].first && range->last <= h->config.windows[i].last)
             return true;
@@ -246,7 +302,13 @@ void pci_host_detach(struct pci_host *h, struct pci_function *f)
     *link = f->next;
     f->next = NULL;
     h->function_count--;
-    h->buses[sbdf_bus(f->at)][slot_index(f->at)] = NULL;
+    if (f->behind)
+        pci_port_take(f->behind, f);
+    else
+        h->buses[sbdf_bus(f->at)][slot_index(f->at)] = NULL;
+    for (unsigned i = 0; f->port && i < h->port_count; i++)
+        if (h->ports[i] == f->port)
+            h->ports[i--] = h->ports[--h->port_count];
     for (unsigned b = 0; b < PCI_BARS; b++)
         if (f->bars[b].decoded)
             undecode(h, f, b);
@@ -256,7 +318,9 @@ void pci_host_detach(struct pci_host *h, struct pci_function *f)
     }
     f->host = NULL;
     f->multifunction = false;
-    update_multifunction(h, f->at);
+    if (!f->behind)
+        update_multifunction(h, f->at);
+    f->behind = NULL;
     /* What the departed one's ranges hid may be decoded now. */
     if (h->functions)
         pci_host_update_decode(h, h->functions);
@@ -267,7 +331,8 @@ void pci_host_detach(struct pci_host *h, struct pci_function *f)
 void pci_host_send_msi(struct pci_host *h, const struct pci_function *f, uint64_t addr,
                        uint32_t data)
 {
-    h->ops->msi(h->ctx, f->at, addr, data);
+    if (!f->behind || pci_port_forwards_up(f->behind))
+        h->ops->msi(h->ctx, f->at, addr, data);
 }
 
 void pci_host_drive_intx(struct pci_host *h, const struct pci_function *f, unsigned pin, bool level)

@@ -10,6 +10,9 @@
  * from the first bus of the bridge. An access to a function that does not exist reads all ones.
  * All of the window is claimed, so that no access in it is anybody else's.
  *
+ * A bus that the guest has put behind a root port (pci/port.h) is that port's; all others are the
+ * bridge's own, as if it had a root bus for each.
+ *
  * Functions come and go at run time. Bit 7 of the header type of every function of a device that
  * has more than one is set (PCI 3.0 6.2.1), whatever the function's owner stored there.
  */
@@ -18,6 +21,9 @@
 
 #include "pci/function.h"
 
+struct pci_port;
+
+#define PCI_HOST_PORTS_MAX   32u
 #define PCI_HOST_WINDOWS_MAX 4u
 
 /* A guest-physical range, both ends included. */
@@ -61,6 +67,14 @@ bool pci_host_serves(const struct pci_host *h, sbdf_t sbdf);
 /* Put a function on the bus; borrowed until detached. -EINVAL: not a bus of ours; -EEXIST: the
  * place is taken; -EBUSY: attached elsewhere. */
 int pci_host_attach(struct pci_host *h, sbdf_t at, struct pci_function *f);
+/*
+ * Put a function into the slot of a port that is on the first bus. `at` is its name for the
+ * callbacks; of it only the number of the function is the guest's, which finds it on whatever bus
+ * it gives to the port. It answers once there is a card in the slot (pci_port_set_card). -EINVAL:
+ * the port is elsewhere, a device other than 0; -EEXIST; -EBUSY; -ENOMEM.
+ */
+int pci_host_attach_behind(struct pci_host *h, struct pci_port *port, sbdf_t at,
+                           struct pci_function *f);
 /* Undecodes its BARs and drops its interrupt pin. Its registers keep their values. */
 void pci_host_detach(struct pci_host *h, struct pci_function *f);
 /* NULL when nothing is there. */

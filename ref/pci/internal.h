@@ -5,6 +5,7 @@
 
 #include "pci/function.h"
 #include "pci/host.h"
+#include "pci/port.h"
 #include "spec/pci.h"
 
 struct pci_bar {
@@ -45,6 +46,9 @@ struct pci_function {
     struct pci_function *next;
     sbdf_t at;
     bool multifunction;
+    struct pci_port *port;   /* the port that this function is, or NULL */
+    struct pci_port *behind; /* the port whose slot it is in, or NULL: on a bus of the bridge */
+    uint8_t *cold;           /* configuration space as it was put into the slot */
 };
 
 /* The driver changed the command register or a BAR of f, or f came or went. */
@@ -53,6 +57,21 @@ void pci_host_send_msi(struct pci_host *h, const struct pci_function *f, uint64_
                        uint32_t data);
 void pci_host_drive_intx(struct pci_host *h, const struct pci_function *f, unsigned pin,
                          bool level);
+
+/* As power that goes and comes leaves it: registers as they were when it was put into the slot. */
+void pci_function_reset(struct pci_function *f);
+
+/* ---- what host.c asks of a port ---- */
+/* Whether configuration requests for the bus go to the port's link, whatever answers there. */
+bool pci_port_has_bus(const struct pci_port *p, unsigned bus);
+/* The function of its slot that answers there, or NULL. */
+struct pci_function *pci_port_find(const struct pci_port *p, sbdf_t at);
+/* Whether it forwards the range to its slot, and messages out of it. */
+bool pci_port_forwards(const struct pci_port *p, struct pci_range range);
+bool pci_port_forwards_up(const struct pci_port *p);
+/* -EINVAL: no such place in a slot; -EEXIST: it is taken. */
+int pci_port_put(struct pci_port *p, unsigned device, unsigned function, struct pci_function *f);
+void pci_port_take(struct pci_port *p, struct pci_function *f);
 
 /* Recompute the level of the pin after any of its inputs changed. */
 void pci_function_update_intx(struct pci_function *f);
@@ -65,6 +84,8 @@ bool pci_msix_read(struct pci_function *f, unsigned bar, uint64_t offset, unsign
                    uint64_t *value);
 bool pci_msix_write(struct pci_function *f, unsigned bar, uint64_t offset, unsigned bytes,
                     uint64_t value);
+/* All vectors masked and none pending. */
+void pci_msix_reset(struct pci_msix *m);
 /* Send what is pending and no longer held back. */
 void pci_msix_deliver(struct pci_function *f);
 void pci_msix_destroy(struct pci_msix *m); /* NULL is allowed */

@@ -16,6 +16,14 @@ void pci_msix_destroy(struct pci_msix *m)
     free(m);
 }
 
+void pci_msix_reset(struct pci_msix *m)
+{
+    memset(m->table, 0, m->table_bytes);
+    memset(m->pending, 0, m->pba_bytes);
+    for (unsigned v = 0; v < m->vectors; v++)
+        m->table[v * PCI_MSIX_ENTRY_BYTES + PCI_MSIX_ENTRY_CONTROL] = PCI_MSIX_ENTRY_MASKED;
+}
+
 int pci_function_add_msix(struct pci_function *f, unsigned vectors, unsigned bar,
                           uint32_t table_offset, uint32_t pba_offset)
 {
@@ -52,9 +60,7 @@ int pci_function_add_msix(struct pci_function *f, unsigned vectors, unsigned bar
         pci_msix_destroy(m);
         return -ENOMEM;
     }
-    /* After reset each vector is masked. */
-    for (unsigned v = 0; v < vectors; v++)
-        m->table[v * PCI_MSIX_ENTRY_BYTES + PCI_MSIX_ENTRY_CONTROL] = PCI_MSIX_ENTRY_MASKED;
+    pci_msix_reset(m);
 
     body[0] = (uint8_t)(vectors - 1);
     body[1] = (uint8_t)((vectors - 1) >> 8);

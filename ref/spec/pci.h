@@ -126,6 +126,7 @@ enum {
     PCI_EXP_SLOT_CAPABILITIES = 0x14,
     PCI_EXP_SLOT_CONTROL = 0x18,
     PCI_EXP_SLOT_STATUS = 0x1a,
+    PCI_EXP_LINK_CAPABILITIES_2 = 0x2c,
     PCI_EXP_CAP_BYTES = 0x3c, /* version 2 */
 
     PCI_EXP_VERSION = 2,
@@ -133,6 +134,69 @@ enum {
     PCI_EXP_TYPE_ENDPOINT = 0x0,
     PCI_EXP_TYPE_ROOT_PORT = 0x4,
     PCI_EXP_TYPE_INTEGRATED_ENDPOINT = 0x9,
+    PCI_EXP_TYPE_MASK = 0xf,
+    PCI_EXP_SLOT_IMPLEMENTED = 1 << 8,
+
+    PCI_EXP_ROLE_BASED_ERRORS = 1 << 15, /* of device capabilities */
+};
+
+/* The link's registers (7.5.3.6 to 7.5.3.8). */
+enum {
+    PCI_LINK_SPEED_MASK = 0xf, /* of capabilities and of status; 1 is 2.5 GT/s */
+    PCI_LINK_WIDTH_SHIFT = 4,  /* lanes, six bits */
+    PCI_LINK_CAP_ACTIVE_REPORTED = 1 << 20,
+    PCI_LINK_CAP2_SPEED_2_5 = 1 << 1,
+    PCI_LINK_CONTROL_DISABLE = 1 << 4,
+    PCI_LINK_STATUS_ACTIVE = 1 << 13,
+};
+
+/* The slot's registers (7.5.3.9 to 7.5.3.11). */
+enum {
+    PCI_SLOT_CAP_BUTTON = 1 << 0,
+    PCI_SLOT_CAP_POWER = 1 << 1,
+    PCI_SLOT_CAP_ATTENTION_LED = 1 << 3,
+    PCI_SLOT_CAP_POWER_LED = 1 << 4,
+    PCI_SLOT_CAP_SURPRISE = 1 << 5,
+    PCI_SLOT_CAP_HOTPLUG = 1 << 6,
+    PCI_SLOT_CAP_NO_COMMAND_COMPLETED = 1 << 18,
+    PCI_SLOT_CAP_NUMBER_SHIFT = 19,
+    PCI_SLOT_NUMBER_MAX = 0x1fff,
+
+    /* Events: in status latched until 1 is written, in control enabled by the same bit. */
+    PCI_SLOT_BUTTON_PRESSED = 1 << 0,
+    PCI_SLOT_POWER_FAULT = 1 << 1,
+    PCI_SLOT_PRESENCE_CHANGED = 1 << 3,
+    PCI_SLOT_COMMAND_COMPLETED = 1 << 4,
+    PCI_SLOT_EVENTS_MASK = 0x1f,
+    PCI_SLOT_CONTROL_INTERRUPT = 1 << 5,
+    PCI_SLOT_CONTROL_ATTENTION_SHIFT = 6, /* two bits each: PCI_SLOT_LED_* */
+    PCI_SLOT_CONTROL_POWER_LED_SHIFT = 8,
+    PCI_SLOT_CONTROL_LED_MASK = 3,
+    PCI_SLOT_CONTROL_POWER_OFF = 1 << 10,
+    PCI_SLOT_CONTROL_LINK_CHANGED = 1 << 12,
+    PCI_SLOT_LED_ON = 1,
+    PCI_SLOT_LED_BLINKS = 2,
+    PCI_SLOT_LED_OFF = 3,
+    PCI_SLOT_STATUS_PRESENT = 1 << 6,
+    PCI_SLOT_STATUS_LINK_CHANGED = 1 << 8,
+};
+
+/* Message-signalled interrupts (PCI 3.0 6.8.1), one message and a 64-bit address. */
+enum {
+    PCI_MSI_CONTROL = 2,
+    PCI_MSI_ADDR = 4,
+    PCI_MSI_ADDR_HIGH = 8,
+    PCI_MSI_DATA = 12,
+    PCI_MSI_CAP_BYTES = 14,
+    PCI_MSI_CONTROL_ENABLE = 1 << 0,
+    PCI_MSI_CONTROL_64BIT = 1 << 7,
+};
+
+/* A bridge's header (PCI-to-PCI Bridge 1.2, 3.2.5). */
+enum {
+    PCI_BRIDGE_WINDOW_MASK = 0xfff0, /* bits 31 to 20 of base and limit */
+    PCI_BRIDGE_WINDOW_64BIT = 1,     /* of the prefetchable one */
+    PCI_BRIDGE_CONTROL_RESET = 1 << 6,
 };
 
 /* The header of a type 0 function as it lies in configuration space. */

@@ -542,10 +542,16 @@ static void config_msix_switched(void *ctx, bool enabled)
     update_intx(ctx);
 }
 
+static void config_reset(void *ctx)
+{
+    device_reset(ctx);
+}
+
 static const struct pci_config_hooks config_hooks = {
     .before_read = config_before_read,
     .written = config_written,
     .msix_switched = config_msix_switched,
+    .reset = config_reset,
 };
 
 /* ---- building the function ---- */
@@ -734,7 +740,8 @@ static int build(struct virtio_pci *vp, const struct virtio_pci_options *o)
         rc = rc < 0 ? rc : 0;
     }
     if (rc == 0 && !o->not_express) {
-        rc = pci_function_add_express(vp->function, EXPRESS_PORT_TYPE);
+        rc = pci_function_add_express(vp->function,
+                                      o->in_slot ? PCI_EXP_TYPE_ENDPOINT : EXPRESS_PORT_TYPE);
         if (rc > 0)
             rc = 0;
     }

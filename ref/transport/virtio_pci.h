@@ -33,6 +33,7 @@ struct virtio_pci_options {
     bool told_in_register;        /* instead, a designated vendor-specific capability does */
     uint16_t told_domid;
     bool not_express; /* leave the PCI Express capability out */
+    bool in_slot;     /* an endpoint on a link, instead of an integrated one */
 };
 
 /* `d` is borrowed and has to outlive the function; `options` may be NULL for the defaults.
