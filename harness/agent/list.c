@@ -38,6 +38,7 @@ static const struct {
     {NEED_POOL, "pool"},
     {NEED_SUCCESSOR, "successor"},
     {NEED_ZONED, "zoned"},
+    {NEED_SLOT, "slot"},
     {NEED_LIFETIME, "lifetime"},
     {NEED_SUSPEND, "suspend"},
     {NEED_PCI, "pci"},

@@ -134,6 +134,12 @@ static int set_sbdf(struct options *o, const char *v, char *why)
     return 0;
 }
 
+static int set_port(struct options *o, const char *v, char *why)
+{
+    o->place.has_port = parse_sbdf(v, &o->place.port) == 0;
+    return o->place.has_port ? 0 : -EINVAL;
+}
+
 static int set_mmio(struct options *o, const char *v, char *why)
 {
     if (o->has_device) {
@@ -211,6 +217,8 @@ static const struct {
     {"host-bridge", "SPEC", set_bridge,
      "seg=0,bus=0-63,ecam=BASE+SIZE,mem=BASE+SIZE; may be repeated"},
     {"sbdf", "SBDF", set_sbdf, "the device under test, like 0000:00:01.0"},
+    {"port", "SBDF", set_port,
+     "the root port that it is behind; --sbdf has the bus that the port is given"},
     {"mmio", "base=ADDR,irq=N", set_mmio, "the same for a virtio-mmio device and its line"},
     {"addressing", "grants|foreign", set_addressing,
      "what addresses in descriptors are (default: grants)"},

@@ -180,6 +180,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_RING_RESET, facts_feature(&f, VIRTIO_F_RING_RESET),
          "VIRTIO_F_RING_RESET is not offered"},
         {NEED_PCI_CFG, f.pci_cfg, "there is no PCI configuration access capability"},
+        {NEED_SLOT, s->place.has_port, "the device is in no hot-plug slot (axis announce)"},
         {NEED_DISCOVERY, s->has_mechanism, "the driver is told its backend (axis discovery)"},
         {NEED_UNSERVED, subject_param(s, "unserved"),
          "the backend is there before the domain runs (start: dom0less has it come later)"},

@@ -675,6 +675,8 @@ static const char *uncovered(const struct profile *p, const struct scenario_cell
         return "it has several backends";
     if (cell->discovery != DISCOVERY_GIVEN && !(p->discoveries & 1u << cell->discovery))
         return "its discovery mechanism is not claimed";
+    if (cell->announce != ANNOUNCE_SILENT)
+        return "hot-plug slots cannot be claimed";
     if (cell->buffers != BUFFERS_STREAMING)
         return "pools of granted memory cannot be claimed";
     if (!(p->archs & 1u << cell->arch))

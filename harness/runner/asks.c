@@ -155,6 +155,7 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
     const struct scenario *sc = plan->scenario;
     unsigned index = asked_device(s, args);
     const struct scenario_device *d = &sc->devices[index];
+    char sbdf[TESTBED_SBDF_BYTES];
     char store[64] = ""; /* the device's folder, when its backend has it from there */
 
     if (!sc->device_count) {
@@ -166,7 +167,7 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
                  s->cell->backend_domid, s->cell->ops->domid(s->cell), index);
     *value = json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "count",
                        (int)sc->device_count, "type", scenario_device_type_name(d->type), "sbdf",
-                       d->sbdf ? d->sbdf : "", "ro", d->ro, "queues",
+                       testbed_device_sbdf(s->cell, index, sbdf), "ro", d->ro, "queues",
                        (int)(plan->queues ? plan->queues : d->queues), "queue_size",
                        (int)(plan->queue_size ? plan->queue_size : d->queue_size), "serial",
                        d->serial ? d->serial : "", "filled", d->filled, "size_bytes",
@@ -196,6 +197,16 @@ static int device_attach(struct session *s, const json_t *args, json_t **value)
 static int device_detach(struct session *s, const json_t *args, json_t **value)
 {
     return testbed_device_detach(s->cell, asked_device(s, args));
+}
+
+static int device_ask_back(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_ask_back(s->cell, asked_device(s, args));
+}
+
+static int device_gone(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_wait_gone(s->cell, asked_device(s, args));
 }
 
 static int domain_pause(struct session *s, const json_t *args, json_t **value)
@@ -230,17 +241,18 @@ static const struct {
     int (*handle)(struct session *s, const json_t *args, json_t **value);
     bool of_backend; /* needs one that the cell started */
 } ask_table[] = {
-    {"backend.start", backend_start, true},    {"backend.stop", backend_stop, true},
-    {"backend.kill", backend_kill, true},      {"backend.restart", backend_restart, true},
-    {"backend.second", backend_second, true},  {"backend.alive", backend_alive, false},
-    {"backend.audit", backend_audit, true},    {"store.read", store_read, false},
-    {"store.write", store_write, false},       {"device.info", device_info, false},
-    {"console.open", host_end_open, true},     {"console.close", host_end_close, true},
-    {"console.write", host_end_write, true},   {"console.read", host_end_read, true},
-    {"console.manage", host_end_manage, true}, {"domain.pause", domain_pause, false},
-    {"domain.unpause", domain_unpause, false}, {"net.send", wire_end_send, true},
-    {"net.recv", wire_end_recv, true},         {"net.link", wire_end_link, true},
-    {"device.attach", device_attach, true},    {"device.detach", device_detach, true},
+    {"backend.start", backend_start, true},     {"backend.stop", backend_stop, true},
+    {"backend.kill", backend_kill, true},       {"backend.restart", backend_restart, true},
+    {"backend.second", backend_second, true},   {"backend.alive", backend_alive, false},
+    {"backend.audit", backend_audit, true},     {"store.read", store_read, false},
+    {"store.write", store_write, false},        {"device.info", device_info, false},
+    {"console.open", host_end_open, true},      {"console.close", host_end_close, true},
+    {"console.write", host_end_write, true},    {"console.read", host_end_read, true},
+    {"console.manage", host_end_manage, true},  {"domain.pause", domain_pause, false},
+    {"domain.unpause", domain_unpause, false},  {"net.send", wire_end_send, true},
+    {"net.recv", wire_end_recv, true},          {"net.link", wire_end_link, true},
+    {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
+    {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
     {"domain.costs", domain_costs, false},
 };
 

@@ -14,6 +14,8 @@
  *   device.attach   {type}                         -> {}      the first device, by the store;
  *                                                      it may come back as another type
  *   device.detach   {}                             -> {}
+ *   device.ask-back {}                             -> {}      the guest is asked for it
+ *   device.gone     {}                             -> {}      and has given it back
  *   console.open, .close  {port}                   -> {}      the host end of a port
  *   console.write   {port, data}                   -> {}
  *   console.read    {port, bytes, ms}              -> {data, ended}

@@ -57,6 +57,7 @@ static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const start_names[] = {"toolstack", "dom0less", NULL};
 static const char *const frontend_names[] = {"domu", "dom0", NULL};
 static const char *const backend_names[] = {"dom0", "driver", "outside", NULL};
+static const char *const announce_names[] = {"silent", "slot-event", NULL};
 static const char *const discovery_names[] = {
     "given",           "device-tree",       "xenstore",
     "boot-parameter",  "vendor-capability", "acpi",
@@ -100,6 +101,7 @@ static const struct axis_desc axis_table[SCENARIO_AXES] = {
     [AXIS_START] = {.name = "start", .values = start_names},
     [AXIS_FRONTEND] = {.name = "frontend", .values = frontend_names},
     [AXIS_BACKEND] = {.name = "backend", .values = backend_names},
+    [AXIS_ANNOUNCE] = {.name = "announce", .values = announce_names},
     [AXIS_DISCOVERY] = {.name = "discovery", .values = discovery_names},
 };
 
@@ -1125,6 +1127,14 @@ static int check_places(struct reader *r, const struct doc_node *root)
     }
     if (mmio && s->axis_count[AXIS_TOPOLOGY])
         return refuse_at(r, doc_get(matrix, "topology"), "virtio-mmio has no bridge");
+    if (mmio && s->axis_count[AXIS_ANNOUNCE])
+        return refuse_at(r, doc_get(matrix, "announce"), "virtio-mmio has no slots");
+    if (axis_has(s, AXIS_ANNOUNCE, "slot-event") &&
+        (axis_has(s, AXIS_TOPOLOGY, "ioreq-functions") ||
+         axis_has(s, AXIS_TOPOLOGY, "hypervisor-bridge")))
+        return refuse_at(r, doc_get(matrix, "announce"),
+                         "a slot's bus is the guest's choice: whoever has the port has to have the "
+                         "whole bridge (topology: ioreq-only)");
     if (mmio && s->device_count > SCENARIO_MMIO_DEVICES_MAX)
         return refuse_at(r, doc_get(matrix, "transport"),
                          "there are interrupt lines for %u virtio-mmio devices",
@@ -1219,9 +1229,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
             return refuse_at(r, doc_get(doc_get(root, "expect"), metric_table[m].name),
                              "nothing in this scenario measures %s", metric_table[m].name);
     }
-    static const enum scenario_axis of_devices[] = {AXIS_MEMORY,   AXIS_QUEUE_SIZE, AXIS_QUEUES,
-                                                    AXIS_FEATURES, AXIS_CONFIG,     AXIS_TRANSPORT,
-                                                    AXIS_START,    AXIS_BACKEND,    AXIS_DISCOVERY};
+    static const enum scenario_axis of_devices[] = {
+        AXIS_MEMORY,    AXIS_QUEUE_SIZE, AXIS_QUEUES,  AXIS_FEATURES,  AXIS_CONFIG,
+        AXIS_TRANSPORT, AXIS_START,      AXIS_BACKEND, AXIS_DISCOVERY, AXIS_ANNOUNCE};
     for (size_t i = 0; i < ARRAY_LENGTH(of_devices); i++) {
         const struct doc_node *matrix = doc_get(root, "matrix");
         if (s->axis_count[of_devices[i]] && !s->device_count)
@@ -1510,6 +1520,9 @@ static void bind_axis(struct scenario_cell *cell, enum scenario_axis axis, const
         break;
     case AXIS_BACKEND:
         cell->backend = (enum scenario_backend)name_index(backend_names, value);
+        break;
+    case AXIS_ANNOUNCE:
+        cell->announce = (enum scenario_announce)name_index(announce_names, value);
         break;
     case AXIS_DISCOVERY:
         cell->discovery = (enum scenario_discovery)name_index(discovery_names, value);

@@ -48,6 +48,7 @@ enum scenario_axis {
     AXIS_START,      /* who starts the domain: toolstack, dom0less */
     AXIS_FRONTEND,   /* the driver's domain: domu, dom0 */
     AXIS_BACKEND,    /* the backend's: dom0, driver, outside */
+    AXIS_ANNOUNCE,   /* how a guest learns that a device comes or goes: silent, slot-event */
     AXIS_DISCOVERY,  /* how the driver learns whom to grant its memory to */
     SCENARIO_AXES
 };
@@ -90,6 +91,11 @@ enum scenario_backend {
     BACKEND_DOM0,
     BACKEND_DRIVER,  /* a driver domain, which the toolstack lets serve the driver's */
     BACKEND_OUTSIDE, /* the machine around Xen, whose devices are nothing to Xen */
+};
+
+enum scenario_announce {
+    ANNOUNCE_SILENT,     /* not at all: it has to look */
+    ANNOUNCE_SLOT_EVENT, /* by the slot of a root port that the device is in */
 };
 
 enum scenario_discovery {
@@ -308,6 +314,7 @@ struct scenario_cell {
     enum scenario_start start;
     enum scenario_frontend frontend;
     enum scenario_backend backend;
+    enum scenario_announce announce;
     enum scenario_discovery discovery;
     uint32_t vcpus;
     uint32_t queues, queue_size; /* 0: what each device says */

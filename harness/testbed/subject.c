@@ -24,6 +24,19 @@
 #define XENBUS_CLOSING      "5"
 #define XENBUS_CLOSED       "6"
 
+const char *testbed_device_sbdf(const struct testbed_cell *c, unsigned index,
+                                char text[TESTBED_SBDF_BYTES])
+{
+    const char *sbdf = c->plan.scenario->devices[index].sbdf;
+    unsigned segment = 0;
+
+    if (c->plan.announce == ANNOUNCE_SLOT_EVENT && sbdf && sscanf(sbdf, "%4x:", &segment) == 1)
+        snprintf(text, TESTBED_SBDF_BYTES, "%04x:%02x:00.0", segment & 0xffff, (index + 1) & 0xff);
+    else
+        snprintf(text, TESTBED_SBDF_BYTES, "%s", sbdf ? sbdf : "");
+    return text;
+}
+
 char *testbed_image_path(const struct testbed_cell *c, unsigned device)
 {
     char *path;
@@ -203,12 +216,14 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
-    char domid[8];
+    char domid[8], sbdf[TESTBED_SBDF_BYTES];
 
     if (c->plan.transport == TRANSPORT_MMIO)
         mmio_settings(c, index, &to);
     else
-        setting(&to, "sbdf", d->sbdf);
+        setting(&to, "sbdf", testbed_device_sbdf(c, index, sbdf));
+    if (c->plan.announce == ANNOUNCE_SLOT_EVENT)
+        setting(&to, "port", d->sbdf);
     of_type[d->type](c, index, &to);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
@@ -247,7 +262,8 @@ static int node_set(void *ctx, const char *key, const char *value)
     char path[128], dashed[32];
 
     snprintf(path, sizeof(path), "%s/%s", b->path, key);
-    if (!strcmp(key, "sbdf")) { /* as in paths, where ':' and '.' cannot be stored */
+    if (!strcmp(key, "sbdf") ||
+        !strcmp(key, "port")) { /* as in paths, where ':' and '.' cannot be stored */
         snprintf(dashed, sizeof(dashed), "%s", value);
         for (char *p = dashed; *p; p++)
             if (*p == ':' || *p == '.')
@@ -327,10 +343,27 @@ int testbed_device_detach(struct testbed_cell *c, unsigned index)
     int ret = hotplug_possible(c);
 
     device_folder(c, index, &b);
-    if (!ret)
+    /* With `online` 0 as well, one that the guest can be asked for would be asked for first. */
+    if (!ret && c->plan.announce == ANNOUNCE_SILENT)
         ret = node_set(&b, "online", "0");
     if (!ret)
         ret = node_set(&b, "state", XENBUS_CLOSING);
+    return ret ? ret : device_wait(c, index, XENBUS_CLOSED);
+}
+
+int testbed_device_ask_back(struct testbed_cell *c, unsigned index)
+{
+    struct node_base b;
+    int ret = hotplug_possible(c);
+
+    device_folder(c, index, &b);
+    return ret ? ret : node_set(&b, "online", "0");
+}
+
+int testbed_device_wait_gone(struct testbed_cell *c, unsigned index)
+{
+    int ret = hotplug_possible(c);
+
     return ret ? ret : device_wait(c, index, XENBUS_CLOSED);
 }
 
@@ -460,6 +493,11 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
         words_add(argv, "--claim");
         words_add(argv, claim_options[c->plan.topology]);
     }
+    for (unsigned i = 0;
+         c->plan.announce == ANNOUNCE_SLOT_EVENT && i < c->plan.scenario->device_count; i++) {
+        words_add(argv, "--root-port");
+        words_addf(argv, "sbdf=%s,slot=%u", c->plan.scenario->devices[i].sbdf, i + 1);
+    }
     if (c->plan.transport == TRANSPORT_PCI && p->intx_line) {
         words_add(argv, "--intx-line");
         words_addf(argv, "%u", p->intx_line);
@@ -567,7 +605,13 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
         words_add(argv, "--mmio");
         words_add(argv, testbed_map_mmio(&c->map, 0, window, sizeof(window)));
     } else if (s->device_count) {
+        char sbdf[TESTBED_SBDF_BYTES];
+
         words_add(argv, "--sbdf");
-        words_add(argv, s->devices[0].sbdf);
+        words_addf(argv, "%s", testbed_device_sbdf(c, 0, sbdf));
+        if (c->plan.announce == ANNOUNCE_SLOT_EVENT) {
+            words_add(argv, "--port");
+            words_add(argv, s->devices[0].sbdf);
+        }
     }
 }

@@ -228,8 +228,19 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
  * reports is waited for. `type` NULL: the scenario's; else one that can be made of the same
  * settings. -EOPNOTSUPP: the cell has its devices not from the store.
  */
+/*
+ * Where a device is on PCI: where the scenario says, or in the slot of a root port, which then is
+ * there (announce: slot-event). Returns text.
+ */
+#define TESTBED_SBDF_BYTES 16
+const char *testbed_device_sbdf(const struct testbed_cell *c, unsigned index,
+                                char text[TESTBED_SBDF_BYTES]);
 int testbed_device_attach(struct testbed_cell *c, unsigned index, const char *type);
 int testbed_device_detach(struct testbed_cell *c, unsigned index);
+/* The guest is asked to give it back, which takes its time: testbed_device_wait_gone waits for it.
+ */
+int testbed_device_ask_back(struct testbed_cell *c, unsigned index);
+int testbed_device_wait_gone(struct testbed_cell *c, unsigned index);
 /* Waits for what it says when it serves, the line "ready" unless its profile has something else;
  * the end of the backend's process is an answer, too. */
 int testbed_wait_ready(struct testbed_cell *c, int fd);

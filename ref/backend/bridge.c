@@ -27,6 +27,7 @@ struct bridge {
 struct occupant {
     struct occupant *next;
     sbdf_t at;
+    sbdf_t wire; /* whose pin its pin is: its own, or its port's (device 0 of a slot, no swizzle) */
     struct bridge *bridge;
     struct pci_function *function; /* borrowed */
     uint64_t *interrupts;          /* borrowed, may be NULL */
@@ -82,8 +83,10 @@ static void host_intx(void *ctx, sbdf_t from, unsigned pin, bool level)
 {
     struct bridge *br = ctx;
     struct bridges *b = br->all;
-    unsigned device = sbdf_device(from);
-    uint8_t *holders = &br->pin_holders[(sbdf_bus(from) - br->where.bus_first) * PINS_PER_BUS +
+    const struct occupant *occupant = find_occupant(b, from);
+    sbdf_t wire = occupant ? occupant->wire : from;
+    unsigned device = sbdf_device(wire);
+    uint8_t *holders = &br->pin_holders[(sbdf_bus(wire) - br->where.bus_first) * PINS_PER_BUS +
                                         device * 4 + (pin - 1)];
     bool was = *holders != 0;
     int rc = 0;
@@ -97,7 +100,7 @@ static void host_intx(void *ctx, sbdf_t from, unsigned pin, bool level)
     if (was == (*holders != 0))
         return;
     if (b->config.intx_line == BRIDGE_NO_LINE) {
-        rc = xen_irq_intx(b->config.xen, b->config.domid, from, pin, level);
+        rc = xen_irq_intx(b->config.xen, b->config.domid, wire, pin, level);
     } else {
         unsigned line = (device + pin - 1) % LINES;
 
@@ -283,19 +286,24 @@ void bridges_disconnect(struct bridges *b)
     b->server = NULL;
 }
 
-int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts)
+static int attach(struct bridges *b, const struct occupant *what, struct pci_port *port)
 {
-    struct bridge *br = bridge_of(b, at);
+    struct bridge *br = bridge_of(b, what->at);
+    sbdf_t at = what->at;
     struct occupant *p;
     int rc;
 
-    if (!br)
+    if (!br || bridge_of(b, what->wire) != br || (port && b->config.claim != BRIDGE_CLAIM_WINDOW))
         return -EINVAL;
+    if (find_occupant(b, at))
+        return -EEXIST;
     p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
-    *p = (struct occupant){.at = at, .bridge = br, .function = f, .interrupts = interrupts};
-    rc = pci_host_attach(br->host, at, f);
+    *p = *what;
+    p->bridge = br;
+    rc = port ? pci_host_attach_behind(br->host, port, at, p->function)
+              : pci_host_attach(br->host, at, p->function);
     if (rc) {
         free(p);
         return rc;
@@ -309,6 +317,22 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
             bridges_detach(b, at);
     }
     return rc;
+}
+
+int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts)
+{
+    const struct occupant what = {.at = at, .wire = at, .function = f, .interrupts = interrupts};
+
+    return attach(b, &what, NULL);
+}
+
+int bridges_attach_behind(struct bridges *b, sbdf_t at, sbdf_t port_at, struct pci_port *port,
+                          struct pci_function *f, uint64_t *interrupts)
+{
+    const struct occupant what = {
+        .at = at, .wire = port_at, .function = f, .interrupts = interrupts};
+
+    return attach(b, &what, port);
 }
 
 void bridges_detach(struct bridges *b, sbdf_t at)

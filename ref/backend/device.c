@@ -29,7 +29,7 @@ struct device {
     struct gmem *gmem;
     struct vdev *vdev;
     struct virtio_pci *pci; /* NULL: virtio-mmio, which the window owns */
-    bool attached;
+    bool attached, in_slot;
     uint64_t interrupts;
 };
 
@@ -64,6 +64,7 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         .tells_domid = spec->has_told_domid && spec->told_in <= TOLD_IN_REGISTER,
         .told_in_register = spec->told_in == TOLD_IN_REGISTER,
         .told_domid = (uint16_t)spec->told_domid,
+        .in_slot = spec->has_port,
     };
     int rc = virtio_pci_create(d->vdev, &options, &d->pci);
 
@@ -71,12 +72,19 @@ static int make_pci(struct device *d, const struct device_spec *spec,
         snprintf(error, DEVICE_ERROR_BYTES, "%s: virtio-pci: %s", d->label, strerror(-rc));
         return rc;
     }
-    rc = bridges_attach(machine_bridges(d->machine), d->at.sbdf, virtio_pci_function(d->pci),
-                        &d->interrupts);
+    d->in_slot = spec->has_port;
+    if (d->in_slot)
+        rc = slots_attach(machine_slots(d->machine), spec->port, d->at.sbdf,
+                          virtio_pci_function(d->pci), &d->interrupts);
+    else
+        rc = bridges_attach(machine_bridges(d->machine), d->at.sbdf, virtio_pci_function(d->pci),
+                            &d->interrupts);
     if (rc == 0 && MUTANT(attached_device_is_enabled))
         pci_function_poke(virtio_pci_function(d->pci), PCI_REG_COMMAND, 2, PCI_COMMAND_MEMORY);
     if (rc == 0)
         d->attached = true;
+    else if (rc == -ENOENT)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: its port is no --root-port", d->label);
     else if (rc == -EINVAL)
         snprintf(error, DEVICE_ERROR_BYTES, "%s: no --host-bridge has this bus", d->label);
     else if (rc == -EEXIST)
@@ -160,7 +168,9 @@ void device_destroy(struct device *d)
         return;
     if (d->attached && d->at.kind == PLACE_PCI)
         teller_remove(machine_teller(d->machine), d->at.sbdf);
-    if (d->attached && d->at.kind == PLACE_PCI)
+    if (d->attached && d->in_slot)
+        slots_detach(machine_slots(d->machine), d->at.sbdf);
+    else if (d->attached && d->at.kind == PLACE_PCI)
         bridges_detach(machine_bridges(d->machine), d->at.sbdf);
     else if (d->attached)
         windows_detach(machine_windows(d->machine), &d->at);

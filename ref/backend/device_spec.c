@@ -17,6 +17,7 @@ enum key_kind {
     KEY_TYPE,
     KEY_TRANSPORT,
     KEY_SBDF,
+    KEY_PORT,
     KEY_BASE,
     KEY_LINE,
     KEY_PATH,
@@ -68,6 +69,9 @@ static const struct key keys[] = {
     {"transport", NULL, FOR_ALL, KEY_TRANSPORT, 0, 0, 0, "pci (the default) or mmio"},
     {"sbdf", NULL, FOR_ALL, KEY_SBDF, 0, 0, 0,
      "pci: its place, 0000:00:01.0; in Xenstore 0000-00-01-0"},
+    {"port", NULL, FOR_ALL, KEY_PORT, 0, 0, 0,
+     "pci: the root port whose slot it is in; the guest chooses its bus, and sbdf\n"
+     "                         is how it is called here"},
     {"base", NULL, FOR_ALL, KEY_BASE, 0, 0, 0,
      "mmio: address of its 0x200 bytes of registers, their multiple"},
     {"irq", NULL, FOR_ALL, KEY_LINE, 0, 0, 0,
@@ -279,6 +283,10 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
     case KEY_SBDF:
         rc = place_parse_sbdf(value, &spec->place.sbdf);
         spec->has_sbdf = rc == 0;
+        return rc;
+    case KEY_PORT:
+        rc = place_parse_sbdf(value, &spec->port);
+        spec->has_port = rc == 0;
         return rc;
     case KEY_BASE:
         return set_base(spec, value);
@@ -492,11 +500,15 @@ static const char *place_lacks(const struct device_spec *spec)
     if (spec->place.kind == PLACE_PCI) {
         if (was_set(spec, "base") || was_set(spec, "irq"))
             return "base and irq go with transport=mmio";
+        if (spec->has_port && sbdf_device(spec->place.sbdf))
+            return "device 0 is the only one behind a port";
         return spec->has_sbdf ? NULL : "no sbdf";
     }
     for (size_t i = 0; i < ARRAY_LENGTH(of_pci); i++)
         if (was_set(spec, of_pci[i]))
             return "vectors, msix, bars, notify-multiplier and pin go with transport=pci";
+    if (spec->has_port)
+        return "port goes with transport=pci";
     if (spec->has_sbdf)
         return "sbdf goes with transport=pci";
     if (!was_set(spec, "base"))

@@ -33,6 +33,8 @@ struct device_spec {
     uint64_t keys;                  /* which were set: bits of device_spec.c's table */
     struct place place;
     bool has_sbdf;
+    bool has_port;
+    sbdf_t port;                               /* the root port whose slot it is in */
     char *path;                                /* owned; NULL: none was given, or null:SIZE */
     uint64_t null_bytes;                       /* size of the null store */
     uint32_t queue_size;                       /* 0: the default */

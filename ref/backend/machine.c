@@ -8,6 +8,7 @@ struct machine {
     struct bridges *bridges;
     struct windows *windows;
     struct teller *teller;
+    struct slots *slots; /* NULL: none */
 };
 
 static uint64_t machine_read(void *ctx, uint64_t addr, unsigned bytes)
@@ -70,15 +71,31 @@ struct teller *machine_teller(struct machine *m)
     return m->teller;
 }
 
+struct slots *machine_slots(struct machine *m)
+{
+    return m->slots;
+}
+
+int machine_add_ports(struct machine *m, const struct root_port *list, unsigned count,
+                      const struct slots_ops *ops, void *ctx)
+{
+    return count ? slots_create(m->bridges, list, count, ops, ctx, &m->slots) : 0;
+}
+
 int machine_connect(struct machine *m, struct ioreq_server *server, bool same_windows)
 {
     int rc = bridges_connect(m->bridges, server, same_windows);
 
-    return rc ? rc : windows_connect(m->windows, server);
+    if (!rc)
+        rc = windows_connect(m->windows, server);
+    if (!rc)
+        slots_set_live(m->slots, true);
+    return rc;
 }
 
 void machine_disconnect(struct machine *m)
 {
+    slots_set_live(m->slots, false);
     bridges_disconnect(m->bridges);
     windows_disconnect(m->windows);
 }
@@ -108,6 +125,7 @@ void machine_destroy(struct machine *m)
         return;
     teller_destroy(m->teller);
     windows_destroy(m->windows);
+    slots_destroy(m->slots);
     bridges_destroy(m->bridges);
     free(m);
 }

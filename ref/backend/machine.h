@@ -8,6 +8,7 @@
 #define RP_BACKEND_MACHINE_H
 
 #include "backend/bridge.h"
+#include "backend/slots.h"
 #include "backend/teller.h"
 #include "backend/windows.h"
 
@@ -17,10 +18,15 @@ struct machine;
 int machine_create(const struct bridges_config *config, struct machine **out);
 void machine_destroy(struct machine *m); /* NULL is allowed */
 
+/* Root ports, once and before anything is attached; errors as those of slots_create. */
+int machine_add_ports(struct machine *m, const struct root_port *list, unsigned count,
+                      const struct slots_ops *ops, void *ctx);
+
 /* Owned by the machine: devices are attached there. */
 struct bridges *machine_bridges(struct machine *m);
 struct windows *machine_windows(struct machine *m);
 struct teller *machine_teller(struct machine *m);
+struct slots *machine_slots(struct machine *m); /* NULL: it has no ports */
 
 /* The callbacks to give to ioreq_server_create, with the machine as context. */
 const struct ioreq_ops *machine_ioreq_ops(void);

@@ -49,6 +49,15 @@ static int set_host_bridge(struct backend_options *o, const char *value, char wh
     return rc;
 }
 
+static int set_root_port(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    if (o->port_count == SLOTS_MAX) {
+        snprintf(why, WHY_BYTES, "more than %u root ports", SLOTS_MAX);
+        return -EINVAL;
+    }
+    return root_port_parse(&o->ports[o->port_count++], value, why);
+}
+
 static const char *const claim_names[] = {
     [BRIDGE_CLAIM_WINDOW] = "window",
     [BRIDGE_CLAIM_FUNCTIONS] = "functions",
@@ -197,6 +206,7 @@ static const struct option options[] = {
     {"host-bridge", "seg=S,bus=A-B,ecam=BASE+SIZE,mem=BASE+SIZE", set_host_bridge,
      "an ECAM host bridge as the guest's firmware describes it; may be repeated, and\n"
      "        is needed for devices on PCI"},
+    {"root-port", "sbdf=SBDF,slot=N,...", set_root_port, root_port_help},
     {"claim", "window|functions|pcidev", set_claim,
      "what to claim of a bridge's address space: all of it (the default), or\n"
      "        only the functions that exist, so that several backends share a bridge; pcidev\n"
@@ -321,6 +331,10 @@ static int check(const struct backend_options *o)
 {
     if (!o->has_domid) {
         log_error("--domid: required");
+        return -EINVAL;
+    }
+    if (o->port_count && o->claim != BRIDGE_CLAIM_WINDOW) {
+        log_error("--root-port: the guest chooses its buses, so --claim has to be window");
         return -EINVAL;
     }
     if (!o->device_count && !o->xenstore) {

@@ -7,6 +7,7 @@
 
 #include "backend/bridge.h"
 #include "backend/device_spec.h"
+#include "backend/slots.h"
 #include "util/log.h"
 #include "xen/gmem_strategy.h"
 
@@ -18,6 +19,8 @@ struct backend_options {
     bool has_domid;
     struct host_bridge bridges[BRIDGES_MAX];
     unsigned bridge_count;
+    struct root_port ports[SLOTS_MAX];
+    unsigned port_count;
     enum bridge_claim claim;
     uint32_t intx_line; /* BRIDGE_NO_LINE: by device and pin */
     const char *memory; /* name of a strategy, static */

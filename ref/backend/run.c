@@ -277,7 +277,26 @@ static void store_remove_device(void *ctx, const struct place *at)
     }
 }
 
-static const struct store_devices_ops store_ops = {.add = store_add, .remove = store_remove_device};
+static bool store_ask_back(void *ctx, const struct place *at)
+{
+    struct backend *b = ctx;
+
+    return at->kind == PLACE_PCI && slots_ask_back(machine_slots(b->machine), at->sbdf);
+}
+
+static const struct store_devices_ops store_ops = {
+    .add = store_add, .remove = store_remove_device, .ask_back = store_ask_back};
+
+static void slot_given_back(void *ctx, sbdf_t at)
+{
+    const struct place place = {.kind = PLACE_PCI, .sbdf = at};
+    struct backend *b = ctx;
+
+    if (b->store_devices)
+        store_devices_given_back(b->store_devices, &place);
+}
+
+static const struct slots_ops slots_ops = {.given_back = slot_given_back};
 
 static int make_devices(struct backend *b)
 {
@@ -498,6 +517,12 @@ static int start(struct backend *b)
     rc = machine_create(&bridges, &b->machine);
     if (rc) {
         log_error("--host-bridge: %s", strerror(-rc));
+        return rc;
+    }
+    rc = machine_add_ports(b->machine, b->o->ports, b->o->port_count, &slots_ops, b);
+    if (rc) {
+        log_error("--root-port: %s%s", strerror(-rc),
+                  rc == -EINVAL ? " (each on the first bus of a --host-bridge)" : "");
         return rc;
     }
     /* The devices come first: an adopted server's waiting requests are for them. */

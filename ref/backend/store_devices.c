@@ -28,7 +28,8 @@ struct entry {
     char devid[DEVID_BYTES];
     struct place at;
     bool up;
-    bool seen; /* while the folder is compared with the list */
+    bool asked; /* the guest was, to give it back */
+    bool seen;  /* while the folder is compared with the list */
 };
 
 struct store_devices {
@@ -229,8 +230,25 @@ static void take_down(struct store_devices *sd, struct entry *e)
         (void)nanosleep(&moment, NULL);
     }
     sd->ops->remove(sd->ctx, &e->at);
-    e->up = false;
+    e->up = e->asked = false;
     (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
+}
+
+/* `online` is 0. */
+static void ask_back(struct store_devices *sd, struct entry *e)
+{
+    if (e->asked)
+        return;
+    e->asked = sd->ops->ask_back && sd->ops->ask_back(sd->ctx, &e->at);
+    if (!e->asked)
+        take_down(sd, e);
+}
+
+void store_devices_given_back(struct store_devices *sd, const struct place *at)
+{
+    for (struct entry *e = sd->entries; e; e = e->next)
+        if (e->up && place_same(&e->at, at))
+            take_down(sd, e);
 }
 
 /*
@@ -275,8 +293,12 @@ static int compare(struct store_devices *sd, bool start, char error[STORE_DEVICE
             sd->entries = e;
         }
         e->seen = true;
-        if (e->up && (!online || state == STATE_CLOSING || state == STATE_CLOSED)) {
+        if (online)
+            e->asked = false; /* it may stay, after all */
+        if (e->up && (state == STATE_CLOSING || state == STATE_CLOSED)) {
             take_down(sd, e);
+        } else if (e->up && !online) {
+            ask_back(sd, e);
         } else if (!e->up && state == STATE_CLOSING) {
             (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
         } else if (!e->up && online &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "frontend/place.h"
 
+#include "frontend/port.h"
 #include "frontend/virtio_mmio.h"
 #include "frontend/virtio_pci.h"
 
@@ -25,7 +26,13 @@ int fe_place_open(const struct fe_place *place, struct fe_platform *p, struct fe
         if (rc == 0)
             *out = &mmio->virtio;
     } else {
-        rc = fe_virtio_pci_create(h, place->sbdf, &pci);
+        struct fe_port port;
+
+        rc = 0;
+        if (place->has_port)
+            rc = fe_port_open(h, place->port, (uint8_t)sbdf_bus(place->sbdf), &port);
+        if (rc == 0)
+            rc = fe_virtio_pci_create(h, place->sbdf, &pci);
         if (rc == 0)
             *out = &pci->virtio;
     }

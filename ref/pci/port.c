@@ -114,12 +114,15 @@ bool pci_port_has_bus(const struct pci_port *p, unsigned bus)
 {
     unsigned secondary = get(p, PCI_REG_SECONDARY_BUS, 1);
 
+    if (MUTANT(slot_bus_number_fixed))
+        return bus == 1;
     return secondary && bus >= secondary && bus <= get(p, PCI_REG_SUBORDINATE_BUS, 1);
 }
 
 struct pci_function *pci_port_find(const struct pci_port *p, sbdf_t at)
 {
-    if (!p->link || sbdf_bus(at) != get(p, PCI_REG_SECONDARY_BUS, 1) ||
+    if (!p->link ||
+        (sbdf_bus(at) != get(p, PCI_REG_SECONDARY_BUS, 1) && !MUTANT(slot_bus_number_fixed)) ||
         (sbdf_device(at) && !MUTANT(slot_device_number_ignored)))
         return NULL;
     return p->below[sbdf_function(at)];
@@ -354,7 +357,7 @@ static int build(struct pci_port *p)
                       get(p, p->express + PCI_EXP_CAPABILITIES, 2) | PCI_EXP_SLOT_IMPLEMENTED);
     pci_function_poke(f, p->express + PCI_EXP_LINK_CAPABILITIES, 4,
                       get(p, p->express + PCI_EXP_LINK_CAPABILITIES, 4) |
-                          PCI_LINK_CAP_ACTIVE_REPORTED);
+                          (MUTANT(slot_link_not_reported) ? 0 : PCI_LINK_CAP_ACTIVE_REPORTED));
     build_slot(p);
     rc = pci_function_add_capability(f, PCI_CAP_MSI, msi, PCI_MSI_CAP_BYTES);
     if (rc < 0)
