@@ -4,8 +4,8 @@
 #
 # Catalogue, checks and mutants fit together: every check proves requirements that exist; no statement
 # of VIRTIO is missing between others, and none that a check proves counts as not observable; every
-# ABI observation in the catalogue has its check; every mutant in mutants.tsv names a check that
-# exists and a fault that is in the sources, every fault in the sources is listed, and every check
+# requirement is paraphrased; every ABI observation in the catalogue has its check; every mutant in
+# mutants.tsv names a check that exists and a fault that is in the sources, every fault in the sources is listed, and every check
 # is named by a mutant that it must fail. Prints what does not fit; exit status 1 when anything does not, 2 when it could not be looked at.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -47,6 +47,11 @@ awk -F'\t' -v checks="$work/checks" -v used="$work/used" -v mutants="$dir/mutant
         if ($1 ~ /^#/ || $1 == "" || $1 == "id") next
         if ($1 in requirement) complain("requirement " $1 " is listed twice")
         requirement[$1] = FILENAME
+        columns = FILENAME == virtio ? 6 : 5
+        if (NF != columns)
+            complain("requirement " $1 " has " NF " columns, not " columns)
+        else if ($columns !~ /[^ ]/)
+            complain("requirement " $1 " has no paraphrase")
         if (FILENAME == virtio) {
             section = $1
             sub(/\.[0-9]+$/, "", section)

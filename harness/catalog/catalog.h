@@ -6,14 +6,15 @@
  * with '#' are comments:
  *
  *     virtio.tsv   normative statements of VIRTIO 1.4 (CS01): id area role keyword section
+ *                  paraphrase
  *     xen.tsv      rules of Xen under virtio: grants, IOREQ, ECAM, discovery, lifecycle
  *     abi.tsv      what the libxen libraries promise to a device model
  *                  both: id level role source paraphrase
  *     unobservable.tsv  those that nobody outside can observe: id reason
  *     mutants.tsv  mutant program check description (README of the columns in its comment)
  *
- * The text of VIRTIO statements is not copied here: a statement is found by its section and its
- * number there. Ids are unique over all files.
+ * The text of VIRTIO statements is not copied here: the paraphrase says what a statement demands,
+ * and its section and its number there find it. Ids are unique over all files.
  */
 #ifndef RP_CATALOG_CATALOG_H
 #define RP_CATALOG_CATALOG_H
@@ -26,7 +27,7 @@ struct requirement {
     const char *role;         /* "device", "driver", "hypervisor", ... */
     const char *level;        /* "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "SHALL" */
     const char *source;       /* "VIRTIO 1.4 CS01, <section>", or a file and function */
-    const char *text;         /* paraphrase; "" for VIRTIO statements */
+    const char *text;         /* paraphrase in our own words; "" when the file has none */
     const char *unobservable; /* why nobody outside can see whether it holds; NULL: one can */
 };
 

@@ -106,7 +106,8 @@ static int print_figures(const struct catalog *catalog, const struct agent_check
         total.of[c].checked += checked;
         total.of[c].unobservable += hidden;
         if (o->all && !checked)
-            printf("%s (%s): %s\n", r->id, r->level, hidden ? r->unobservable : "hole");
+            printf("%s (%s): %s: %s\n", r->id, r->level, hidden ? "not observable" : "hole",
+                   hidden ? r->unobservable : r->text);
     }
     printf("%-18s  %-19s  %-19s  %s\n", "", "MUST", "SHOULD", "MAY");
     printf("%-18s", "area");
