@@ -229,6 +229,23 @@ CHECK(every_function_serves, .judges = DEVICE, .proves = "xen.ecam.topology.2", 
             expect_pattern(disks[i], 8, 16, 1000 + i, "what was written to this disk");
 }
 
+CHECK(every_function_interrupts, .judges = DEVICE, .proves = "xen.ecam.topology.6",
+      .needs = TOPOLOGY | NEED_MSIX | NEED_IRQ,
+      .title = "Interrupts arrive from every function, whichever process has it")
+{
+    struct puts *p = given_puts(t);
+    struct blk *last = NULL;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        if (p->of[i].late)
+            continue;
+        last = open_disk(t, &p->of[i], last);
+        ring_drain_irq(last->q);
+        blk_write_pattern(last, 0, 1, i);
+        expect_notified(last->q, MUST, "a request of this function was completed");
+    }
+}
+
 CHECK(death_of_one_leaves_the_others, .judges = TRANSPORT, .proves = "xen.ecam.topology.3",
       .needs = TOPOLOGY | NEED_BACKENDS | NEED_SUCCESSOR, .timeout_ms = 60000,
       .title = "One backend is killed and comes back: the others' functions never notice")

@@ -25,8 +25,8 @@ static const char *const arch_names[] = {"x86", "arm", NULL};
 static const char *const transport_names[] = {"pci", "mmio", NULL};
 static const char *const ring_names[] = {"split", "packed", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
-static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "hypervisor-bridge",
-                                             NULL};
+static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "ioreq-distributed",
+                                             "hypervisor-bridge", NULL};
 static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
 static const char *const device_names[] = {"blk", "rng", "console", "net", NULL};
 static const char *const keeps_names[] = {"nothing", "foreign", NULL};

@@ -36,8 +36,8 @@ struct reader {
 
 static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
 static const char *const arch_names[] = {"x86", "arm", NULL};
-static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "hypervisor-bridge",
-                                             NULL};
+static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "ioreq-distributed",
+                                             "hypervisor-bridge", NULL};
 static const char *const background_names[] = {"default", "ones", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const buffers_names[] = {"streaming", "pool", NULL};
@@ -1163,6 +1163,9 @@ static int check_backends(struct reader *r, const struct doc_node *root)
     const struct scenario *s = r->s;
     const struct doc_node *n = doc_get(root, "backends");
 
+    if (!s->backend_count && axis_has(s, AXIS_TOPOLOGY, "ioreq-distributed"))
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "topology"),
+                         "ioreq-distributed needs several backends");
     if (!s->backend_count)
         return 0;
     if (s->testbeds != 1u << TESTBED_SIM)
@@ -1170,8 +1173,10 @@ static int check_backends(struct reader *r, const struct doc_node *root)
     if (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU)
         return refuse_at(r, n, "several backends go with checks in the domU");
     if (s->axis_count[AXIS_TRANSPORT] || s->axis_count[AXIS_BACKEND] ||
-        s->axis_count[AXIS_FRONTEND] || s->axis_count[AXIS_DISCOVERY] || s->axis_count[AXIS_START])
-        return refuse_at(r, n, "no axis transport, backend, frontend, discovery or start here");
+        s->axis_count[AXIS_FRONTEND] || s->axis_count[AXIS_DISCOVERY] ||
+        s->axis_count[AXIS_START] || s->axis_count[AXIS_ANNOUNCE])
+        return refuse_at(r, n,
+                         "no axis transport, backend, frontend, discovery, start or announce here");
     for (unsigned i = 1; i <= s->backend_count; i++) {
         bool any = false;
 

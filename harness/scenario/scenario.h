@@ -33,7 +33,7 @@ const char *scenario_testbed_name(enum scenario_testbed t);
 /* ---- axes: each is bound to an option of the domain, the backend or the agent ---- */
 enum scenario_axis {
     AXIS_ARCH,       /* the guest's address map: x86, arm */
-    AXIS_TOPOLOGY,   /* who answers ECAM: ioreq-only, ioreq-functions, hypervisor-bridge */
+    AXIS_TOPOLOGY,   /* who answers ECAM: see enum scenario_topology */
     AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
     AXIS_BUFFERS,    /* how long the driver grants: streaming, pool */
@@ -58,6 +58,7 @@ enum scenario_arch { ARCH_X86, ARCH_ARM };
 enum scenario_topology {
     TOPOLOGY_IOREQ_ONLY,        /* the backend claims the bridge's windows whole */
     TOPOLOGY_IOREQ_FUNCTIONS,   /* it claims what its functions need */
+    TOPOLOGY_IOREQ_DISTRIBUTED, /* the first claims the windows, others are behind it by a socket */
     TOPOLOGY_HYPERVISOR_BRIDGE, /* the hypervisor decodes ECAM, the backend has functions */
 };
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };

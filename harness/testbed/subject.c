@@ -46,6 +46,7 @@ char *testbed_image_path(const struct testbed_cell *c, unsigned device)
 
 static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
                                             [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
+                                            [TOPOLOGY_IOREQ_DISTRIBUTED] = "window",
                                             [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
 
 /* Where the settings of a device go: the command line or the store. The first error stays. */
@@ -497,6 +498,10 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
          c->plan.announce == ANNOUNCE_SLOT_EVENT && i < c->plan.scenario->device_count; i++) {
         words_add(argv, "--root-port");
         words_addf(argv, "sbdf=%s,slot=%u", c->plan.scenario->devices[i].sbdf, i + 1);
+    }
+    if (c->plan.topology == TOPOLOGY_IOREQ_DISTRIBUTED) {
+        words_add(argv, c->selected ? "--link" : "--link-listen");
+        words_addf(argv, "%s/link", c->image_dir);
     }
     if (c->plan.transport == TRANSPORT_PCI && p->intx_line) {
         words_add(argv, "--intx-line");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "backend/link.h"
 #include "util/log.h"
 #include "util/mutant.h"
 #include "xen/irq.h"
@@ -41,6 +42,7 @@ struct bridges {
     unsigned line_holders[LINES];
     struct occupant *occupants;
     struct ioreq_server *server; /* borrowed; NULL while not connected */
+    bool linked;                 /* connected to the bridge's process */
     unsigned mutant_reads;       /* that mutants count */
     bool mutant_attached;        /* what a mutant remembers */
     struct bridges_stats stats;
@@ -68,7 +70,8 @@ static void host_msi(void *ctx, sbdf_t from, uint64_t addr, uint32_t data)
 {
     struct bridge *br = ctx;
     struct bridges *b = br->all;
-    int rc = xen_irq_msi(b->config.xen, b->config.domid, addr, data);
+    int rc = b->config.link ? link_msi(b->config.link, addr, data)
+                            : xen_irq_msi(b->config.xen, b->config.domid, addr, data);
 
     if (rc) {
         b->stats.msi_failed++;
@@ -99,7 +102,9 @@ static void host_intx(void *ctx, sbdf_t from, unsigned pin, bool level)
     }
     if (was == (*holders != 0))
         return;
-    if (b->config.intx_line == BRIDGE_NO_LINE) {
+    if (b->config.link) {
+        rc = link_pin(b->config.link, wire, pin, level);
+    } else if (b->config.intx_line == BRIDGE_NO_LINE) {
         rc = xen_irq_intx(b->config.xen, b->config.domid, wire, pin, level);
     } else {
         unsigned line = (device + pin - 1) % LINES;
@@ -117,14 +122,35 @@ static void host_intx(void *ctx, sbdf_t from, unsigned pin, bool level)
     b->stats.intx++;
 }
 
+/* ---- claims: of Xen, or of the process that has the bridge ---- */
+
+static bool connected(const struct bridges *b)
+{
+    return b->server || b->linked;
+}
+
+static int claim_range(struct bridges *b, uint64_t first, uint64_t last)
+{
+    return b->linked ? link_claim(b->config.link, first, last)
+                     : ioreq_server_map_mmio(b->server, first, last);
+}
+
+static void unclaim_range(struct bridges *b, uint64_t first, uint64_t last)
+{
+    if (b->linked)
+        link_unclaim(b->config.link, first, last);
+    else
+        (void)ioreq_server_unmap_mmio(b->server, first, last);
+}
+
 static int host_bar_mapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range range)
 {
     struct bridges *b = ((struct bridge *)ctx)->all;
     int rc;
 
-    if (!b->server || (MUTANT(bars_beyond_bus_0_unclaimed) && sbdf_bus(of) > 0))
+    if (!connected(b) || (MUTANT(bars_beyond_bus_0_unclaimed) && sbdf_bus(of) > 0))
         return 0;
-    rc = ioreq_server_map_mmio(b->server, range.first, range.last);
+    rc = claim_range(b, range.first, range.last);
     if (rc)
         log_warn_limited("BAR %u of function %#x at %#llx cannot be claimed: error %d", bar, of.raw,
                          (unsigned long long)range.first, rc);
@@ -135,8 +161,8 @@ static void host_bar_unmapped(void *ctx, sbdf_t of, unsigned bar, struct pci_ran
 {
     struct bridges *b = ((struct bridge *)ctx)->all;
 
-    if (b->server)
-        (void)ioreq_server_unmap_mmio(b->server, range.first, range.last);
+    if (connected(b))
+        unclaim_range(b, range.first, range.last);
 }
 
 static const struct pci_host_ops window_ops = {.msi = host_msi, .intx = host_intx};
@@ -240,7 +266,7 @@ static int claim_occupant(struct bridges *b, struct occupant *p)
         return 0;
 
     if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
-        rc = ioreq_server_map_mmio(b->server, base, base + ECAM_FN_BYTES - 1);
+        rc = claim_range(b, base, base + ECAM_FN_BYTES - 1);
     else if (b->config.claim == BRIDGE_CLAIM_PCIDEV)
         rc = ioreq_server_map_function(b->server, p->at);
     p->claimed = rc == 0;
@@ -255,7 +281,7 @@ static void unclaim_occupant(struct bridges *b, struct occupant *p)
         return;
     p->claimed = false;
     if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
-        (void)ioreq_server_unmap_mmio(b->server, base, base + ECAM_FN_BYTES - 1);
+        unclaim_range(b, base, base + ECAM_FN_BYTES - 1);
     else if (b->config.claim == BRIDGE_CLAIM_PCIDEV)
         (void)ioreq_server_unmap_function(b->server, p->at);
 }
@@ -281,9 +307,71 @@ int bridges_connect(struct bridges *b, struct ioreq_server *server, bool same_wi
     return rc;
 }
 
+int bridges_connect_link(struct bridges *b)
+{
+    int rc = 0;
+
+    b->linked = true;
+    for (struct occupant *p = b->occupants; !rc && p; p = p->next)
+        rc = claim_occupant(b, p);
+    if (rc)
+        b->linked = false;
+    return rc;
+}
+
 void bridges_disconnect(struct bridges *b)
 {
     b->server = NULL;
+    b->linked = false;
+}
+
+/* ---- functions of other processes ---- */
+
+static bool in_range(uint64_t first, uint64_t last, uint64_t base, uint64_t bytes)
+{
+    return first >= base && last >= first && last - base < bytes;
+}
+
+int bridges_link_allowed(void *ctx, uint64_t first, uint64_t last)
+{
+    struct bridges *b = ctx;
+
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct host_bridge *w = &b->list[i].where;
+
+        if (in_range(first, last, w->mem_base, w->mem_bytes))
+            return 0;
+        if (!in_range(first, last, w->ecam_base, w->ecam_bytes))
+            continue;
+        /* Configuration space goes by whole functions, and one that is ours is taken. */
+        if (first % ECAM_FN_BYTES || last - first != ECAM_FN_BYTES - 1)
+            return -EINVAL;
+        for (struct occupant *p = b->occupants; p; p = p->next)
+            if (p->bridge == &b->list[i] && host_bridge_config_addr(w, p->at) == first)
+                return -EEXIST;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int bridges_link_msi(void *ctx, uint64_t addr, uint32_t data)
+{
+    struct bridges *b = ctx;
+    int rc = xen_irq_msi(b->config.xen, b->config.domid, addr, data);
+
+    if (rc)
+        b->stats.msi_failed++;
+    else
+        b->stats.msi++;
+    return rc;
+}
+
+void bridges_link_pin(void *ctx, sbdf_t from, unsigned pin, bool level)
+{
+    struct bridge *br = bridge_of(ctx, from);
+
+    if (br)
+        host_intx(br, from, pin, level);
 }
 
 static int attach(struct bridges *b, const struct occupant *what, struct pci_port *port)
@@ -310,8 +398,8 @@ static int attach(struct bridges *b, const struct occupant *what, struct pci_por
     }
     p->next = b->occupants;
     b->occupants = p;
-    b->mutant_attached = b->server != NULL;
-    if (b->server) {
+    b->mutant_attached = connected(b);
+    if (connected(b)) {
         rc = claim_occupant(b, p);
         if (rc)
             bridges_detach(b, at);
@@ -343,7 +431,7 @@ void bridges_detach(struct bridges *b, sbdf_t at)
         if (p->at.raw != at.raw)
             continue;
         pci_host_detach(p->bridge->host, p->function);
-        if (b->server)
+        if (connected(b))
             unclaim_occupant(b, p);
         *link = p->next;
         free(p);

@@ -28,8 +28,13 @@ enum bridge_claim { BRIDGE_CLAIM_WINDOW, BRIDGE_CLAIM_FUNCTIONS, BRIDGE_CLAIM_PC
 #define BRIDGES_MAX    8u
 #define BRIDGE_NO_LINE UINT32_MAX
 
+struct link;
+
 struct bridges_config {
     struct xen_handles *xen; /* borrowed */
+    /* Another process has the bridge, and claims and interrupts go there (backend/link.h);
+     * borrowed. NULL: they are Xen's. `claim` is functions then. */
+    struct link *link;
     uint16_t domid;
     enum bridge_claim claim;
     /* The interrupt line of pin INTA of device 0; pins of further devices follow round in four
@@ -72,6 +77,15 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
 int bridges_attach_behind(struct bridges *b, sbdf_t at, sbdf_t port_at, struct pci_port *port,
                           struct pci_function *f, uint64_t *interrupts);
 void bridges_detach(struct bridges *b, sbdf_t at);
+
+/* Claims what is there over the link of the configuration, and from now on what comes. */
+int bridges_connect_link(struct bridges *b);
+
+/* For processes with functions behind bridges of ours: these three are struct link_hub_ops, with
+ * the bridges as context. */
+int bridges_link_allowed(void *ctx, uint64_t first, uint64_t last);
+int bridges_link_msi(void *ctx, uint64_t addr, uint32_t data);
+void bridges_link_pin(void *ctx, sbdf_t from, unsigned pin, bool level);
 
 /* Whether a window of registers, or its line, is something that a bridge has. */
 bool bridges_have(const struct bridges *b, const struct place *window);

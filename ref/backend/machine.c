@@ -8,7 +8,8 @@ struct machine {
     struct bridges *bridges;
     struct windows *windows;
     struct teller *teller;
-    struct slots *slots; /* NULL: none */
+    struct slots *slots;  /* NULL: none */
+    struct link_hub *hub; /* NULL: all functions are ours */
 };
 
 static uint64_t machine_read(void *ctx, uint64_t addr, unsigned bytes)
@@ -18,6 +19,8 @@ static uint64_t machine_read(void *ctx, uint64_t addr, unsigned bytes)
 
     if (windows_read(m->windows, addr, bytes, &value))
         return value;
+    if (m->hub && link_hub_read(m->hub, addr, bytes, &value))
+        return value;
     return bridges_ioreq_ops()->read(m->bridges, addr, bytes);
 }
 
@@ -25,7 +28,9 @@ static void machine_write(void *ctx, uint64_t addr, unsigned bytes, uint64_t val
 {
     struct machine *m = ctx;
 
-    if (!windows_write(m->windows, addr, bytes, value))
+    if (windows_write(m->windows, addr, bytes, value))
+        return;
+    if (!m->hub || !link_hub_write(m->hub, addr, bytes, value))
         bridges_ioreq_ops()->write(m->bridges, addr, bytes, value);
 }
 
@@ -93,6 +98,16 @@ int machine_connect(struct machine *m, struct ioreq_server *server, bool same_wi
     return rc;
 }
 
+int machine_connect_link(struct machine *m)
+{
+    return bridges_connect_link(m->bridges);
+}
+
+void machine_take_hub(struct machine *m, struct link_hub *hub)
+{
+    m->hub = hub;
+}
+
 void machine_disconnect(struct machine *m)
 {
     slots_set_live(m->slots, false);
@@ -123,6 +138,7 @@ void machine_destroy(struct machine *m)
 {
     if (!m)
         return;
+    link_hub_destroy(m->hub);
     teller_destroy(m->teller);
     windows_destroy(m->windows);
     slots_destroy(m->slots);

@@ -8,6 +8,7 @@
 #define RP_BACKEND_MACHINE_H
 
 #include "backend/bridge.h"
+#include "backend/link.h"
 #include "backend/slots.h"
 #include "backend/teller.h"
 #include "backend/windows.h"
@@ -33,6 +34,11 @@ const struct ioreq_ops *machine_ioreq_ops(void);
 
 /* Claim what is there, and from now on what comes; see bridges_connect. */
 int machine_connect(struct machine *m, struct ioreq_server *server, bool same_windows);
+/* The same over the link of the configuration; there are no windows of virtio-mmio then. */
+int machine_connect_link(struct machine *m);
 void machine_disconnect(struct machine *m);
+
+/* Functions of other processes are behind our bridges; the machine owns the hub from here. */
+void machine_take_hub(struct machine *m, struct link_hub *hub);
 
 #endif

@@ -76,6 +76,18 @@ static int set_claim(struct backend_options *o, const char *value, char why[WHY_
     return -EINVAL;
 }
 
+static int set_link(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    o->link = value;
+    return 0;
+}
+
+static int set_link_listen(struct backend_options *o, const char *value, char why[WHY_BYTES])
+{
+    o->link_listen = value;
+    return 0;
+}
+
 static int set_intx_line(struct backend_options *o, const char *value, char why[WHY_BYTES])
 {
     if (!parse_u32(value, 0, 1u << 20, &o->intx_line))
@@ -211,6 +223,12 @@ static const struct option options[] = {
      "what to claim of a bridge's address space: all of it (the default), or\n"
      "        only the functions that exist, so that several backends share a bridge; pcidev\n"
      "        when the hypervisor decodes ECAM"},
+    {"link-listen", "SOCKET", set_link_listen,
+     "let processes started with --link have functions behind these bridges; needs\n"
+     "        --claim window"},
+    {"link", "SOCKET", set_link,
+     "the bridges are another process's, which listens there: functions only, claimed\n"
+     "        of it and not of Xen, and interrupts sent through it"},
     {"intx-line", "N", set_intx_line,
      "interrupt line of INTA of device 0, with lines N to N+3 used in turn (Arm:\n"
      "        an SPI's interrupt id, 32 or more); without it Xen routes INTx by device and pin"},
@@ -339,6 +357,20 @@ static int check(const struct backend_options *o)
     }
     if (!o->device_count && !o->xenstore) {
         log_error("--device: at least one is required, or --xenstore");
+        return -EINVAL;
+    }
+    if (o->link_listen && (o->link || o->claim != BRIDGE_CLAIM_WINDOW)) {
+        log_error("--link-listen: needs --claim window, and bridges of its own");
+        return -EINVAL;
+    }
+    if (o->link && o->port_count) {
+        log_error("--root-port: not behind another process's bridge (--link)");
+        return -EINVAL;
+    }
+    for (unsigned i = 0; o->link && i < o->device_count; i++) {
+        if (o->devices[i].place.kind == PLACE_PCI)
+            continue;
+        log_error("--link: only functions can be behind another process's bridge");
         return -EINVAL;
     }
     for (unsigned i = 0; i < o->device_count; i++)

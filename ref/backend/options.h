@@ -22,8 +22,10 @@ struct backend_options {
     struct root_port ports[SLOTS_MAX];
     unsigned port_count;
     enum bridge_claim claim;
-    uint32_t intx_line; /* BRIDGE_NO_LINE: by device and pin */
-    const char *memory; /* name of a strategy, static */
+    const char *link;        /* borrowed from argv; NULL: the bridges are ours */
+    const char *link_listen; /* borrowed from argv; NULL: all functions are ours */
+    uint32_t intx_line;      /* BRIDGE_NO_LINE: by device and pin */
+    const char *memory;      /* name of a strategy, static */
     struct gmem_bank banks[GMEM_BANKS_MAX];
     unsigned bank_count;
     struct device_spec *devices;

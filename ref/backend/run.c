@@ -45,7 +45,9 @@ struct backend {
     unsigned device_count;
     struct store_devices *store_devices;
     struct ioreq_server *server;
+    struct link *link; /* to the process that has the bridges; NULL: they are ours */
     bool adopted;
+    bool bridge_gone;
 
     int signal_fd;
     struct evloop_fd signal_watch;
@@ -243,11 +245,15 @@ static int store_add(void *ctx, const struct device_spec *spec,
                      char error[STORE_DEVICES_ERROR_BYTES])
 {
     struct backend *b = ctx;
-    int rc = claim_add_device(b->claim, &spec->place, error);
+    int rc = b->claim ? claim_add_device(b->claim, &spec->place, error) : 0;
 
+    if (!b->claim && spec->place.kind != PLACE_PCI) {
+        snprintf(error, STORE_DEVICES_ERROR_BYTES, "only functions go behind a linked bridge");
+        rc = -EINVAL;
+    }
     if (rc)
         return rc;
-    if (MUTANT(attached_device_is_elsewhere) && b->server) {
+    if (MUTANT(attached_device_is_elsewhere) && (b->server || b->link)) {
         struct device_spec next = *spec;
 
         next.place.sbdf.raw += 1u << 3;
@@ -255,7 +261,7 @@ static int store_add(void *ctx, const struct device_spec *spec,
     } else {
         rc = add_device(b, spec, error);
     }
-    if (rc)
+    if (rc && b->claim)
         claim_drop_device(b->claim, &spec->place);
     return rc;
 }
@@ -272,7 +278,8 @@ static void store_remove_device(void *ctx, const struct place *at)
             log_warn("dup: %s", strerror(errno));
         device_destroy(b->devices[i]);
         b->devices[i] = b->devices[--b->device_count];
-        claim_drop_device(b->claim, at);
+        if (b->claim)
+            claim_drop_device(b->claim, at);
         return;
     }
 }
@@ -344,6 +351,8 @@ static int take_claim(struct backend *b)
             return rc;
         n += store_devices_places(b->store_devices, places + n, PLACES_MAX - n);
     }
+    if (b->link) /* the process that has the bridge decides who is there */
+        return 0;
     config.devices = places;
     config.device_count = n;
     rc = claim_take(&config, &b->claim, &b->heritage, error);
@@ -386,11 +395,84 @@ static int make_server(struct backend *b, unsigned vcpus)
     return rc;
 }
 
+/* ---- bridges and functions in different processes ---- */
+
+static void bridge_has_gone(void *user)
+{
+    struct backend *b = user;
+
+    log_error("--link: the process that has the bridge has ended the connection");
+    b->bridge_gone = true;
+    evloop_stop(b->loop, -EPIPE);
+}
+
+static uint64_t linked_read(void *ctx, uint64_t addr, unsigned bytes)
+{
+    struct backend *b = ctx;
+
+    return machine_ioreq_ops()->read(b->machine, addr, bytes);
+}
+
+static void linked_write(void *ctx, uint64_t addr, unsigned bytes, uint64_t value)
+{
+    struct backend *b = ctx;
+
+    machine_ioreq_ops()->write(b->machine, addr, bytes, value);
+}
+
+static int connect_link(struct backend *b)
+{
+    /* The machine is there by the time that anything is claimed, and so before it is asked. */
+    static const struct ioreq_ops ops = {.read = linked_read, .write = linked_write};
+    const struct link_config config = {
+        .loop = b->loop,
+        .path = b->o->link,
+        .domid = b->o->domid,
+        .wait_ms = b->o->wait_ms,
+        .ops = &ops,
+        .ctx = b,
+        .gone = bridge_has_gone,
+        .user = b,
+    };
+    int rc = b->o->link ? link_connect(&config, &b->link) : 0;
+
+    if (rc)
+        log_error("--link %s: %s", b->o->link, strerror(-rc));
+    return rc;
+}
+
+static int listen_for_links(struct backend *b)
+{
+    static const struct link_hub_ops ops = {
+        .allowed = bridges_link_allowed, .msi = bridges_link_msi, .pin = bridges_link_pin};
+    struct link_hub *hub = NULL;
+    int rc = 0;
+
+    if (!b->o->link_listen)
+        return 0;
+    /* What a predecessor that was killed has left. */
+    unlink(b->o->link_listen);
+    rc = link_hub_create(b->loop, b->o->link_listen, b->o->domid, &ops, machine_bridges(b->machine),
+                         &hub);
+    if (rc)
+        log_error("--link-listen %s: %s", b->o->link_listen, strerror(-rc));
+    else
+        machine_take_hub(b->machine, hub);
+    return rc;
+}
+
 static int go_live(struct backend *b, unsigned vcpus)
 {
     char error[CLAIM_ERROR_BYTES];
-    int rc = make_server(b, vcpus);
+    int rc;
 
+    if (b->link) {
+        rc = machine_connect_link(b->machine);
+        if (rc)
+            log_error("--link: the functions cannot be put behind the bridge: %s", strerror(-rc));
+        return rc;
+    }
+    rc = make_server(b, vcpus);
     if (rc)
         return rc;
     rc = claim_set_server(b->claim, ioreq_server_id(b->server), error);
@@ -509,11 +591,16 @@ static int start(struct backend *b)
     if (!rc)
         rc = count_vcpus(b, &vcpus);
     if (!rc)
+        rc = connect_link(b);
+    if (!rc)
         rc = take_claim(b);
     if (rc)
         return rc;
 
     bridges.xen = b->xen;
+    bridges.link = b->link;
+    if (b->link)
+        bridges.claim = BRIDGE_CLAIM_FUNCTIONS;
     rc = machine_create(&bridges, &b->machine);
     if (rc) {
         log_error("--host-bridge: %s", strerror(-rc));
@@ -525,6 +612,9 @@ static int start(struct backend *b)
                   rc == -EINVAL ? " (each on the first bus of a --host-bridge)" : "");
         return rc;
     }
+    rc = listen_for_links(b);
+    if (rc)
+        return rc;
     /* The devices come first: an adopted server's waiting requests are for them. */
     rc = make_devices(b);
     if (!rc && MUTANT(window_claimed_after_ready)) {
@@ -578,6 +668,7 @@ static void stop(struct backend *b)
         device_destroy(b->devices[--b->device_count]);
     free(b->devices);
     machine_destroy(b->machine);
+    link_destroy(b->link);
     claim_release(b->claim, inherited);
     xen_handles_close(b->xen);
     store_close(b->store);
