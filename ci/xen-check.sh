@@ -39,6 +39,8 @@ cells()
     [ "$1" = arm ] || return 0
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
+    # A stock Linux's driver of hot-plug slots, and its rescan.
+    echo "linux-hotplug[arch=arm,*"
     # How a driver finds its backend.
     echo "discovery-on-xen[arch=arm,*"
     # virtio-mmio, as libxl has it.

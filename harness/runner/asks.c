@@ -179,6 +179,10 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         json_object_set_new(*value, "domid", json_integer(s->cell->backend_domid));
         json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
     }
+    if (*value)
+        json_object_set_new(
+            *value, "slot",
+            json_integer(plan->announce == ANNOUNCE_SLOT_EVENT ? (json_int_t)index + 1 : 0));
     if (*value && d->type == DEVICE_CONSOLE)
         console_info(d, *value);
     if (*value && d->type == DEVICE_NET && d->wire == WIRE_TAP) {

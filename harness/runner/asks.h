@@ -10,6 +10,7 @@
  *   store.write     {path, value}                  -> {}
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing}
+ *                                                      slot: its number, 0 when it is in none
  *                                                      of a console: ports, cols, rows, name1, ...
  *   device.attach   {type}                         -> {}      the first device, by the store;
  *                                                      it may come back as another type

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stock/kmsg.h"
@@ -271,6 +272,48 @@ void stock_unbind(struct stock *s)
 
     s->node[0] = 0;
     expect(s->t, MUST, err == 0, "Linux does not unbind its driver: %s", strerror(err));
+    if (err)
+        stop_check(s->t);
+}
+
+void stock_find(struct stock *s)
+{
+    find_virtio(s);
+    find_node(s);
+}
+
+static bool is_there(struct stock *s)
+{
+    char path[STOCK_PATH_BYTES];
+
+    place_path(s, path, sizeof(path));
+    return find_entry(path, "virtio", s->virtio, sizeof(s->virtio)) && has_driver(s);
+}
+
+bool stock_wait(struct stock *s, bool there, unsigned limit_ms)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    char path[STOCK_PATH_BYTES];
+
+    place_path(s, path, sizeof(path));
+    /* As many moments as there are in the limit. */
+    for (unsigned i = 0;; i++) {
+        if (there ? is_there(s) : access(path, F_OK) != 0)
+            return true;
+        if (i >= limit_ms / 10)
+            return false;
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
+void stock_write(struct stock *s, const char *path, const char *text)
+{
+    struct sysfs_write w = {.text = text};
+    int err;
+
+    snprintf(w.path, sizeof(w.path), "%s", path);
+    err = stock_do(s, path, write_text, &w);
+    expect(s->t, MUST, err == 0, "%s: %s", path, strerror(err));
     if (err)
         stop_check(s->t);
 }

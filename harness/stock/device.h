@@ -57,6 +57,13 @@ struct stock *given_stock(struct check_ctx *t, const char *type);
 void stock_unbind(struct stock *s);
 void stock_bind(struct stock *s);
 
+/* Whether Linux has the device and its driver, or has neither any more, within limit_ms. */
+bool stock_wait(struct stock *s, bool there, unsigned limit_ms);
+/* A device that came back: what Linux calls it now. Ends the check when its driver refuses it. */
+void stock_find(struct stock *s);
+/* Write to a file of sysfs. Ends the check when that fails or hangs. */
+void stock_write(struct stock *s, const char *path, const char *text);
+
 /*
  * Run fn(arg) in a child and wait. What it returns: 0 or a positive errno. When it takes longer
  * than the check may, that is a failed expectation which names `what`, and the check ends.

@@ -497,7 +497,8 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     for (unsigned i = 0;
          c->plan.announce == ANNOUNCE_SLOT_EVENT && i < c->plan.scenario->device_count; i++) {
         words_add(argv, "--root-port");
-        words_addf(argv, "sbdf=%s,slot=%u", c->plan.scenario->devices[i].sbdf, i + 1);
+        /* A pin that the device in the slot does not have: see pci/port.h. */
+        words_addf(argv, "sbdf=%s,slot=%u,pin=2", c->plan.scenario->devices[i].sbdf, i + 1);
     }
     if (c->plan.topology == TOPOLOGY_IOREQ_DISTRIBUTED) {
         words_add(argv, c->selected ? "--link" : "--link-listen");

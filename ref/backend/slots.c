@@ -37,7 +37,8 @@ struct slots {
 
 const char root_port_help[] =
     "a root port with a slot, for devices with port=SBDF, which needs --claim window;\n"
-    "        may be repeated. slot=N is its number; button=0, power=0, indicators=0,\n"
+    "        may be repeated. slot=N is its number, pin=N its INTx pin; button=0, power=0, "
+    "indicators=0,\n"
     "        surprise=0: it has none; commands=0: it reports no completion of commands";
 
 int root_port_parse(struct root_port *port, const char *text, char why[SLOTS_WHY_BYTES])
@@ -53,6 +54,7 @@ int root_port_parse(struct root_port *port, const char *text, char why[SLOTS_WHY
                  {"commands", &o->no_command_completed}};
     char *copy = strdup(text), *cursor = copy, *key, *value;
     bool has_sbdf = false;
+    uint32_t pin = 0;
     int rc = copy ? 1 : -ENOMEM;
 
     *port = (struct root_port){0};
@@ -66,6 +68,9 @@ int root_port_parse(struct root_port *port, const char *text, char why[SLOTS_WHY
             has_sbdf = true;
         } else if (!strcmp(key, "slot") && value) {
             bad = parse_u32(value, 0, 8191, &o->slot_number);
+        } else if (!strcmp(key, "pin") && value) {
+            bad = parse_u32(value, 1, 4, &pin);
+            o->interrupt_pin = (uint8_t)pin;
         }
         for (size_t i = 0; value && i < ARRAY_LENGTH(flags); i++)
             if (!strcmp(key, flags[i].name) && !(bad = parse_bool(value, &on)))

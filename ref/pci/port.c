@@ -339,7 +339,8 @@ static int build(struct pci_port *p)
     const struct pci_ident ident = {.vendor_id = PORT_VENDOR_ID,
                                     .device_id = PORT_DEVICE_ID,
                                     .class_code = CLASS_PCI_BRIDGE,
-                                    .interrupt_pin = 1};
+                                    .interrupt_pin =
+                                        p->options.interrupt_pin ? p->options.interrupt_pin : 1};
     uint8_t msi[PCI_MSI_CAP_BYTES - 2] = {PCI_MSI_CONTROL_64BIT};
     struct pci_function *f;
     int rc = pci_function_create(&ident, &p->function);

@@ -28,6 +28,10 @@ struct pci_port;
 
 struct pci_port_options {
     uint32_t slot_number; /* up to 8191, unique in the machine */
+    /* INTx pin, 0 chooses INTA. Linux 6.12 (vp_synchronize_vectors) waits for ever when it takes
+     * away a virtio device that shares its line with the port, so that another pin is of use where
+     * there are no MSIs. */
+    uint8_t interrupt_pin;
     bool no_button, no_power, no_indicators;
     bool no_command_completed; /* commands take effect at once, and nothing says so */
     bool no_surprise;          /* a card is never taken out without warning */
