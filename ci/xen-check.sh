@@ -36,11 +36,11 @@ cells()
     echo "blk[arch=$1,*transport=pci,ring=split] blk[arch=$1,addressing=grants,transport=pci,ring=packed]"
     echo "grant[arch=$1,*memory=auto,transport=pci,ring=split] foreign[arch=$1,*memory=auto,transport=pci,ring=split]"
     echo "pci[arch=$1,*"
+    # A stock Linux's driver of hot-plug slots, and its rescan.
+    echo "linux-hotplug[arch=$1,*"
     [ "$1" = arm ] || return 0
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
-    # A stock Linux's driver of hot-plug slots, and its rescan.
-    echo "linux-hotplug[arch=arm,*"
     # How a driver finds its backend.
     echo "discovery-on-xen[arch=arm,*"
     # virtio-mmio, as libxl has it.

@@ -284,10 +284,16 @@ void stock_find(struct stock *s)
 
 static bool is_there(struct stock *s)
 {
-    char path[STOCK_PATH_BYTES];
+    char path[2 * STOCK_PATH_BYTES], node[STOCK_NAME_BYTES];
 
-    place_path(s, path, sizeof(path));
-    return find_entry(path, "virtio", s->virtio, sizeof(s->virtio)) && has_driver(s);
+    place_path(s, path, STOCK_PATH_BYTES);
+    if (!find_entry(path, "virtio", s->virtio, sizeof(s->virtio)) || !has_driver(s))
+        return false;
+    if (!s->kind->class)
+        return true;
+    /* A driver is said to have the device before it has made anything of it. */
+    snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s/%s", s->virtio, s->kind->class);
+    return find_entry(path, "", node, sizeof(node));
 }
 
 bool stock_wait(struct stock *s, bool there, unsigned limit_ms)

@@ -280,6 +280,9 @@ static int add_kernel(struct testbed_cell *c, struct words *lines)
     const char *bus = c->plan.transport == TRANSPORT_MMIO ? "mmio" : "pci";
     struct words agent = {0};
     char text[1024], whose[64] = "";
+    /* Linux asks firmware whether slots are its own; a PVH domain's says nothing of it. */
+    const char *slots =
+        stock && !arm && c->plan.announce == ANNOUNCE_SLOT_EVENT ? " pcie_ports=native" : "";
     size_t used;
 
     /* Whether its virtio drivers use grants is built into Linux on x86; on Arm a device tree
@@ -295,8 +298,8 @@ static int add_kernel(struct testbed_cell *c, struct words *lines)
     /* A stock kernel's messages are for the agent, whose lines the console carries. */
     used = (size_t)snprintf(text, sizeof(text),
                             "console=hvc0 quiet loglevel=%d panic=-1 "
-                            "xen_privcmd.unrestricted=1 %s%s --",
-                            stock ? 1 : 4, stock ? "" : no_pci, whose);
+                            "xen_privcmd.unrestricted=1 %s%s%s --",
+                            stock ? 1 : 4, stock ? "" : no_pci, whose, slots);
     for (unsigned i = 0; i < agent.count && used < sizeof(text); i++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, " %s", agent.items[i]);
     words_addf(lines, "extra=\"%s\"", text);
