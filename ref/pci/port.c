@@ -11,7 +11,9 @@
 /* Of a virtual machine's root port without quirks in any driver: QEMU's pcie-root-port. */
 #define PORT_VENDOR_ID 0x1b36
 #define PORT_DEVICE_ID 0x000c
-#define LINK_UP        (1u | 1u << PCI_LINK_WIDTH_SHIFT | PCI_LINK_STATUS_ACTIVE)
+/* Base and limit, side by side. */
+#define WINDOW_REGISTERS (PCI_BRIDGE_WINDOW_MASK | (uint32_t)PCI_BRIDGE_WINDOW_MASK << 16)
+#define LINK_UP          (1u | 1u << PCI_LINK_WIDTH_SHIFT | PCI_LINK_STATUS_ACTIVE)
 
 struct pci_port {
     struct pci_function *function;
@@ -279,9 +281,8 @@ static void build_header(struct pci_function *f)
 {
     pci_function_poke(f, PCI_REG_HEADER_TYPE, 1, PCI_HEADER_TYPE_BRIDGE);
     set_masks(f, PCI_REG_PRIMARY_BUS, 3, 0xffffff, 0);
-    set_masks(f, PCI_REG_MEMORY_BASE, 4, PCI_BRIDGE_WINDOW_MASK | PCI_BRIDGE_WINDOW_MASK << 16, 0);
-    set_masks(f, PCI_REG_PREFETCH_BASE, 4, PCI_BRIDGE_WINDOW_MASK | PCI_BRIDGE_WINDOW_MASK << 16,
-              0);
+    set_masks(f, PCI_REG_MEMORY_BASE, 4, WINDOW_REGISTERS, 0);
+    set_masks(f, PCI_REG_PREFETCH_BASE, 4, WINDOW_REGISTERS, 0);
     set_masks(f, PCI_REG_PREFETCH_BASE_HIGH, 4, UINT32_MAX, 0);
     set_masks(f, PCI_REG_PREFETCH_LIMIT_HIGH, 4, UINT32_MAX, 0);
     pci_function_poke(f, PCI_REG_PREFETCH_BASE, 2, PCI_BRIDGE_WINDOW_64BIT);
