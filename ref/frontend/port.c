@@ -105,10 +105,11 @@ int fe_port_open(struct fe_pci_host *h, sbdf_t sbdf, uint8_t bus, struct fe_port
 
 void fe_port_close(struct fe_port *p)
 {
-    struct fe_platform *platform = p->host ? p->host->platform : NULL;
+    struct fe_platform *platform;
 
-    if (!p->irq)
+    if (!p->host || !p->irq)
         return;
+    platform = p->host->platform;
     (void)fe_port_command(p, PCI_SLOT_CONTROL_INTERRUPT, 0, POLL_NS);
     if (p->msi)
         (void)set(p, p->msi + PCI_MSI_CONTROL, 2, 0);
