@@ -56,6 +56,7 @@ static const struct {
     {NEED_WIRE, "wire"},
     {NEED_UNSERVED, "unserved"},
     {NEED_BACKENDS, "backends"},
+    {NEED_TIMELINE, "timeline"},
     {NEED_DISCOVERY, "discovery"},
 };
 

@@ -296,6 +296,42 @@ CHECK(late_backend_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.4
     expect_pattern(k, 0, 8, 4, "a disk of a backend that came late");
 }
 
+/* ---- while it is looked at ---- */
+
+CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7",
+      .needs = TOPOLOGY | NEED_BACKENDS | NEED_SUCCESSOR | NEED_TIMELINE, .timeout_ms = 60000,
+      .title = "A backend dies and comes back while the guest scans: no function is half there")
+{
+    struct fe_pci_host *h = given_host(t);
+    struct puts *p = given_puts(t);
+    struct look during = {0}, after = {0};
+    struct blk *last = NULL;
+    uint64_t start = given_now_ns();
+
+    /* The timeline moves the backend of the last device while this runs. */
+    look_everywhere(t, h, &during);
+    note(t, "row", "scan during a death");
+    note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
+    note(t, "accesses", "%u", during.accesses);
+    note(t, "faults", "%u", during.faults);
+    note(t, "found", "%u", during.found);
+    given_ask(t, "timeline.wait", NULL);
+    for (unsigned i = 0; i < p->count; i++)
+        if (strcmp(p->of[i].backend, p->of[p->count - 1].backend))
+            expect(t, MUST, look_has(&during, p->of[i].subject.place.sbdf),
+                   "a scan misses function %x of %s, which lives", p->of[i].subject.place.sbdf.raw,
+                   p->of[i].backend);
+    expect(t, MUST, during.found <= p->count && !during.too_many, "a scan finds %u functions of %u",
+           during.found, p->count);
+    look_everywhere(t, h, &after);
+    expect_scan(t, p, &after, NULL, "after its backend came back");
+    for (unsigned i = 0; i < p->count; i++) {
+        last = open_disk(t, &p->of[i], last);
+        blk_write_pattern(last, 0, 8, 10 + i);
+        expect_pattern(last, 0, 8, 10 + i, "a disk after a death during a scan");
+    }
+}
+
 /* ---- announced or not ---- */
 
 static void attach(struct check_ctx *t, unsigned index, bool there)

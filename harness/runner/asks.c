@@ -257,7 +257,7 @@ static const struct {
     {"net.recv", wire_end_recv, true},          {"net.link", wire_end_link, true},
     {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
-    {"domain.costs", domain_costs, false},
+    {"domain.costs", domain_costs, false},      {"timeline.wait", timeline_wait, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

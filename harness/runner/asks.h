@@ -46,4 +46,7 @@
 /* Fills reply->ok and value (an owned reference) or error. */
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply);
 
+/* timeline.wait: every step that is left is carried out when it is due. */
+int timeline_wait(struct session *s, const json_t *args, json_t **value);
+
 #endif

@@ -350,6 +350,7 @@ static void run_check(struct run *r, const struct wire_check *w)
 {
     uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
     uint64_t deadline = monotonic_ns() + (limit + CHECK_GRACE_NS) * testbed_cell_slowness(r->cell);
+    unsigned timeline_count = r->job->plan.scenario->timeline_count;
     struct check_result result;
     char name[2 * WIRE_NAME_MAX];
     uint64_t start = monotonic_ns();
@@ -373,6 +374,13 @@ static void run_check(struct run *r, const struct wire_check *w)
         r->stale = true;
     }
     judge_backend(r, k, ret == 0);
+    if (!ret && k->outcome != SKIP && r->session.timeline.step < timeline_count) {
+        char text[96];
+
+        snprintf(text, sizeof(text), "the check ended before step %u of %u of the timeline",
+                 r->session.timeline.step + 1, timeline_count);
+        report_check_worsen(k, ERROR, text);
+    }
     /* What failed may have left the domain in a state that fails the next check, too. */
     r->stale |= k->outcome >= FAIL;
     if (ret && k->outcome < CRASH) {

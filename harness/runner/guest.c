@@ -75,6 +75,9 @@ static int act(struct guest_run *g, enum scenario_action action)
         int ret = testbed_backend_kill(c);
         return ret ? ret : c->ops->backend_start(c);
     }
+    case ACTION_ATTACH_DEVICE: /* beside checks only (runner/timeline.c) */
+    case ACTION_DETACH_DEVICE:
+        return -EINVAL;
     case ACTION_PAUSE_DOMAIN:
         return c->ops->domain_pause(c, true);
     case ACTION_UNPAUSE_DOMAIN:

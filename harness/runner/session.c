@@ -108,6 +108,10 @@ static int link_event(struct session *s, enum testbed_role role, uint64_t deadli
         case WIRE_NO_LINE:
             break;
         }
+        /* First: a backend that it kills is no news. */
+        int later = s->checking ? timeline_advance(s) : 0;
+        if (later && later != -EAGAIN)
+            return fail(s, later, "%s", s->cell->why);
         struct pollfd pfd[1 + SCENARIO_BACKENDS_MAX] = {
             {.fd = l->agent->from_fd, .events = POLLIN}};
         unsigned backends = scenario_cell_backends(&s->cell->plan);
@@ -116,7 +120,11 @@ static int link_event(struct session *s, enum testbed_role role, uint64_t deadli
             pfd[1 + b].fd = news ? testbed_backend_process(s->cell, b)->pidfd : -1;
             pfd[1 + b].events = POLLIN;
         }
-        int n = poll(pfd, 1 + backends, poll_timeout_ms(deadline));
+        uint64_t look = monotonic_ns() + TIMELINE_LOOK_NS;
+        bool soon = later && look < deadline;
+        int n = poll(pfd, 1 + backends, poll_timeout_ms(soon ? look : deadline));
+        if (n == 0 && soon)
+            continue;
         if (n == 0 && monotonic_ns() >= deadline)
             return fail(s, -ETIMEDOUT, "%sthe %s agent gave no answer in time",
                         died ? "the backend died, then " : "", role_name(role));
@@ -320,18 +328,19 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     for (unsigned i = 0; i < SCENARIO_BACKENDS_MAX; i++)
         s->backends[i].down = false;
     s->checking = true;
+    timeline_begin(s);
     snprintf(q.check, sizeof(q.check), "%.63s.%.63s", check->family, check->name);
     /* Where the backend takes each address its own way a check may mix them. */
     const struct profile *p = s->cell->config->profile;
     const struct scenario_cell *plan = &s->cell->plan;
-    q.params =
-        json_pack("{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed",
-                  (json_int_t)s->seed, "mixed", scenario_memory_mixes(plan->memory), "host_ends",
-                  true, "wire", testbed_has_wire(s->cell), "unserved", !s->backends[0].has_baseline,
-                  "restarts", !p || p->restarts, "intx", !p || p->intx, "takes_grants",
-                  plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM, "dom0_serves",
-                  plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE,
-                  "backends", scenario_cell_backends(plan) > 1);
+    q.params = json_pack(
+        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed", (json_int_t)s->seed,
+        "mixed", scenario_memory_mixes(plan->memory), "host_ends", true, "wire",
+        testbed_has_wire(s->cell), "unserved", !s->backends[0].has_baseline, "restarts",
+        !p || p->restarts, "intx", !p || p->intx, "takes_grants",
+        plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM, "dom0_serves",
+        plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE, "backends",
+        scenario_cell_backends(plan) > 1, "timeline", plan->scenario->timeline_count > 0);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);
@@ -355,6 +364,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
             break;
     }
     s->checking = false;
+    timeline_end(s);
     host_ends_close(s);
     wire_end_unplug(s);
     return ret;

@@ -27,6 +27,13 @@ struct session_backend {
     bool down; /* since session_run began the check has left it so */
 };
 
+/* The scenario's steps beside a check; they begin anew with each. */
+struct timeline {
+    unsigned step; /* that comes next */
+    uint64_t from_ns, from_accesses;
+    bool armed; /* the guest will stop at what the step waits for */
+};
+
 struct session {
     struct testbed_cell *cell; /* borrowed */
     struct agent_link links[TESTBED_ROLES];
@@ -37,6 +44,7 @@ struct session {
     struct session_backend backends[SCENARIO_BACKENDS_MAX];
     bool checking;                     /* a check runs: a backend's death is news */
     bool backend_touched;              /* since session_run began: stopped, killed or started */
+    struct timeline timeline;          /* of the check that runs */
     int host_ends[SCENARIO_PORTS_MAX]; /* connections to a console's ports; 0: none */
     int wire;                          /* the other end of a network device's wire; 0: none */
     char why[512];
@@ -57,6 +65,17 @@ int session_list(struct session *s, uint64_t deadline_ns);
 /* Starts the cell's selected backend, and looks at what it holds if nobody has yet. As
  * backend_start, with the text in the cell. */
 int session_backend_start(struct session *s);
+
+/*
+ * The steps of the timeline that are due now. -EAGAIN: more come later, and it has to be asked
+ * again soon; 0: that was the last; another error with the text in the cell.
+ */
+int timeline_advance(struct session *s);
+void timeline_begin(struct session *s);
+/* Whatever is left of it is not waited for; the guest goes on. */
+void timeline_end(struct session *s);
+/* How soon to ask again. */
+#define TIMELINE_LOOK_NS 500000u
 
 /* Run one check. -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,

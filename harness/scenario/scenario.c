@@ -895,10 +895,44 @@ static int read_run(struct reader *r, const struct doc_node *n)
     return r->s->run == RUN_CHECKS ? refuse_at(r, n, "run is empty") : 0;
 }
 
+/* An action on one of several: a backend by its name, a device by its place. */
+static bool step_object(const struct scenario *s, const struct doc_node *what,
+                        struct scenario_step *step)
+{
+    static const struct {
+        const char *key;
+        enum scenario_action action;
+    } of_device[] = {{"attach", ACTION_ATTACH_DEVICE}, {"detach", ACTION_DETACH_DEVICE}};
+
+    if (what->kind != DOC_SCALAR)
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(of_device); i++) {
+        if (strcmp(of_device[i].key, what->key))
+            continue;
+        step->action = of_device[i].action;
+        for (step->object = 0; step->object < s->device_count; step->object++)
+            if (s->devices[step->object].sbdf && !strcmp(s->devices[step->object].sbdf, what->text))
+                return true;
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(action_table); i++) {
+        if (strcmp(action_table[i].key, what->key) || strcmp(action_table[i].object, "backend"))
+            continue;
+        step->action = action_table[i].action;
+        for (step->object = 1; step->object <= s->backend_count; step->object++)
+            if (!strcmp(s->backends[step->object].name, what->text))
+                return true;
+    }
+    step->object = 0;
+    return false;
+}
+
 static int read_step(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"at",    "after",   "after-accesses", "kill",    "stop",
-                                        "start", "restart", "pause",          "unpause", NULL};
+    static const char *const known[] = {"at",     "after",  "after-accesses", "config-read-of-bus",
+                                        "kill",   "stop",   "start",          "restart",
+                                        "attach", "detach", "pause",          "unpause",
+                                        NULL};
     struct scenario *s = r->s;
     const struct doc_node *when = NULL, *what = NULL;
     struct scenario_step step = {.line = n->line};
@@ -913,7 +947,8 @@ static int read_step(struct reader *r, const struct doc_node *n)
         return refuse_at(r, n, "more than %u steps", SCENARIO_TIMELINE_MAX);
 
     for (const struct doc_node *c = n->first; c; c = c->next) {
-        bool is_when = !strcmp(c->key, "at") || !strncmp(c->key, "after", 5);
+        bool is_when = !strcmp(c->key, "at") || !strncmp(c->key, "after", 5) ||
+                       !strcmp(c->key, "config-read-of-bus");
         const struct doc_node **slot = is_when ? &when : &what;
         if (*slot)
             return refuse(r, c->key_line, c->key_column, "a step has one time and one action");
@@ -931,6 +966,10 @@ static int read_step(struct reader *r, const struct doc_node *n)
         step.when = WHEN_AFTER;
         ret = read_number(r, when, "after", units_parse_ns, "a time such as 200ms", 0,
                           3600ull * 1000000000, &step.amount);
+    } else if (!strcmp(when->key, "config-read-of-bus")) {
+        step.when = WHEN_CONFIG_READ;
+        ret = read_number(r, when, when->key, units_parse_count, "a whole number", 0, 255,
+                          &step.amount);
     } else {
         step.when = WHEN_ACCESSES;
         ret = read_number(r, when, "after-accesses", units_parse_count, "a whole number", 1,
@@ -938,6 +977,11 @@ static int read_step(struct reader *r, const struct doc_node *n)
     }
     if (ret)
         return ret;
+
+    if (step_object(s, what, &step)) {
+        s->timeline[s->timeline_count++] = step;
+        return 0;
+    }
 
     const char *objects[ARRAY_LENGTH(action_table) + 1] = {NULL};
     enum scenario_action actions[ARRAY_LENGTH(action_table)];
@@ -948,9 +992,12 @@ static int read_step(struct reader *r, const struct doc_node *n)
         actions[count] = action_table[i].action;
         objects[count++] = action_table[i].object;
     }
+    if (!count) /* attach, detach */
+        return refuse_at(r, what, "'%.64s' is the place of no device", what->text);
     ret = read_name(r, what, "object", objects, &v);
     if (ret)
         return ret;
+    step.object = 0;
     step.action = actions[v];
     s->timeline[s->timeline_count++] = step;
     return 0;
@@ -1224,9 +1271,21 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return ret;
     if (s->timeline_count && !s->device_count)
         return refuse_at(r, doc_get(root, "timeline"), "there is no backend without a device");
-    if (s->timeline_count && s->run == RUN_CHECKS)
+    for (unsigned i = 0; i < s->timeline_count; i++) {
+        const struct scenario_step *step = &s->timeline[i];
+        bool guest = step->action == ACTION_PAUSE_GUEST || step->action == ACTION_UNPAUSE_GUEST;
+        bool of_checks = step->when == WHEN_CONFIG_READ || step->action == ACTION_ATTACH_DEVICE ||
+                         step->action == ACTION_DETACH_DEVICE;
+
+        if (s->run == RUN_CHECKS && guest)
+            return refuse(r, step->line, 1, "there is no guest process beside the agent");
+        if (s->run != RUN_CHECKS && of_checks)
+            return refuse(r, step->line, 1, "this goes with checks");
+    }
+    if (s->timeline_count && s->run == RUN_CHECKS &&
+        (s->testbeds != 1u << TESTBED_SIM || s->runs_in != RUNS_IN_DOMU))
         return refuse_at(r, doc_get(root, "timeline"),
-                         "a timeline goes with run; a check moves the backend itself");
+                         "beside checks a timeline runs on the testbed sim");
     for (unsigned i = 0; i < s->expect_count; i++) {
         enum scenario_metric m = s->expect[i].metric;
         bool of_run = m == METRIC_READ || m == METRIC_WRITTEN || m == METRIC_RESTARTS;

@@ -182,6 +182,8 @@ enum scenario_action {
     ACTION_STOP_BACKEND,    /* SIGTERM, waits for its end */
     ACTION_START_BACKEND,   /* waits until it is ready */
     ACTION_RESTART_BACKEND, /* kill and start */
+    ACTION_ATTACH_DEVICE,
+    ACTION_DETACH_DEVICE,
     ACTION_PAUSE_DOMAIN,
     ACTION_UNPAUSE_DOMAIN,
     ACTION_PAUSE_GUEST, /* the process that drives the device stands still */
@@ -190,15 +192,17 @@ enum scenario_action {
 
 /* When a step may begin; steps run strictly in order, each after the one before it. */
 enum scenario_when {
-    WHEN_START,    /* as soon as the subject runs */
-    WHEN_AFTER,    /* so long after the step before (or the start) */
-    WHEN_ACCESSES, /* after so many more trapped accesses of the guest (doorbells, mostly) */
+    WHEN_START,       /* as soon as the subject runs */
+    WHEN_AFTER,       /* so long after the step before (or the start) */
+    WHEN_CONFIG_READ, /* when the guest is about to read configuration space of a bus: it waits */
+    WHEN_ACCESSES,    /* after so many more trapped accesses of the guest (doorbells, mostly) */
 };
 
 struct scenario_step {
     enum scenario_when when;
-    uint64_t amount; /* ns or accesses */
+    uint64_t amount; /* ns, accesses, or a bus */
     enum scenario_action action;
+    unsigned object; /* the number of a backend, or of a device */
     unsigned line;
 };
 

@@ -322,6 +322,38 @@ static int sim_domain_costs(struct testbed_cell *c, struct testbed_costs *costs)
     return 0;
 }
 
+static int sim_domain_stop_at(struct testbed_cell *c, uint64_t first, uint64_t last)
+{
+    const struct sim_dom_ref *ref;
+    int ret = sim_dom_get(sim_of(c)->domid, &ref);
+
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    ref->dom->stop.first = first;
+    ref->dom->stop.last = last;
+    atomic_store(&ref->dom->stop.state, SIM_STOP_ARMED);
+    return 0;
+}
+
+static int sim_domain_stopped(struct testbed_cell *c, bool *stopped)
+{
+    const struct sim_dom_ref *ref;
+    int ret = sim_dom_get(sim_of(c)->domid, &ref);
+
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    *stopped = atomic_load(&ref->dom->stop.state) == SIM_STOP_HIT;
+    return 0;
+}
+
+static void sim_domain_go(struct testbed_cell *c)
+{
+    const struct sim_dom_ref *ref;
+
+    if (!sim_dom_get(sim_of(c)->domid, &ref))
+        atomic_store(&ref->dom->stop.state, SIM_STOP_OFF);
+}
+
 static int sim_domain_lost_interrupts(struct testbed_cell *c, uint64_t *count)
 {
     return sim_domain_count(c, true, count);
@@ -650,6 +682,9 @@ const struct testbed_ops testbed_sim = {
     .domain_pause = sim_domain_pause,
     .domid = sim_domid,
     .domain_accesses = sim_domain_accesses,
+    .domain_stop_at = sim_domain_stop_at,
+    .domain_stopped = sim_domain_stopped,
+    .domain_go = sim_domain_go,
     .domain_costs = sim_domain_costs,
     .domain_lost_interrupts = sim_domain_lost_interrupts,
     .domain_hung = sim_domain_hung,

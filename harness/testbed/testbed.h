@@ -143,6 +143,11 @@ struct testbed_ops {
     uint16_t (*domid)(const struct testbed_cell *c);
     /* Accesses of the guest that trapped, doorbells above all: how far it has come. */
     int (*domain_accesses)(struct testbed_cell *c, uint64_t *count);
+    /* Stops the guest at its next read from first to last; `stopped` says whether it has got there,
+     * and domain_go lets it go on (or forgets the place). NULL where a guest cannot be stopped. */
+    int (*domain_stop_at)(struct testbed_cell *c, uint64_t first, uint64_t last);
+    int (*domain_stopped)(struct testbed_cell *c, bool *stopped);
+    void (*domain_go)(struct testbed_cell *c);
     /* NULL where nobody counts. */
     int (*domain_costs)(struct testbed_cell *c, struct testbed_costs *costs);
     /* Interrupts that were lost on purpose (lose-interrupts); NULL where none can be. */

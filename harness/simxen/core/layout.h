@@ -35,7 +35,7 @@
 #include <xen/xen.h>
 
 #define SIM_LAYOUT_MAGIC   0x53584e31u
-#define SIM_LAYOUT_VERSION 1
+#define SIM_LAYOUT_VERSION 2
 
 #define SIM_PAGE            4096u
 #define SIM_PAGE_SHIFT      12
@@ -157,6 +157,8 @@ struct sim_vcpu {
 };
 
 /* ---- the control block ---- */
+enum sim_stop { SIM_STOP_OFF, SIM_STOP_ARMED, SIM_STOP_HIT };
+
 enum sim_dom_flags {
     SIM_DOM_PAUSED = 1,
     SIM_DOM_DYING = 2,
@@ -220,6 +222,14 @@ struct sim_dom {
         _Atomic uint64_t mmio, notify, gnt_map, gnt_unmap, gnt_copy, gnt_copy_bytes, foreign_map,
             foreign_unmap, msi, line, msi_lost;
     } stats;
+    /* Whoever tests can stop the guest at an access: the first read of memory-mapped registers from
+     * first to last that finds it ARMED makes it HIT and is not carried out before it is OFF again.
+     */
+    struct {
+        _Atomic uint32_t state; /* enum sim_stop: [ctl] ARMED and OFF, [guest] HIT */
+        uint32_t pad;
+        uint64_t first, last; /* [ctl] while OFF */
+    } stop;
     uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */
 };
 

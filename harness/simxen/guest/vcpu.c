@@ -32,6 +32,8 @@
 
 #define ALL_ONES UINT64_MAX
 
+#define STOP_LOOK_NS 200000
+
 _Static_assert(sizeof(ioreq_t) == 32, "one slot");
 /* state is bits 3-0, data_is_ptr 4, dir 5, df 6 of the byte before `type`. */
 #define SLOT_STATE offsetof(ioreq_t, type) - 1
@@ -508,6 +510,23 @@ static int invalidate_mapcaches(struct guest *g, unsigned vcpu)
     return 0;
 }
 
+/* Until whoever armed it lets the guest go on. */
+static void stop_here(struct guest *g, uint64_t addr)
+{
+    struct sim_dom *d = g->dom->dom;
+    uint32_t armed = SIM_STOP_ARMED;
+
+    if (atomic_load_explicit(&d->stop.state, memory_order_acquire) != SIM_STOP_ARMED ||
+        addr < d->stop.first || addr > d->stop.last ||
+        !atomic_compare_exchange_strong(&d->stop.state, &armed, SIM_STOP_HIT))
+        return;
+    while (atomic_load(&d->stop.state) == SIM_STOP_HIT && !guest_over(g)) {
+        const struct timespec t = {.tv_nsec = STOP_LOOK_NS};
+
+        nanosleep(&t, NULL);
+    }
+}
+
 int guest_access(struct guest *g, unsigned vcpu, enum guest_space space, uint64_t addr,
                  unsigned bytes, bool write, uint64_t *value)
 {
@@ -533,6 +552,8 @@ int guest_access(struct guest *g, unsigned vcpu, enum guest_space space, uint64_
         if (rc)
             return rc;
     }
+    if (!write && space != GUEST_PIO)
+        stop_here(g, addr);
     for (unsigned done = 0, part; done < bytes; done += part) {
         uint64_t to_end = SIM_PAGE - (addr + done) % SIM_PAGE;
         uint64_t v = *value >> 8 * done;
