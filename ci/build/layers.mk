@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats
+           catalog unit fioengine stats ringbench
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -42,6 +42,7 @@ dir_catalog     := harness/catalog
 dir_unit        := harness/unit
 dir_fioengine   := bench/fio
 dir_stats       := bench/stats
+dir_ringbench   := bench/ring
 
 sees_spec        := util
 sees_util        :=
@@ -74,6 +75,7 @@ sees_testbed     := util scenario profile simxen machine
 sees_runner      := util check scenario profile report catalog certify testbed
 sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
+sees_ringbench   := spec util virtq gmem stats
 sees_unit        := $(filter-out unit,$(MODULES))
 
 # libxen's own headers: the reference's one place, the simulator, the checks of those libraries,

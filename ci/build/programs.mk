@@ -102,6 +102,22 @@ guest-arm64:
 	$(MAKE) --no-print-directory VARIANT=release OUT=$(dir $(OUT))arm64 \
 	    CC="aarch64-linux-gnu-gcc --sysroot=$$sysroot" guest-programs
 
+# ---- the ring benchmark, and the same without checks of what the peer wrote ----
+RING_MODULES := util virtq gmem stats ringbench
+$(eval $(call link_program,ringproof-ring,$(call modules_objs,$(RING_MODULES)) $(OBJ)/bench/ring/main.o,))
+
+UNCHECKED_MODULES := virtq ringbench
+UNCHECKED_OBJS := $(patsubst $(OBJ)/%,$(OBJ)/unchecked/%,$(call modules_objs,$(UNCHECKED_MODULES)) $(OBJ)/bench/ring/main.o)
+define unchecked_rule
+$(OBJ)/unchecked/$(dir_$(1))/%.o: $(dir_$(1))/%.c ci/build/rules.mk ci/build/layers.mk | $(INC_LINKS)
+	@mkdir -p $$(@D)
+	@echo "  CC   $(VARIANT) $$< (unchecked)"
+	@$(CC) $(CPPFLAGS_COMMON) -DRP_VIRTQ_UNCHECKED $(call inc_flags,$(1)) $(CFLAGS_COMMON) $(cflags_$(VARIANT)) $$(CFLAGS) \
+	    -MMD -MP -c $$< -o $$@
+endef
+$(foreach m,$(UNCHECKED_MODULES),$(eval $(call unchecked_rule,$(m))))
+$(eval $(call link_program,ringproof-ring-unchecked,$(UNCHECKED_OBJS) $(call modules_objs,util gmem stats),))
+
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.
 RP_VERSION := $(shell git describe --always --dirty 2>/dev/null || cut -c-12 .revision 2>/dev/null || echo unknown)

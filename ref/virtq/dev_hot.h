@@ -37,7 +37,7 @@ static inline enum virtq_fault virtq_chain_append(const struct virtq_dev *q, str
 {
     bool writable = (d->flags & VIRTQ_DESC_F_WRITE) != 0;
 
-    if (!writable && c->readable != c->count) {
+    if (ring_broken(!writable && c->readable != c->count)) {
         if (MUTANT(chain_order_asserted))
             abort();
         return VIRTQ_FAULT_CHAIN_ORDER;
@@ -47,9 +47,9 @@ static inline enum virtq_fault virtq_chain_append(const struct virtq_dev *q, str
             abort();
         return VIRTQ_OK;
     }
-    if (c->count == q->cfg.chain_max && !MUTANT(chain_length_unbounded))
+    if (ring_broken(c->count == q->cfg.chain_max && !MUTANT(chain_length_unbounded)))
         return VIRTQ_FAULT_CHAIN_LONG;
-    if (range_wraps(d->addr, d->len)) {
+    if (ring_broken(range_wraps(d->addr, d->len))) {
         if (MUTANT(address_wrap_asserted))
             abort();
         return VIRTQ_FAULT_DESC_WRAP;
@@ -71,7 +71,7 @@ static inline enum virtq_fault virtq_chain_append(const struct virtq_dev *q, str
         c->segs[c->count - 1] = c->segs[c->count - 2];
         c->segs[c->count - 2] = last;
     }
-    if (c->readable_bytes + c->writable_bytes > BIT64(32))
+    if (ring_broken(c->readable_bytes + c->writable_bytes > BIT64(32)))
         return VIRTQ_FAULT_CHAIN_BYTES;
     return VIRTQ_OK;
 }

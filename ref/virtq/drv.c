@@ -162,9 +162,9 @@ static void used_pass(struct virtq_drv *q, unsigned descs)
 
 static enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
 {
-    if (id >= q->cfg.size)
+    if (ring_broken(id >= q->cfg.size))
         return VIRTQ_FAULT_USED_ID;
-    if (q->slots[id].cookie == NULL || q->slots[id].seq >= q->published)
+    if (ring_broken(q->slots[id].cookie == NULL || q->slots[id].seq >= q->published))
         return VIRTQ_FAULT_USED_STALE;
     return VIRTQ_OK;
 }
@@ -180,7 +180,7 @@ static int batch_begin(struct virtq_drv *q, uint16_t id, uint32_t len_bytes, uns
         chains = q->slots[id].seq - q->slots[q->oldest].seq + 1;
     else
         q->oldest = id;
-    if (chains > most) {
+    if (ring_broken(chains > most)) {
         q->fault = VIRTQ_FAULT_USED_IDX;
         return -EPROTO;
     }
@@ -199,12 +199,16 @@ static void batch_take(struct virtq_drv *q, struct virtq_done *done)
 
     if (--q->batch_left != 0)
         len_bytes = (uint32_t)min_u64(s->in_bytes, UINT32_MAX);
-    else if (len_bytes > s->in_bytes)
+    else if (ring_broken(len_bytes > s->in_bytes))
         fault = VIRTQ_FAULT_USED_LEN;
     *done =
         (struct virtq_done){.cookie = s->cookie, .id = id, .len_bytes = len_bytes, .fault = fault};
-    if (q->cfg.in_order)
-        q->oldest = (uint16_t)((id + (is_packed(q) ? 1u : s->descs)) % q->cfg.size);
+    if (q->cfg.in_order) {
+        unsigned next = id + (is_packed(q) ? 1u : s->descs);
+
+        /* Not by a division: it would be the dearest step of all. */
+        q->oldest = (uint16_t)(next >= q->cfg.size ? next - q->cfg.size : next);
+    }
     used_pass(q, s->descs);
     chain_free(q, id);
 }
@@ -221,7 +225,8 @@ int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
         most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
         if (most == 0)
             return 0;
-        if (!is_packed(q) && most > (uint16_t)((uint16_t)q->published - q->split.used_next)) {
+        if (ring_broken(!is_packed(q) &&
+                        most > (uint16_t)((uint16_t)q->published - q->split.used_next))) {
             q->fault = VIRTQ_FAULT_USED_IDX;
             return -EPROTO;
         }

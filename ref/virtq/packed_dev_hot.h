@@ -39,7 +39,8 @@ static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
         enum virtq_fault fault;
 
         /* A slot stays ours until the driver has seen it used. */
-        if (walked++ == room) {
+        walked++;
+        if (ring_broken(walked > room)) {
             if (MUTANT(packed_overrun_asserted))
                 abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_RING_OVERRUN, pos.at);
@@ -63,13 +64,14 @@ static inline int packed_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
             break;
         if (walked == size && MUTANT(packed_loop_asserted))
             abort();
-        if (walked == size || (MUTANT(chain_of_queue_size_refused) && walked + 1 == size))
+        if (ring_broken(walked == size ||
+                        (MUTANT(chain_of_queue_size_refused) && walked + 1 == size)))
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_LOOP, pos.at);
         if (MUTANT(packed_chain_never_crosses))
             pos.wrap = q->packed.avail.wrap;
         d = packed_desc_fetch(&ring[pos.at]);
         /* The first was made available last (2.8.17): all of the chain has to be there. */
-        if (!packed_is_avail(d.flags, pos.wrap)) {
+        if (ring_broken(!packed_is_avail(d.flags, pos.wrap))) {
             if (MUTANT(packed_partial_asserted))
                 abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_PARTIAL, pos.at);

@@ -28,12 +28,12 @@ static inline int split_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
         if (MUTANT(half_the_queue_in_flight) && fresh > size / 2)
             return virtq_dev_fault(q, VIRTQ_FAULT_AVAIL_IDX, idx);
         /* Each buffer takes a descriptor until the driver has seen it used. */
-        if (fresh > size - taken && !MUTANT(avail_idx_jump_followed))
+        if (ring_broken(fresh > size - taken && !MUTANT(avail_idx_jump_followed)))
             return virtq_dev_fault(q, VIRTQ_FAULT_AVAIL_IDX, idx);
         q->split.avail_seen = idx;
     }
     head = ring_load(&avail->ring[q->split.avail_next & q->split.mask]);
-    if (head >= size && !MUTANT(head_masked))
+    if (ring_broken(head >= size && !MUTANT(head_masked)))
         return virtq_dev_fault(q, VIRTQ_FAULT_HEAD_RANGE, head);
 
     virtq_chain_clear(c);
@@ -56,10 +56,10 @@ static inline int split_dev_pop(struct virtq_dev *q, struct virtq_chain *c)
             return virtq_dev_fault(q, fault, index);
         if (!(d.flags & VIRTQ_DESC_F_NEXT))
             break;
-        if ((walked == size && !MUTANT(chain_length_unbounded)) ||
-            (MUTANT(chain_of_queue_size_refused) && walked + 1 == size))
+        if (ring_broken((walked == size && !MUTANT(chain_length_unbounded)) ||
+                        (MUTANT(chain_of_queue_size_refused) && walked + 1 == size)))
             return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_LOOP, index);
-        if (d.link >= size) {
+        if (ring_broken(d.link >= size)) {
             if (MUTANT(next_range_asserted))
                 abort();
             return virtq_dev_fault(q, VIRTQ_FAULT_NEXT_RANGE, d.link);
