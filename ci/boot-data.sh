@@ -34,13 +34,13 @@ verdict()
 bridge=seg=0,bus=0-63,ecam=0x10000000+0x4000000,mem=0x20000000+0x1000000
 "$bin/ringproof-bootdata" acpi "$bridge" 0000:00:01.0 3 >"$work/table.aml" || exit 2
 (cd "$work" && iasl -d table.aml) >"$work/out" 2>&1
-grep -q 'valid ACPI table' "$work/out" && grep -q '"XVIO"' "$work/table.dsl" &&
+grep -q 'valid ACPI table' "$work/out" && grep -q '"UEFI"' "$work/table.dsl" &&
     ! grep -qi 'incorrect checksum' "$work/out" "$work/table.dsl"
 verdict "the table is one for iasl" $?
 
 # The domid is in front of the last two bytes (ref/spec/discovery.h).
 cp "$work/table.aml" "$work/changed.aml"
-printf '\007' | dd of="$work/changed.aml" bs=1 seek=40 conv=notrunc 2>/dev/null
+printf '\007' | dd of="$work/changed.aml" bs=1 seek=60 conv=notrunc 2>/dev/null
 (cd "$work" && iasl -d changed.aml) >"$work/out" 2>&1
 grep -qi 'incorrect checksum' "$work/out" "$work/changed.dsl"
 verdict "a table that does not add up is told from it" $?

@@ -38,11 +38,13 @@ cells()
     echo "pci[arch=$1,*"
     # A stock Linux's driver of hot-plug slots, and its rescan.
     echo "linux-hotplug[arch=$1,*"
+    # A table in a PVH domain's ACPI.
+    [ "$1" = arm ] || echo "discovery-on-xen[arch=x86,discovery=acpi]"
     [ "$1" = arm ] || return 0
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
     # How a driver finds its backend.
-    echo "discovery-on-xen[arch=arm,*"
+    echo "discovery-on-xen[arch=arm,* discovery-mmio[arch=arm,*"
     # virtio-mmio, as libxl has it.
     echo "mmio[arch=arm,addressing=grants,* mmio-from-store[arch=arm,addressing=grants,*"
     echo "linux-blk[arch=arm,addressing=grants,transport=mmio]"

@@ -182,7 +182,8 @@ struct fe_discovery_sources device_sources(struct device *d)
 
     s.host = &d->host;
     s.device = d->v;
-    s.function = &d->pci->func;
+    s.function = d->pci ? &d->pci->func : NULL;
+    s.window = d->mmio ? &d->subject->place.window.base : NULL;
     return s;
 }
 

@@ -235,6 +235,16 @@ static int domain_costs(struct session *s, const json_t *args, json_t **value)
     return ret;
 }
 
+static int domain_accesses(struct session *s, const json_t *args, json_t **value)
+{
+    uint64_t count;
+    int ret = s->cell->ops->domain_accesses(s->cell, &count);
+
+    if (!ret)
+        *value = json_pack("{s:I}", "count", (json_int_t)count);
+    return ret;
+}
+
 static int domain_unpause(struct session *s, const json_t *args, json_t **value)
 {
     return s->cell->ops->domain_pause(s->cell, false);
@@ -258,6 +268,7 @@ static const struct {
     {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
     {"domain.costs", domain_costs, false},      {"timeline.wait", timeline_wait, true},
+    {"domain.accesses", domain_accesses, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

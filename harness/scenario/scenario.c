@@ -1327,9 +1327,11 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         s->device_count < 2)
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "backend"),
                          "beside a device from outside, a second is told of");
-    if (s->axis_count[AXIS_DISCOVERY] && axis_has(s, AXIS_TRANSPORT, "mmio"))
-        return refuse_at(r, doc_get(doc_get(root, "matrix"), "discovery"),
-                         "devices are told of by their place on PCI");
+    for (unsigned i = 0; axis_has(s, AXIS_TRANSPORT, "mmio") && discovery_names[i]; i++)
+        if (i != DISCOVERY_GIVEN && i != DISCOVERY_DEVICE_TREE && i != DISCOVERY_MACHINE_TYPE &&
+            i != DISCOVERY_FEATURE_BIT && axis_has(s, AXIS_DISCOVERY, discovery_names[i]))
+            return refuse_at(r, doc_get(doc_get(root, "matrix"), "discovery"),
+                             "%s tells of devices by their place on PCI", discovery_names[i]);
     if (axis_has(s, AXIS_BUFFERS, "pool") && (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU))
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "buffers"),
                          "only the frontend that runs checks has the choice");

@@ -448,45 +448,6 @@ static int sim_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
 
 /* ---- what the toolstack tells the guest ---- */
 
-/* A file in the place of the domain's boot data. */
-static int write_boot_data(struct testbed_cell *c, const char *path)
-{
-    struct words argv = {0}, env = {0};
-    struct process p = PROCESS_INIT;
-    char bridge[160], *log = in_run_dir(c, "boot-data.log");
-    int ret = 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    if (fd < 0 || !log) {
-        ret = testbed_fail(c, fd < 0 ? -errno : -ENOMEM, "no boot data in %s", path);
-        goto out;
-    }
-    words_addf(&argv, "%s/ringproof-bootdata", c->config->bin_dir);
-    words_add(&argv, scenario_discovery_name(c->plan.discovery));
-    words_add(&argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
-    words_add(&argv, c->plan.scenario->devices[testbed_told_device(c)].sbdf);
-    words_addf(&argv, "%u", c->backend_domid);
-    words_add_environment(&env);
-    if (c->config->mutant && c->config->mutant_everywhere)
-        words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
-    const struct process_start start = {
-        .argv = &argv, .env = &env, .log = log, .stdin_fd = -1, .stdout_fd = fd, .pass_fd = -1};
-    ret = process_spawn(&start, &p);
-    if (!ret)
-        ret = process_wait(&p, START_NS);
-    if (ret || p.status)
-        ret = testbed_fail(c, ret ? ret : -EIO, "no boot data: %s",
-                           ret ? strerror(-ret) : "ringproof-bootdata failed");
-    process_end(&p, SIGKILL, 0);
-out:
-    if (fd >= 0)
-        close(fd);
-    free(log);
-    words_fini(&argv);
-    words_fini(&env);
-    return ret;
-}
-
 static int tell_guest(struct testbed_cell *c)
 {
     char *file;
@@ -495,7 +456,7 @@ static int tell_guest(struct testbed_cell *c)
     if (ret || !testbed_has_boot_data(c))
         return ret;
     file = testbed_boot_data_path(c);
-    ret = file ? write_boot_data(c, file) : testbed_fail(c, -ENOMEM, "out of memory");
+    ret = file ? testbed_write_boot_data(c, file, NULL) : testbed_fail(c, -ENOMEM, "out of memory");
     free(file);
     return ret;
 }

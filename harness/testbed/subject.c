@@ -551,9 +551,12 @@ char *testbed_boot_data_path(const struct testbed_cell *c)
 {
     char *path;
 
+    if (c->ops->kernel_boots && c->plan.discovery == DISCOVERY_BOOT_PARAMETER)
+        return strdup("/proc/cmdline");
+    if (c->ops->kernel_boots && c->plan.discovery == DISCOVERY_ACPI)
+        return strdup("/sys/firmware/acpi/tables/UEFI");
     if (c->ops->kernel_boots)
-        return strdup(c->plan.discovery == DISCOVERY_BOOT_PARAMETER ? "/proc/cmdline"
-                                                                    : "/sys/firmware/fdt");
+        return strdup("/sys/firmware/fdt");
     return asprintf(&path, "%s/boot-data", c->run_dir) < 0 ? NULL : path;
 }
 

@@ -259,6 +259,9 @@ int testbed_wait_ready(struct testbed_cell *c, int fd);
 unsigned testbed_told_device(const struct testbed_cell *c);
 /* Does the cell's discovery need something that the domain finds when it boots? */
 bool testbed_has_boot_data(const struct testbed_cell *c);
+/* Writes the data of a mechanism that has any into a file here; a device tree onto the partial one
+ * in the file `onto` (NULL: one of its own). 0 or -errno with a message. */
+int testbed_write_boot_data(struct testbed_cell *c, const char *path, const char *onto);
 /* Where it needs a key of the domain's, writes it; before the agent is started. */
 int testbed_tell_by_store(struct testbed_cell *c);
 /* Where the boot data of a domain lie for its agent, with a discovery that has such; malloc'd. */

@@ -152,6 +152,7 @@ static int xen_world_open(const struct testbed_config *cfg, const char *dir,
                                   .agent = cfg->agent_bin,
                                   .create = w->create,
                                   .guest = w->guest,
+                                  .guest_here = w->guest,
                                   .initrd = w->initrd};
     *out = w;
     return 0;

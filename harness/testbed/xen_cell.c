@@ -20,6 +20,7 @@
 #define DOMAIN "ringproof"
 /* Of the backend's n-th start, in the folder of images: the one before may still run. */
 #define PIDFILE      "%s/backend-%u.pid"
+#define STATSFILE    "%s/backend-%u.stats"
 #define NO_DOMAIN    0u
 #define COMMAND_NS   60000000000ull
 #define OUTPUT_BYTES 65536u
@@ -162,11 +163,11 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
-    else if (plan->discovery == DISCOVERY_ACPI)
-        reason = "nobody adds a table to a domain's ACPI here";
-    else if (plan->discovery == DISCOVERY_DEVICE_TREE)
-        reason = "the images' trees name domain 0 for every device, and no device by its place";
-    else if (plan->discovery == DISCOVERY_MACHINE_TYPE && plan->arch == ARCH_X86)
+    else if (plan->discovery == DISCOVERY_ACPI && plan->arch == ARCH_ARM)
+        reason = "a domain has a device tree on Arm, and its kernel looks for no ACPI";
+    else if ((plan->discovery == DISCOVERY_MACHINE_TYPE ||
+              plan->discovery == DISCOVERY_DEVICE_TREE) &&
+             plan->arch == ARCH_X86)
         reason = "a domain has no device tree on x86";
     else if (plan->frontend == FRONTEND_DOM0 || plan->backend != BACKEND_DOM0)
         reason = "the driver is in a domU here, and the backend in dom0";
@@ -267,6 +268,108 @@ static int adopt_domain(struct testbed_cell *c)
     return ret;
 }
 
+/* Some of each command line is for other things; a byte takes four characters of it. */
+#define SEND_BYTES 2048u
+
+/* A small file of ours, there. */
+static int send_file(struct testbed_cell *c, const char *from, const char *to)
+{
+    unsigned char bytes[SEND_BYTES];
+    FILE *f = fopen(from, "re");
+    int ret = f ? 0 : testbed_fail(c, -errno, "%s: %s", from, strerror(errno));
+    size_t n;
+
+    if (!ret)
+        ret = DOM0(c, NULL, "sh", "-c", ": >\"$1\"", "sh", to);
+    while (!ret && (n = fread(bytes, 1, sizeof(bytes), f)) > 0) {
+        char text[4 * SEND_BYTES + 1];
+
+        for (size_t i = 0; i < n; i++)
+            snprintf(text + 4 * i, 5, "\\%03o", bytes[i]);
+        ret = DOM0(c, NULL, "sh", "-c", "printf \"$1\" >>\"$2\"", "sh", text, to);
+    }
+    if (!ret && ferror(f))
+        ret = testbed_fail(c, -EIO, "%s cannot be read", from);
+    if (f)
+        fclose(f);
+    return ret;
+}
+
+/* A table for Linux to take in from its initial ramdisk: Xen's toolstack adds none to a PVH
+ * domain's (xl.cfg's acpi_firmware is HVM's). */
+static int make_tables(const char *table, const char *cpio)
+{
+    struct archive *a = archive_create(cpio);
+
+    if (!a)
+        return -errno;
+    archive_add_folder(a, "kernel");
+    archive_add_folder(a, "kernel/firmware");
+    archive_add_folder(a, "kernel/firmware/acpi");
+    archive_add_file(a, "kernel/firmware/acpi/backends.aml", table, 0644);
+    return archive_finish(a);
+}
+
+static int set_path(char **path, const char *dir, const char *name)
+{
+    if (asprintf(path, "%s/%s", dir, name) >= 0)
+        return 0;
+    *path = NULL;
+    return -ENOMEM;
+}
+
+/* The folder of images, on this side. */
+static char *guest_file_here(const struct testbed_cell *c, const char *name)
+{
+    const char *dir = ((const struct xen_cell *)c)->place->guest_here;
+    char *path;
+
+    if (!dir)
+        return guest_image_path(c->plan.arch, name);
+    return set_path(&path, dir, name) ? NULL : path;
+}
+
+/* What the domain's builder is given beside the scenario's: a ramdisk that begins with a table, or
+ * a partial device tree that has more in it. */
+static int make_boot_data(struct testbed_cell *c, struct words *lines)
+{
+    bool tree = c->plan.discovery == DISCOVERY_DEVICE_TREE;
+    char *onto = NULL, *data = NULL, *cpio = NULL, *there = NULL, *initrd = NULL;
+    int ret = set_path(&data, c->run_dir, "boot-data") |
+              set_path(&cpio, c->run_dir, "tables.cpio") |
+              set_path(&there, c->image_dir, tree ? "guest.dtb" : "guest-tables.cpio") |
+              set_path(&initrd, c->image_dir, "guest.initrd");
+
+    if (!ret && tree) {
+        onto = guest_file_here(c, "domu-uio.dtb");
+        ret = onto ? 0 : -ENOMEM;
+    }
+    if (ret) {
+        testbed_fail(c, ret, "out of memory");
+        goto out;
+    }
+    ret = testbed_write_boot_data(c, data, onto);
+    if (!ret && !tree) {
+        ret = make_tables(data, cpio);
+        if (ret)
+            testbed_fail(c, ret, "%s: %s", cpio, strerror(-ret));
+    }
+    if (!ret)
+        ret = send_file(c, tree ? data : cpio, there);
+    if (!ret && !tree)
+        ret = DOM0(c, NULL, "sh", "-c", "cat \"$1\" \"$2\" >\"$3\"", "sh", there,
+                   xen_of(c)->place->initrd, initrd);
+    if (!ret)
+        words_addf(lines, "%s=\"%s\"", tree ? "device_tree" : "ramdisk", tree ? there : initrd);
+out:
+    free(onto);
+    free(data);
+    free(cpio);
+    free(there);
+    free(initrd);
+    return ret;
+}
+
 /* The lines of a domain's configuration that say what its kernel is and what it drives. */
 static int add_kernel(struct testbed_cell *c, struct words *lines)
 {
@@ -274,7 +377,7 @@ static int add_kernel(struct testbed_cell *c, struct words *lines)
     bool arm = c->plan.arch == ARCH_ARM, grants = c->plan.addressing == ADDRESSING_GRANTS;
     bool stock = c->plan.scenario->runs_in == RUNS_IN_LINUX;
     /* Or else the agent is the only driver of what is on the bus, and on Arm of its interrupts. */
-    const char *no_pci = arm ? "initcall_blacklist=gen_pci_driver_init "
+    const char *no_pci = arm ? "initcall_blacklist=gen_pci_driver_init,virtio_mmio_init "
                                "uio_pdrv_genirq.of_id=ringproof,intx"
                              : "pci=off";
     const char *bus = c->plan.transport == TRANSPORT_MMIO ? "mmio" : "pci";
@@ -323,6 +426,9 @@ static int create_domain(struct testbed_cell *c)
     words_addf(&create, "memory=%" PRIu64, c->domain_bytes >> 20);
     words_addf(&create, "vcpus=%u", c->domain_vcpus);
     ret = add_kernel(c, &create);
+    /* A later line replaces an earlier one. */
+    if (!ret && (c->plan.discovery == DISCOVERY_DEVICE_TREE || c->plan.discovery == DISCOVERY_ACPI))
+        ret = make_boot_data(c, &create);
     if (!ret && create.failed)
         ret = testbed_fail(c, -ENOMEM, "out of memory");
     if (!ret)
@@ -358,8 +464,27 @@ uint16_t xen_cell_domid(const struct testbed_cell *c)
 
 int xen_cell_domain_accesses(struct testbed_cell *c, uint64_t *count)
 {
-    (void)count;
-    return testbed_fail(c, -EOPNOTSUPP, "accesses are not counted on this testbed");
+    static const char script[] =
+        "n=$(wc -l <\"$2\") && kill -USR1 \"$(cat \"$1\")\" || exit 1; t=500; "
+        "until [ \"$(wc -l <\"$2\")\" -gt \"$n\" ]; do "
+        "[ $((t -= 1)) -gt 0 ] || exit 1; sleep 0.01; done; tail -n 1 \"$2\"";
+    static const char key[] = "\"requests\":";
+    char pid[512], stats[512], *out = NULL, *at;
+    int ret;
+
+    if (c->config->profile || !process_running(&c->backend))
+        return testbed_fail(c, -EOPNOTSUPP,
+                            "not supported: only the reference backend counts its requests");
+    snprintf(pid, sizeof(pid), PIDFILE, c->image_dir, c->backend_starts - 1);
+    snprintf(stats, sizeof(stats), STATSFILE, c->image_dir, c->backend_starts - 1);
+    ret = DOM0(c, &out, "sh", "-c", script, "sh", pid, stats);
+    at = ret ? NULL : strstr(out, key);
+    if (at)
+        *count = strtoull(at + sizeof(key) - 1, NULL, 10);
+    else if (!ret)
+        ret = testbed_fail(c, -EPROTO, "the backend's counts: '%s'", out);
+    free(out);
+    return ret;
 }
 
 /* A vCPU that waits inside of Xen is neither blocked nor does its time go on. The vCPUs of a domain
@@ -411,6 +536,10 @@ int xen_cell_backend_start(struct testbed_cell *c)
     ret = testbed_backend_arguments(c, xen_of(c)->place->backend, STDOUT_FILENO, &there);
     if (ret)
         goto out;
+    if (!c->config->profile) {
+        words_add(&there, "--stats");
+        words_addf(&there, STATSFILE, c->image_dir, c->backend_starts);
+    }
     words_dom0(c, &argv);
     if (c->config->mutant)
         words_addf(&argv, "RINGPROOF_MUTANT=%s", c->config->mutant);

@@ -25,7 +25,9 @@ struct xen_place {
     const char *agent;     /* for AGENT_DOM0 */
     const char *create;    /* rp-domu-create */
     const char *guest;     /* the folder with kernels and device trees for a domU */
-    const char *initrd;    /* of a domU, with the agent in it */
+    /* The same, seen from where the harness is; NULL: the architecture's image. */
+    const char *guest_here;
+    const char *initrd; /* of a domU, with the agent in it */
 };
 
 struct xen_cell {

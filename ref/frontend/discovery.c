@@ -22,6 +22,8 @@ static int by_tree(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_
     if (!s->tree)
         return -ENOENT;
     out->bytes += s->tree_bytes;
+    if (s->window)
+        return fe_discovery_tree_window(s->tree, s->tree_bytes, *s->window, &out->domid);
     return fe_discovery_tree(s->tree, s->tree_bytes, sbdf, &out->domid);
 }
 
@@ -262,6 +264,7 @@ static int by_root(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_
 
 static int by_acpi(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_discovery *out)
 {
+    static const uint8_t uuid[] = DISCOVERY_ACPI_UUID;
     struct discovery_acpi_header h;
     uint8_t sum = 0;
 
@@ -270,18 +273,18 @@ static int by_acpi(const struct fe_discovery_sources *s, sbdf_t sbdf, struct fe_
     if (s->acpi_bytes < sizeof(h))
         return -EPROTO;
     memcpy(&h, s->acpi, sizeof(h));
-    size_t bytes = le32_get(h.length);
-    if (memcmp(h.signature, DISCOVERY_ACPI_SIGNATURE, 4))
+    size_t bytes = le32_get(h.length), first = le16_get(h.data_offset);
+    if (memcmp(h.signature, DISCOVERY_ACPI_SIGNATURE, 4) || memcmp(h.uuid, uuid, sizeof(uuid)))
         return -ENOENT;
-    if (bytes < sizeof(h) || bytes > s->acpi_bytes ||
-        (bytes - sizeof(h)) % sizeof(struct discovery_acpi_entry))
+    if (bytes < sizeof(h) || bytes > s->acpi_bytes || first < sizeof(h) || first > bytes ||
+        (bytes - first) % sizeof(struct discovery_acpi_entry))
         return -EPROTO;
     for (size_t i = 0; i < bytes; i++)
         sum = (uint8_t)(sum + s->acpi[i]);
     out->bytes += bytes;
     if (sum && !MUTANT(discovery_checksum_ignored))
         return -EPROTO;
-    for (size_t i = sizeof(h); i < bytes; i += sizeof(struct discovery_acpi_entry)) {
+    for (size_t i = first; i < bytes; i += sizeof(struct discovery_acpi_entry)) {
         struct discovery_acpi_entry e;
         memcpy(&e, s->acpi + i, sizeof(e));
         if ((le16_get(e.segment) != sbdf_segment(sbdf) || le16_get(e.rid) != (sbdf.raw & 0xffff)) &&
@@ -330,30 +333,34 @@ static const struct {
 } mechanisms[FE_MECHANISMS] = {
     [FE_MECHANISM_DEVICE_TREE] = {"device-tree",
                                   by_tree,
-                                  {"HVM of Arm", NAMED_AT_BOOT, "yes", "a device tree"}},
+                                  {"HVM of Arm", NAMED_AT_BOOT, "yes", "a device tree", "nothing"}},
     [FE_MECHANISM_XENSTORE] = {"xenstore",
                                by_store,
-                               {"PV, HVM, PVH", TOLD_BEFORE, "no", "Xenstore"}},
+                               {"PV, HVM, PVH", TOLD_BEFORE, "no", "Xenstore", "nothing"}},
     [FE_MECHANISM_BOOT_PARAMETER] = {"boot-parameter",
                                      by_parameter,
-                                     {"PV, HVM, PVH", NAMED_AT_BOOT, "no", "a command line"}},
+                                     {"PV, HVM, PVH", NAMED_AT_BOOT, "no", "a command line",
+                                      "nothing"}},
     [FE_MECHANISM_VENDOR_CAPABILITY] = {"vendor-capability",
                                         by_capability,
-                                        {"HVM, PVH", "yes", "no", "a deviation from VIRTIO"}},
+                                        {"HVM, PVH", "yes", "no", "ECAM",
+                                         "deviates from 4.1.4.11"}},
     [FE_MECHANISM_DEVICE_REGISTER] = {"device-register",
                                       by_register,
-                                      {"HVM, PVH", "yes", "no", "ECAM"}},
+                                      {"HVM, PVH", "yes", "no", "ECAM", "nothing"}},
     [FE_MECHANISM_DUMMY_FUNCTION] = {"dummy-function",
                                      by_function,
-                                     {"HVM, PVH", "yes", "no", "ECAM"}},
-    [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex", by_root, {"HVM, PVH", "yes", "no", "ECAM"}},
+                                     {"HVM, PVH", "yes", "no", "ECAM", "nothing"}},
+    [FE_MECHANISM_ROOT_COMPLEX] = {"root-complex",
+                                   by_root,
+                                   {"HVM, PVH", "yes", "no", "ECAM", "nothing"}},
     [FE_MECHANISM_MACHINE_TYPE] = {"machine-type",
                                    by_machine,
-                                   {"HVM of Arm", "yes", "yes", "a device tree"}},
+                                   {"HVM of Arm", "yes", "yes", "a device tree", "nothing"}},
     [FE_MECHANISM_FEATURE_BIT] = {"feature-bit",
                                   by_feature,
-                                  {"PV, HVM, PVH", "yes", "yes", "nothing"}},
-    [FE_MECHANISM_ACPI] = {"acpi", by_acpi, {"HVM, PVH", NAMED_AT_BOOT, "no", "ACPI"}},
+                                  {"PV, HVM, PVH", "yes", "yes", "nothing", "nothing"}},
+    [FE_MECHANISM_ACPI] = {"acpi", by_acpi, {"HVM, PVH", NAMED_AT_BOOT, "no", "ACPI", "nothing"}},
 };
 
 const struct fe_mechanism_form *fe_mechanism_form(enum fe_mechanism m)
@@ -386,6 +393,9 @@ int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, 
 {
     *out = (struct fe_discovery){0};
     if (fe_mechanism_is_default(m) && s->own_domid == 0 && !MUTANT(discovery_default_in_dom0))
+        return -ENOENT;
+    /* The others speak of places on PCI. */
+    if (s->window && m != FE_MECHANISM_DEVICE_TREE && !fe_mechanism_is_default(m))
         return -ENOENT;
     return mechanisms[m].ask(s, sbdf, out);
 }

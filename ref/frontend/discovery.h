@@ -46,6 +46,7 @@ struct fe_mechanism_form {
     const char *hotplug; /* does it speak of a device that comes later? */
     const char *mmio;    /* can it speak of a virtio-mmio device? */
     const char *needs;
+    const char *virtio; /* what VIRTIO would have to change */
 };
 const struct fe_mechanism_form *fe_mechanism_form(enum fe_mechanism m);
 
@@ -58,6 +59,7 @@ struct fe_discovery_sources {
     struct fe_pci_host *host;     /* of the device */
     struct fe_pci_func *function; /* of the device, opened */
     struct fe_virtio *device;     /* the same */
+    const uint64_t *window;       /* where a virtio-mmio device is; NULL: it is on PCI */
     uint16_t own_domid;           /* of the domain that the driver is in */
     const uint8_t *tree, *acpi;   /* a flattened device tree, an ACPI table */
     size_t tree_bytes, acpi_bytes;
@@ -73,9 +75,9 @@ struct fe_discovery {
 };
 
 /*
- * Ask one mechanism about the device at `sbdf`. 0: its addresses are grants for out->domid.
- * -ENOENT: it says nothing of this device. -EPROTO: what is there is malformed. Errors of the
- * platform.
+ * Ask one mechanism about the device at `sbdf`, or in the window of the sources. 0: its addresses
+ * are grants for out->domid. -ENOENT: it says nothing of this device. -EPROTO: what is there is
+ * malformed. Errors of the platform.
  */
 int fe_discovery_ask(enum fe_mechanism m, const struct fe_discovery_sources *s, sbdf_t sbdf,
                      struct fe_discovery *out);
@@ -87,7 +89,9 @@ int fe_discovery_ask_all(const struct fe_discovery_sources *s, sbdf_t sbdf,
 
 /* Is it the tree of a Xen guest? 0, -ENOENT, -EPROTO. */
 int fe_discovery_tree_machine(const uint8_t *tree, size_t bytes);
-/* A device tree's answer, by itself (discovery_tree.c). */
+/* A device tree's answer, by itself (discovery_tree.c): of a function, and of the virtio-mmio
+ * device whose registers begin at `base`. */
 int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *domid);
+int fe_discovery_tree_window(const uint8_t *tree, size_t bytes, uint64_t base, uint16_t *domid);
 
 #endif

@@ -23,7 +23,7 @@ struct span {
 };
 
 struct node {
-    struct span compatible, phandle, iommu_map, mask, domain;
+    struct span compatible, phandle, iommu_map, mask, domain, reg, iommus;
 };
 
 struct tree {
@@ -84,7 +84,9 @@ static int take_property(const struct tree *t, uint32_t name, struct span value,
                  {"phandle", &n->phandle},
                  {"iommu-map", &n->iommu_map},
                  {"iommu-map-mask", &n->mask},
-                 {"linux,pci-domain", &n->domain}};
+                 {"linux,pci-domain", &n->domain},
+                 {"reg", &n->reg},
+                 {"iommus", &n->iommus}};
     const char *text = (const char *)t->at + t->strings + name;
 
     if (name >= t->strings_bytes || !memchr(text, 0, t->strings_bytes - name))
@@ -142,6 +144,7 @@ static int walk(const struct tree *t, int (*seen)(void *ctx, const struct node *
 
 struct question {
     sbdf_t sbdf;
+    uint64_t base; /* of a virtio-mmio device */
     uint32_t phandle, domid;
     bool found;
 };
@@ -172,6 +175,26 @@ static int seen_bridge(void *ctx, const struct node *n)
     return 0;
 }
 
+/* iommus: (phandle, the one cell of xen,grant-dma). Addresses have two cells, as libxl's. */
+static int seen_window(void *ctx, const struct node *n)
+{
+    struct question *q = ctx;
+
+    if (!lists(n->compatible, GRANT_DMA_WINDOW) || n->reg.bytes < 8)
+        return 0;
+    if (((uint64_t)be32(n->reg.at) << 32 | be32(n->reg.at + 4)) != q->base &&
+        !MUTANT(discovery_tree_for_any_window))
+        return 0;
+    if (n->iommus.bytes % 8)
+        return -EPROTO;
+    q->found = n->iommus.bytes != 0;
+    if (q->found) {
+        q->phandle = be32(n->iommus.at);
+        q->domid = be32(n->iommus.at + 4);
+    }
+    return 1;
+}
+
 /* Another IOMMU is no hint at grants. */
 static int seen_iommu(void *ctx, const struct node *n)
 {
@@ -182,25 +205,39 @@ static int seen_iommu(void *ctx, const struct node *n)
     return lists(n->compatible, GRANT_DMA_COMPATIBLE) ? 1 : -ENOENT;
 }
 
-int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *domid)
+static int answer(const uint8_t *tree, size_t bytes, int (*seen)(void *ctx, const struct node *n),
+                  struct question *q, uint16_t *domid)
 {
-    struct question q = {.sbdf = sbdf};
     struct tree t;
     int rc = tree_open(tree, bytes, &t);
 
     if (!rc)
-        rc = walk(&t, seen_bridge, &q);
+        rc = walk(&t, seen, q);
     if (rc < 0)
         return rc;
-    if (!q.found)
+    if (!q->found)
         return -ENOENT;
-    rc = walk(&t, seen_iommu, &q);
+    rc = walk(&t, seen_iommu, q);
     if (rc <= 0)
         return rc ? rc : -EPROTO; /* a phandle of nothing */
-    if (q.domid > UINT16_MAX)
+    if (q->domid > UINT16_MAX)
         return -EPROTO;
-    *domid = (uint16_t)q.domid;
+    *domid = (uint16_t)q->domid;
     return 0;
+}
+
+int fe_discovery_tree(const uint8_t *tree, size_t bytes, sbdf_t sbdf, uint16_t *domid)
+{
+    struct question q = {.sbdf = sbdf};
+
+    return answer(tree, bytes, seen_bridge, &q, domid);
+}
+
+int fe_discovery_tree_window(const uint8_t *tree, size_t bytes, uint64_t base, uint16_t *domid)
+{
+    struct question q = {.base = base};
+
+    return answer(tree, bytes, seen_window, &q, domid);
 }
 
 static int seen_root(void *ctx, const struct node *n)

@@ -12,10 +12,12 @@
 #include "util/types.h"
 
 /* ---- device tree: an IOMMU of one cell, the backend's domid ---- */
-#define GRANT_DMA_COMPATIBLE "xen,grant-dma"
-#define GRANT_DMA_PHANDLE    65001u      /* libxl's */
-#define MACHINE_COMPATIBLE   "xen,xenvm" /* of the root: a guest that libxl made */
-#define GRANT_DMA_BRIDGE     "pci-host-ecam-generic"
+#define GRANT_DMA_COMPATIBLE   "xen,grant-dma"
+#define GRANT_DMA_PHANDLE      65001u      /* libxl's */
+#define MACHINE_COMPATIBLE     "xen,xenvm" /* of the root: a guest that libxl made */
+#define GRANT_DMA_BRIDGE       "pci-host-ecam-generic"
+#define GRANT_DMA_WINDOW       "virtio,mmio" /* a device that names its IOMMU itself: iommus */
+#define DISCOVERY_WINDOW_BYTES 0x200u        /* libxl's */
 
 /* ---- Xenstore, below the domain's home: the SBDF with '-' (a path may have neither ':' nor '.')
  * ---- */
@@ -68,8 +70,17 @@ static inline void discovery_dvsec_fill(uint8_t *body, uint16_t id, unsigned byt
         body[i] = (uint8_t)(words[i / 4] >> (i % 4 * 8));
 }
 
-/* ---- ACPI: a table with the standard header (ACPI 6.5, 5.2.6), then entries ---- */
-#define DISCOVERY_ACPI_SIGNATURE "XVIO"
+/*
+ * ---- ACPI: a table with the standard header (ACPI 6.5, 5.2.6), then entries ----
+ * Its signature is that of data that are told apart by a UUID (UEFI 2.10, appendix O), so that none
+ * has to be registered. Linux takes such a table from its initial ramdisk, too.
+ */
+#define DISCOVERY_ACPI_SIGNATURE "UEFI"
+#define DISCOVERY_ACPI_UUID                                                                        \
+    {                                                                                              \
+        0x1d, 0x7c, 0x6b, 0x58, 0x53, 0xa2, 0x0e, 0x4f, 0x9b, 0x61, 0x52, 0x49, 0x4e, 0x47, 0x50,  \
+            0x46                                                                                   \
+    }
 struct discovery_acpi_header {
     char signature[4];
     le32_t length; /* of all */
@@ -80,8 +91,12 @@ struct discovery_acpi_header {
     le32_t oem_revision;
     char creator_id[4];
     le32_t creator_revision;
+    uint8_t uuid[16];   /* DISCOVERY_ACPI_UUID */
+    le16_t data_offset; /* of the first entry, from the table's begin */
+    le16_t reserved;
 };
-_Static_assert(sizeof(struct discovery_acpi_header) == 36, "ACPI 6.5, 5.2.6");
+_Static_assert(offsetof(struct discovery_acpi_header, uuid) == 36, "ACPI 6.5, 5.2.6");
+_Static_assert(sizeof(struct discovery_acpi_header) == 56, "UEFI 2.10, appendix O, and padding");
 struct discovery_acpi_entry {
     le16_t segment;
     le16_t rid; /* bus << 8 | device << 3 | function */

@@ -99,8 +99,11 @@ static uint32_t pages_share(struct permap_pages *pages, enum permap_kind kind, u
     return first;
 }
 
-static enum permap_kind range_kind(const struct gmem_range *ranges, unsigned i)
+static enum permap_kind range_kind(const struct permap *m, const struct gmem_range *ranges,
+                                   unsigned i)
 {
+    if (MUTANT(grant_address_taken_for_frame) && m->kinds == 1u << PERMAP_FRAME)
+        return PERMAP_FRAME;
     if (MUTANT(gmem_first_address_decides))
         i = 0;
     return gpa_is_grant(ranges[i].addr) ? PERMAP_GRANT : PERMAP_FRAME;
@@ -191,7 +194,7 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
     /* Until the groups have addresses, iov_base is the offset into the group. */
     lease->iov_readable = 0;
     for (unsigned i = 0; i < count; i++) {
-        enum permap_kind kind = range_kind(ranges, i);
+        enum permap_kind kind = range_kind(m, ranges, i);
         bool writable = range_writable(&ranges[i]);
         struct permap_pages *pages = &m->pages[kind][writable];
         uint32_t first = pages->count, offset = 0;
@@ -223,7 +226,7 @@ static int permap_get(struct gmem *g, const struct gmem_range *ranges, unsigned 
     }
     for (unsigned i = 0; i < count; i++) {
         const struct permap_part *part =
-            &h->part[range_kind(ranges, i)][range_writable(&ranges[i])];
+            &h->part[range_kind(m, ranges, i)][range_writable(&ranges[i])];
 
         lease->iov[i].iov_base = (char *)part->base + (uintptr_t)lease->iov[i].iov_base;
     }

@@ -63,7 +63,11 @@ static int set_status(grant_entry_v1_t *entry, const struct sim_active *act, uin
         if (!pinned(act) && (flags & mask) != GTF_permit_access &&
             !(MUTANT(sim_grant_needs_no_permission) && !(flags & mask)))
             return GNTST_general_error;
-        if (!pinned(act) && seen >> 16 != by && !MUTANT(sim_grant_is_for_any_domain))
+        const struct sim_dom_ref *granted_to;
+
+        if (!pinned(act) && seen >> 16 != by && !MUTANT(sim_grant_is_for_any_domain) &&
+            !(MUTANT(sim_grant_for_nobody_is_anybodys) &&
+              sim_dom_get((uint16_t)(seen >> 16), &granted_to)))
             return GNTST_general_error;
         if (readonly && MUTANT(sim_grant_readonly_pin_sets_writing))
             want |= GTF_writing;
