@@ -461,6 +461,13 @@ static int ring_init(struct blk *b, char *error, size_t error_bytes)
                  strerror(-rc));
         return 0;
     }
+    if (rc == -ENOMEM) {
+        /* What a user's rings take is bounded (RLIMIT_MEMLOCK), and the kernel gives the memory of
+         * those that were closed back some time later: devices that come and go quickly get
+         * there. A slower disk is better than none. */
+        log_warn("%s: no memory for io_uring: one system call for each step", b->vdev.label);
+        return 0;
+    }
     if (rc) {
         snprintf(error, error_bytes, "io_uring: %s", strerror(-rc));
         return rc;

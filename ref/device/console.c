@@ -115,7 +115,7 @@ static void emergency_write(struct console *c, uint8_t character)
     struct console_end *e = &c->ports[0].end;
     const struct iovec iov = {&character, 1};
 
-    if (e->open && console_end_write(e, &iov, 1) == 1)
+    if (console_end_look(e) && console_end_write(e, &iov, 1) == 1)
         return;
     log_info("%s: emergency write of character 0x%02x, and nobody is there", c->vdev.label,
              character);
@@ -238,7 +238,7 @@ static bool port_transmit_rest(struct console_port *p)
 
         if (MUTANT(console_waits_for_a_reader) && !p->end.open)
             return false;
-        if (nobody || !p->end.open) {
+        if (nobody || !console_end_look(&p->end)) {
             c->stats.dropped_bytes += left;
             break;
         }

@@ -68,10 +68,8 @@ static void fd_ready(struct evloop_fd *w, uint32_t events)
     e->changed(e);
 }
 
-static void client_arrives(struct evloop_fd *w, uint32_t events)
+static void client_accept(struct console_end *e)
 {
-    struct console_end *e = w->user;
-
     e->fd = accept4(e->arrive, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (e->fd < 0)
         return;
@@ -82,6 +80,13 @@ static void client_arrives(struct evloop_fd *w, uint32_t events)
     e->watching = evloop_add(e->loop, &e->fd_watch, EDGES) == 0;
     if (!e->watching)
         end_close(e);
+}
+
+static void client_arrives(struct evloop_fd *w, uint32_t events)
+{
+    struct console_end *e = w->user;
+
+    client_accept(e);
     e->changed(e);
 }
 
@@ -102,6 +107,15 @@ static void terminal_moved(struct evloop_fd *w, uint32_t events)
         ;
     e->open = e->can_read = e->can_write = terminal_is_open(e);
     e->changed(e);
+}
+
+bool console_end_look(struct console_end *e)
+{
+    if (!e->open && e->kind == CONSOLE_END_UNIX)
+        client_accept(e);
+    else if (!e->open && e->kind == CONSOLE_END_PTY)
+        e->open = e->can_read = e->can_write = terminal_is_open(e);
+    return e->open;
 }
 
 void console_end_disconnect(struct console_end *e)

@@ -37,6 +37,10 @@ int console_end_init(struct console_end *e, struct evloop *loop,
 /* Zeroed storage is allowed. */
 void console_end_fini(struct console_end *e);
 
+/* Is somebody there? Who came before this call counts, though the loop has not said so yet; its
+ * `changed` follows. */
+bool console_end_look(struct console_end *e);
+
 /* How many bytes, or 0: none now (can_read or can_write is cleared, or the end closed, which
  * `open` says and `changed` does not repeat). */
 size_t console_end_read(struct console_end *e, const struct iovec *iov, unsigned count);
