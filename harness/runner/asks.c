@@ -178,6 +178,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         json_object_set_new(*value, "backend", json_string(scenario_backend_name(sc, b)));
         json_object_set_new(*value, "domid", json_integer(s->cell->backend_domid));
         json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
+        const char *edits = plan->features ? plan->features : d->features;
+        json_object_set_new(*value, "features", json_string(edits ? edits : ""));
     }
     if (*value)
         json_object_set_new(
@@ -245,6 +247,18 @@ static int domain_accesses(struct session *s, const json_t *args, json_t **value
     return ret;
 }
 
+static int store_requests(struct session *s, const json_t *args, json_t **value)
+{
+    uint64_t count;
+    int ret = s->cell->ops->backend_store_requests
+                  ? s->cell->ops->backend_store_requests(s->cell, &count)
+                  : testbed_fail(s->cell, -EOPNOTSUPP, "not supported: nobody counts here");
+
+    if (!ret)
+        *value = json_pack("{s:I}", "count", (json_int_t)count);
+    return ret;
+}
+
 static int domain_unpause(struct session *s, const json_t *args, json_t **value)
 {
     return s->cell->ops->domain_pause(s->cell, false);
@@ -268,7 +282,7 @@ static const struct {
     {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
     {"domain.costs", domain_costs, false},      {"timeline.wait", timeline_wait, true},
-    {"domain.accesses", domain_accesses, true},
+    {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

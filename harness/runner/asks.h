@@ -6,6 +6,7 @@
  *   backend.alive   {}                             -> {alive}
  *   backend.audit   {}                             -> {grants_mapped, foreign_frames,
  *                                                      resource_frames, ports, ioservers, fds}
+ *   store.requests  {}                             -> {count}  of the backend's domain so far
  *   store.read      {path}                         -> {value}
  *   store.write     {path, value}                  -> {}
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,

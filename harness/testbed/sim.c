@@ -322,6 +322,21 @@ static int sim_domain_costs(struct testbed_cell *c, struct testbed_costs *costs)
     return 0;
 }
 
+/* Dom0 has a socket of its own to xenstored, beside which nobody stands. */
+static int sim_backend_store_requests(struct testbed_cell *c, uint64_t *count)
+{
+    const struct sim_dom_ref *ref;
+    int ret;
+
+    if (!c->backend_domid)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: the backend is in dom0");
+    ret = sim_dom_get(c->backend_domid, &ref);
+    if (ret)
+        return testbed_fail(c, ret, "the domain cannot be seen: %s", strerror(-ret));
+    *count = atomic_load(&ref->dom->stats.store_requests);
+    return 0;
+}
+
 static int sim_domain_stop_at(struct testbed_cell *c, uint64_t first, uint64_t last)
 {
     const struct sim_dom_ref *ref;
@@ -647,6 +662,7 @@ const struct testbed_ops testbed_sim = {
     .domain_stopped = sim_domain_stopped,
     .domain_go = sim_domain_go,
     .domain_costs = sim_domain_costs,
+    .backend_store_requests = sim_backend_store_requests,
     .domain_lost_interrupts = sim_domain_lost_interrupts,
     .domain_hung = sim_domain_hung,
     .backend_start = sim_backend_start,

@@ -150,6 +150,9 @@ struct testbed_ops {
     void (*domain_go)(struct testbed_cell *c);
     /* NULL where nobody counts. */
     int (*domain_costs)(struct testbed_cell *c, struct testbed_costs *costs);
+    /* Requests to Xenstore that the selected backend has made, as its domain's ring saw them;
+     * NULL or -EOPNOTSUPP where nobody counts. */
+    int (*backend_store_requests)(struct testbed_cell *c, uint64_t *count);
     /* Interrupts that were lost on purpose (lose-interrupts); NULL where none can be. */
     int (*domain_lost_interrupts)(struct testbed_cell *c, uint64_t *count);
     /* Does a vCPU wait for an answer that does not come? */

@@ -29,7 +29,7 @@ struct entry {
     struct place at;
     bool up;
     bool asked; /* the guest was, to give it back */
-    bool seen;  /* while the folder is compared with the list */
+    bool seen;  /* while all folders are looked at */
 };
 
 struct store_devices {
@@ -101,9 +101,12 @@ static void read_state(struct store_devices *sd, const char *devid, uint64_t *st
     char path[STORE_PATH_BYTES];
     uint64_t value;
 
+    *online = false;
     entry_path(sd, devid, "state", path);
     if (store_read_u64(sd->store, STORE_DIRECT, path, 0, 16, state))
         *state = 0;
+    if (!*state)
+        return;
     entry_path(sd, devid, "online", path);
     *online = store_read_u64(sd->store, STORE_DIRECT, path, 0, 1, &value) || value;
 }
@@ -147,7 +150,8 @@ static int read_spec(struct store_devices *sd, const char *devid, struct device_
     for (unsigned i = 0; !rc && i < count; i++) {
         char *value = NULL;
 
-        if (!device_spec_knows(names[i]))
+        if (!device_spec_knows(names[i]) ||
+            (MUTANT(store_read_only_ignored) && !strcmp(names[i], "ro")))
             continue;
         entry_path(sd, devid, names[i], path);
         rc = store_read(sd->store, STORE_DIRECT, path, &value);
@@ -251,11 +255,76 @@ void store_devices_given_back(struct store_devices *sd, const struct place *at)
             take_down(sd, e);
 }
 
+/* The entry, made when there is none yet; NULL: out of memory. */
+static struct entry *have_entry(struct store_devices *sd, const char *devid)
+{
+    struct entry *e = find_entry(sd, devid);
+
+    if (e)
+        return e;
+    e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    strcpy(e->devid, devid);
+    e->next = sd->entries;
+    sd->entries = e;
+    return e;
+}
+
+/* Its folder has gone, or has no state any more. */
+static void forget(struct store_devices *sd, struct entry *e)
+{
+    struct entry **link = &sd->entries;
+
+    if (e->up)
+        take_down(sd, e);
+    while (*link != e)
+        link = &(*link)->next;
+    *link = e->next;
+    free(e);
+}
+
 /*
- * Compare the folder with the list. `start`: take over whatever state a predecessor left, and end
- * at the first error, which is returned; later, errors are logged.
+ * Do what the folder of one device says. `start`: take over whatever state a predecessor left.
+ * An error is of a device that could not be brought up, or -ENOMEM.
  */
-static int compare(struct store_devices *sd, bool start, char error[STORE_DEVICES_ERROR_BYTES])
+static int look_at(struct store_devices *sd, const char *devid, bool start,
+                   char error[STORE_DEVICES_ERROR_BYTES])
+{
+    struct entry *e = find_entry(sd, devid);
+    uint64_t state;
+    bool online;
+
+    read_state(sd, devid, &state, &online);
+    if (!state) {
+        if (e)
+            forget(sd, e);
+        return 0;
+    }
+    e = have_entry(sd, devid);
+    if (!e) {
+        snprintf(error, STORE_DEVICES_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    e->seen = true;
+    if (online)
+        e->asked = false; /* it may stay, after all */
+    if (e->up && (state == STATE_CLOSING || state == STATE_CLOSED))
+        take_down(sd, e);
+    else if (e->up && !online)
+        ask_back(sd, e);
+    else if (!e->up && state == STATE_CLOSING)
+        (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
+    else if (!e->up && online && (state == STATE_INITIALISING || (start && state != STATE_CLOSING)))
+        return bring_up(sd, e, error);
+    return 0;
+}
+
+/*
+ * Look at every folder there is, and at those that have gone. `start`: end at the first error,
+ * which is returned; later, errors are logged.
+ */
+static int look_at_all(struct store_devices *sd, bool start, char error[STORE_DEVICES_ERROR_BYTES])
 {
     char **names = NULL;
     unsigned count = 0;
@@ -271,70 +340,70 @@ static int compare(struct store_devices *sd, bool start, char error[STORE_DEVICE
     }
     for (struct entry *e = sd->entries; e; e = e->next)
         e->seen = false;
-    for (unsigned i = 0; i < count; i++) {
-        struct entry *e = find_entry(sd, names[i]);
-        uint64_t state;
-        bool online;
-
+    for (unsigned i = 0; i < count && !rc; i++) {
         if (strlen(names[i]) >= DEVID_BYTES)
             continue;
-        read_state(sd, names[i], &state, &online);
-        if (!state)
-            continue;
-        if (!e) {
-            e = calloc(1, sizeof(*e));
-            if (!e) {
-                rc = -ENOMEM;
-                snprintf(error, STORE_DEVICES_ERROR_BYTES, "out of memory");
-                break;
-            }
-            strcpy(e->devid, names[i]);
-            e->next = sd->entries;
-            sd->entries = e;
-        }
-        e->seen = true;
-        if (online)
-            e->asked = false; /* it may stay, after all */
-        if (e->up && (state == STATE_CLOSING || state == STATE_CLOSED)) {
-            take_down(sd, e);
-        } else if (e->up && !online) {
-            ask_back(sd, e);
-        } else if (!e->up && state == STATE_CLOSING) {
-            (void)report_state(sd, e->devid, STATE_CLOSED, NULL);
-        } else if (!e->up && online &&
-                   (state == STATE_INITIALISING || (start && state != STATE_CLOSING))) {
-            rc = bring_up(sd, e, error);
-            if (rc && start)
-                break;
-            if (rc)
-                log_error("%s", error);
+        rc = look_at(sd, names[i], start, error);
+        if (rc && !start && rc != -ENOMEM) {
+            log_error("%s", error);
             rc = 0;
         }
     }
-    for (struct entry **link = &sd->entries; !rc && *link;) {
-        struct entry *e = *link;
-
-        if (e->seen) {
-            link = &e->next;
-            continue;
-        }
-        if (e->up)
-            take_down(sd, e);
-        *link = e->next;
-        free(e);
+    for (struct entry *e = sd->entries, *next; !rc && e; e = next) {
+        next = e->next;
+        if (!e->seen)
+            forget(sd, e);
     }
     free(names);
     return rc;
 }
 
+/*
+ * Which device a changed path is of, when it is one to look at for: its folder itself, or what
+ * says that it comes or goes. A toolstack writes a dozen more keys of each, of which each is an
+ * event, too.
+ */
+enum change { CHANGE_NONE, CHANGE_DEVICE, CHANGE_ALL };
+
+static enum change change_of(const struct store_devices *sd, const char *path,
+                             char devid[DEVID_BYTES])
+{
+    size_t base = strlen(sd->base), n;
+    const char *name = path + base + 1;
+
+    if (MUTANT(store_reads_every_device))
+        return CHANGE_ALL;
+    if (strncmp(path, sd->base, base) || path[base] != '/')
+        return CHANGE_ALL;
+    n = strcspn(name, "/");
+    if (n == 0 || n >= DEVID_BYTES)
+        return CHANGE_NONE;
+    memcpy(devid, name, n);
+    devid[n] = 0;
+    name += n;
+    return !*name || !strcmp(name, "/state") || !strcmp(name, "/online") ? CHANGE_DEVICE
+                                                                         : CHANGE_NONE;
+}
+
 static void folder_changed(struct store_watch *w, const char *path)
 {
     struct store_devices *sd = w->user;
-    char error[STORE_DEVICES_ERROR_BYTES] = "";
+    char error[STORE_DEVICES_ERROR_BYTES] = "", devid[DEVID_BYTES];
+    int rc = 0;
 
     if (MUTANT(store_hotplug_ignored))
         return;
-    if (compare(sd, false, error))
+    switch (change_of(sd, path, devid)) {
+    case CHANGE_NONE:
+        break;
+    case CHANGE_DEVICE:
+        rc = look_at(sd, devid, false, error);
+        break;
+    case CHANGE_ALL:
+        rc = look_at_all(sd, false, error);
+        break;
+    }
+    if (rc)
         log_error("%s", error);
 }
 
@@ -401,7 +470,7 @@ unsigned store_devices_places(struct store_devices *sd, struct place *places, un
 int store_devices_start(struct store_devices *sd, char error[STORE_DEVICES_ERROR_BYTES])
 {
     *error = 0;
-    return compare(sd, true, error);
+    return look_at_all(sd, true, error);
 }
 
 int store_devices_watch(struct store_devices *sd, char error[STORE_DEVICES_ERROR_BYTES])

@@ -220,7 +220,7 @@ struct sim_dom {
     /* Counters for reports (relaxed). */
     struct {
         _Atomic uint64_t mmio, notify, gnt_map, gnt_unmap, gnt_copy, gnt_copy_bytes, foreign_map,
-            foreign_unmap, msi, line, msi_lost;
+            foreign_unmap, msi, line, msi_lost, store_requests;
     } stats;
     /* Whoever tests can stop the guest at an access: the first read of memory-mapped registers from
      * first to last that finds it ARMED makes it HIT and is not carried out before it is OFF again.

@@ -346,6 +346,8 @@ static void client_receive(struct client *c)
             continue;
         }
         c->have = 0;
+        atomic_fetch_add_explicit(&c->bus->self->dom->stats.store_requests, 1,
+                                  memory_order_relaxed);
         error = request(c, &c->in);
         if (error)
             client_reply(c, &c->in.hdr, XS_ERROR, error);
