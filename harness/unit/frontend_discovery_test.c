@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "frontend/discovery.h"
+#include "spec/discovery.h"
 #include "unit/run.h"
 
 static uint8_t tree[512];
@@ -82,6 +83,135 @@ START_TEST(answers)
 }
 END_TEST
 
+/* A virtio-mmio device at 0x2000000 whose node says `iommus` of `cells` words. */
+static void build_window(unsigned cells, uint8_t domid)
+{
+    static const char names[] = "compatible\0phandle\0reg\0iommus";
+    const uint8_t reg[16] = {0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0};
+    const uint8_t phandle[4] = {0, 0, 0, 9};
+    const uint8_t iommus[12] = {0, 0, 0, 9, 0, 0, 0, domid};
+
+    memset(tree, 0, sizeof(tree));
+    used = 40;
+    word(1);
+    text("");
+    word(1);
+    text("virtio@2000000");
+    property(0, "virtio,mmio", 12);
+    property(19, reg, sizeof(reg));
+    if (cells)
+        property(23, iommus, 4 * cells);
+    word(2);
+    word(1);
+    text("iommu");
+    property(0, "xen,grant-dma", 14);
+    property(11, phandle, sizeof(phandle));
+    word(2);
+    word(2);
+    word(9);
+    const uint32_t end = (uint32_t)used;
+    memcpy(tree + used, names, sizeof(names));
+    const uint32_t total = end + sizeof(names);
+    used = 0;
+    const uint32_t header[] = {0xd00dfeed, total, 40, end, 40, 17, 16, 0, sizeof(names), end - 40};
+    for (unsigned i = 0; i < 10; i++)
+        word(header[i]);
+    used = total;
+}
+
+START_TEST(window_answers)
+{
+    uint16_t domid = 77;
+
+    build_window(2, 3);
+    ck_assert_int_eq(fe_discovery_tree_window(tree, used, 0x2000000, &domid), 0);
+    ck_assert_uint_eq(domid, 3);
+    ck_assert_int_eq(fe_discovery_tree_window(tree, used, 0x2000200, &domid), -ENOENT);
+    build_window(0, 3);
+    ck_assert_int_eq(fe_discovery_tree_window(tree, used, 0x2000000, &domid), -ENOENT);
+    /* A specifier of xen,grant-dma is one cell. */
+    build_window(1, 3);
+    ck_assert_int_eq(fe_discovery_tree_window(tree, used, 0x2000000, &domid), -EPROTO);
+    build_window(3, 3);
+    ck_assert_int_eq(fe_discovery_tree_window(tree, used, 0x2000000, &domid), -EPROTO);
+}
+END_TEST
+
+/* ---- the ACPI table ---- */
+
+static struct {
+    struct discovery_acpi_header h;
+    struct discovery_acpi_entry e[2];
+} table;
+
+static void build_table(void)
+{
+    static const uint8_t uuid[] = DISCOVERY_ACPI_UUID;
+    uint8_t sum = 0;
+
+    memset(&table, 0, sizeof(table));
+    memcpy(table.h.signature, DISCOVERY_ACPI_SIGNATURE, 4);
+    table.h.length = le32_make(sizeof(table));
+    table.h.data_offset = le16_make(sizeof(table.h));
+    memcpy(table.h.uuid, uuid, sizeof(uuid));
+    table.e[0] = (struct discovery_acpi_entry){.rid = le16_make(0x08), .domid = le16_make(3)};
+    table.e[1] = (struct discovery_acpi_entry){
+        .segment = le16_make(1), .rid = le16_make(0x08), .domid = le16_make(4)};
+    for (size_t i = 0; i < sizeof(table); i++)
+        sum = (uint8_t)(sum + ((const uint8_t *)&table)[i]);
+    table.h.checksum = (uint8_t)-sum;
+}
+
+static int ask_table(const void *at, size_t bytes, sbdf_t sbdf, struct fe_discovery *out)
+{
+    const struct fe_discovery_sources from = {.acpi = at, .acpi_bytes = bytes, .own_domid = 5};
+
+    return fe_discovery_ask(FE_MECHANISM_ACPI, &from, sbdf, out);
+}
+
+START_TEST(table_answers)
+{
+    struct fe_discovery found;
+
+    build_table();
+    ck_assert_int_eq(ask_table(&table, sizeof(table), SBDF(0, 0, 1, 0), &found), 0);
+    ck_assert_uint_eq(found.domid, 3);
+    ck_assert_uint_eq(found.bytes, sizeof(table));
+    ck_assert_int_eq(ask_table(&table, sizeof(table), SBDF(1, 0, 1, 0), &found), 0);
+    ck_assert_uint_eq(found.domid, 4);
+    ck_assert_int_eq(ask_table(&table, sizeof(table), SBDF(0, 0, 2, 0), &found), -ENOENT);
+    table.h.uuid[15] ^= 1; /* somebody else's, of the same signature */
+    ck_assert_int_eq(ask_table(&table, sizeof(table), SBDF(0, 0, 1, 0), &found), -ENOENT);
+}
+END_TEST
+
+/* One wrong byte in what is named or counted is seen by the checksum, if by nothing else. */
+START_TEST(table_damage)
+{
+    build_table();
+    for (size_t at = 0; at < sizeof(table); at++) {
+        for (unsigned v = 1; v < 256; v++) {
+            uint8_t *copy = malloc(sizeof(table));
+            struct fe_discovery found;
+
+            memcpy(copy, &table, sizeof(table));
+            copy[at] = (uint8_t)(copy[at] ^ v);
+            int rc = ask_table(copy, sizeof(table), SBDF(0, 0, 1, 0), &found);
+            ck_assert(rc == -ENOENT || rc == -EPROTO);
+            free(copy);
+        }
+    }
+    for (size_t bytes = 0; bytes < sizeof(table); bytes++) {
+        uint8_t *copy = malloc(bytes + 1);
+        struct fe_discovery found;
+
+        memcpy(copy, &table, bytes);
+        ck_assert_int_eq(ask_table(copy, bytes, SBDF(0, 0, 1, 0), &found), -EPROTO);
+        free(copy);
+    }
+}
+END_TEST
+
 /* Any byte may be wrong, and any end missing: an answer or an error, in bounded memory and time. */
 START_TEST(damage)
 {
@@ -109,7 +239,12 @@ int main(void)
     TCase *tc = tcase_create("tree");
 
     tcase_add_test(tc, answers);
+    tcase_add_test(tc, window_answers);
     tcase_add_test(tc, damage);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("table");
+    tcase_add_test(tc, table_answers);
+    tcase_add_test(tc, table_damage);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }
