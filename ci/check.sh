@@ -73,6 +73,7 @@ stage "catalogue" ci/build/catalog-lint.sh
 stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
 stage "boot data" ci/boot-data.sh
+stage "figures of the manual" ci/manual-figures.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized
 if [ -z "$xen" ]; then
