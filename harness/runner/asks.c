@@ -249,7 +249,7 @@ static int domain_accesses(struct session *s, const json_t *args, json_t **value
 
 static int store_requests(struct session *s, const json_t *args, json_t **value)
 {
-    uint64_t count;
+    uint64_t count = 0;
     int ret = s->cell->ops->backend_store_requests
                   ? s->cell->ops->backend_store_requests(s->cell, &count)
                   : testbed_fail(s->cell, -EOPNOTSUPP, "not supported: nobody counts here");
