@@ -49,7 +49,7 @@ static int link_write(struct session *s, enum testbed_role role, const struct wi
     int ret = 0;
 
     if (!line)
-        return fail(s, -errno, "a request to the agent cannot be encoded: %s", strerror(errno));
+        return fail(s, -EPROTO, "a request to the agent cannot be encoded: %s", strerror(errno));
     while (!ret && done < len) {
         ssize_t n = write(fd, line + done, len - done);
         if (n > 0) {

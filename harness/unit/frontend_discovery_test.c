@@ -188,20 +188,22 @@ END_TEST
 /* One wrong byte in what is named or counted is seen by the checksum, if by nothing else. */
 START_TEST(table_damage)
 {
+    const size_t whole = sizeof(table);
+
     build_table();
-    for (size_t at = 0; at < sizeof(table); at++) {
+    for (size_t at = 0; at < whole; at++) {
         for (unsigned v = 1; v < 256; v++) {
-            uint8_t *copy = malloc(sizeof(table));
+            uint8_t *copy = malloc(whole);
             struct fe_discovery found;
 
-            memcpy(copy, &table, sizeof(table));
+            memcpy(copy, &table, whole);
             copy[at] = (uint8_t)(copy[at] ^ v);
-            int rc = ask_table(copy, sizeof(table), SBDF(0, 0, 1, 0), &found);
+            int rc = ask_table(copy, whole, SBDF(0, 0, 1, 0), &found);
             ck_assert(rc == -ENOENT || rc == -EPROTO);
             free(copy);
         }
     }
-    for (size_t bytes = 0; bytes < sizeof(table); bytes++) {
+    for (size_t bytes = 0; bytes < whole; bytes++) {
         uint8_t *copy = malloc(bytes + 1);
         struct fe_discovery found;
 
