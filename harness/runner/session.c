@@ -256,7 +256,7 @@ static int forward_peer(struct session *s, const struct wire_call *ask, uint64_t
     enum testbed_role other = s->runs == AGENT_DOM0 ? AGENT_DOMU : AGENT_DOM0;
     struct wire_request q = {.op = WIRE_PEER_CALL};
     const char *call = json_string_value(json_object_get(ask->args, "call"));
-    struct wire_event ev;
+    struct wire_event ev = {0};
 
     if (!s->links[other].agent || !call || strlen(call) >= sizeof(q.call.name)) {
         snprintf(reply->error, sizeof(reply->error),
