@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "conformance/blkdev.h"
+#include "conformance/plug.h"
 #include "spec/pci.h"
 #include "spec/virtio_pci.h"
 #include "util/bits.h"
@@ -20,46 +21,20 @@
 #define HOTPLUG (NEED_PCI | NEED_BLK | NEED_TESTBED)
 #define CYCLES  1000u
 
-static void attach_as(struct device *d, const char *args_json)
-{
-    char why[256] = "";
-    int rc = given_try(d->t, "device.attach", args_json, why, sizeof(why));
-
-    expect(d->t, MUST, rc == 0, "the device does not come: %s", why);
-    if (rc)
-        stop_check(d->t);
-}
-
 static void attach(struct device *d)
 {
-    attach_as(d, NULL);
+    plug_in(d->t, 0, NULL);
 }
 
 static void detach(struct device *d)
 {
-    char why[256] = "";
-    int rc;
-
     d->gone_on_purpose = true;
-    rc = given_try(d->t, "device.detach", NULL, why, sizeof(why));
-    expect(d->t, MUST, rc == 0, "the device does not go: %s", why);
-    if (rc)
-        stop_check(d->t);
-}
-
-/* Only a device that is described in the store can come and go. */
-static void need_pluggable(struct check_ctx *t)
-{
-    char folder[64] = "";
-
-    given_ask_text(t, "device.info", NULL, "store", folder, sizeof(folder));
-    if (!folder[0])
-        skip_check(t, "the device is not described in the store");
+    plug_out(d->t, 0);
 }
 
 static struct device *given_pluggable(struct check_ctx *t)
 {
-    need_pluggable(t);
+    need_pluggable(t, 0);
     return given_device(t);
 }
 
@@ -201,7 +176,7 @@ CHECK(surprise_removal_releases_all, .judges = DEVICE, .proves = "xen.hotplug.re
     uint64_t value = 0;
     int rc;
 
-    need_pluggable(t);
+    need_pluggable(t, 0);
     k = given_blk(t, 0, 0);
     data = given_buffer(k->d, 64 * SECTOR, 0, FE_DMA_FROM_DEVICE);
     blk_prepare(k, VIRTIO_BLK_T_IN, 0);
@@ -232,7 +207,7 @@ CHECK(
     struct device *d = given_pluggable(t);
 
     detach(d);
-    attach_as(d, "{\"type\": \"rng\"}");
+    plug_in(t, 0, "rng");
     expect_eq(t, MUST, config_get(d, PCI_REG_DEVICE_ID, 2),
               VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_ENTROPY, "the device ID");
     expect_eq(t, MUST,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conformance/blkdev.h"
+#include "conformance/plug.h"
 #include "util/bits.h"
 
 /* Nobody says that a backend has done with the store; it has when it asked nothing for so long. */
@@ -100,14 +101,6 @@ static uint64_t requests_when_still(struct check_ctx *t)
     return count;
 }
 
-static void plug(struct check_ctx *t, const char *what, unsigned index)
-{
-    char args[32];
-
-    snprintf(args, sizeof(args), "{\"index\": %u}", index);
-    given_ask(t, what, args);
-}
-
 static uint64_t start_costs(struct check_ctx *t)
 {
     uint64_t before;
@@ -123,13 +116,13 @@ static uint64_t coming_costs(struct check_ctx *t, uint64_t *going)
 {
     uint64_t before, between;
 
-    plug(t, "device.detach", 0);
+    plug_out(t, 0);
     before = requests_when_still(t);
-    plug(t, "device.attach", 0);
+    plug_in(t, 0, NULL);
     between = requests_when_still(t);
-    plug(t, "device.detach", 0);
+    plug_out(t, 0);
     *going = requests_when_still(t) - between;
-    plug(t, "device.attach", 0);
+    plug_in(t, 0, NULL);
     (void)requests_when_still(t);
     return between - before;
 }

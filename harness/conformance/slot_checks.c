@@ -10,21 +10,12 @@
 #include <string.h>
 
 #include "conformance/blkdev.h"
-#include "frontend/port.h"
+#include "conformance/plug.h"
+#include "conformance/slot.h"
 #include "spec/pci.h"
 #include "util/bits.h"
 
 #define SLOT (NEED_PCI | NEED_BLK | NEED_TESTBED | NEED_SLOT)
-
-#define CHANGES (PCI_SLOT_PRESENCE_CHANGED | PCI_SLOT_STATUS_LINK_CHANGED)
-#define EVENTS  (CHANGES | PCI_SLOT_BUTTON_PRESSED | PCI_SLOT_COMMAND_COMPLETED)
-#define ENABLES (PCI_SLOT_EVENTS_MASK | PCI_SLOT_CONTROL_INTERRUPT | PCI_SLOT_CONTROL_LINK_CHANGED)
-
-struct slot {
-    struct check_ctx *t;
-    struct device *d;
-    struct fe_port port;
-};
 
 static void ask(struct slot *s, const char *what)
 {
@@ -39,20 +30,12 @@ static void ask(struct slot *s, const char *what)
 static void take_out(struct slot *s)
 {
     s->d->gone_on_purpose = true;
-    ask(s, "device.detach");
+    plug_out(s->t, 0);
 }
 
 static void put_in(struct slot *s)
 {
-    ask(s, "device.attach");
-}
-
-static uint16_t status(struct slot *s)
-{
-    uint16_t value;
-
-    must(s->t, fe_port_slot_status(&s->port, &value), "reading Slot Status");
-    return value;
+    plug_in(s->t, 0, NULL);
 }
 
 static bool link_active(struct slot *s)
@@ -63,41 +46,9 @@ static bool link_active(struct slot *s)
     return active;
 }
 
-static void clear(struct slot *s, uint16_t events)
-{
-    must(s->t, fe_port_clear(&s->port, events), "clearing events of the slot");
-}
-
-static void command(struct slot *s, uint16_t mask, uint16_t value)
-{
-    int rc = fe_port_command(&s->port, mask, value, LIMIT_REPLY_NS);
-
-    expect(s->t, MUST, rc != -ETIMEDOUT, "a command to the slot does not complete");
-    must(s->t, rc == -ETIMEDOUT ? 0 : rc, "a command to the slot");
-}
-
 static void power(struct slot *s, bool on)
 {
-    command(s, PCI_SLOT_CONTROL_POWER_OFF, on ? 0 : PCI_SLOT_CONTROL_POWER_OFF);
-}
-
-/* Events from now on: these, and none that happened before. */
-static void listen(struct slot *s, uint16_t enables)
-{
-    command(s, ENABLES, 0);
-    clear(s, EVENTS);
-    command(s, ENABLES, enables | (enables ? PCI_SLOT_CONTROL_INTERRUPT : 0));
-    while (s->d->subject->platform->ops->irq_wait(s->d->subject->platform, s->port.irq, 0) == 1)
-        continue;
-}
-
-static bool interrupted(struct slot *s, uint64_t timeout_ns)
-{
-    struct fe_platform *p = s->d->subject->platform;
-    int rc = p->ops->irq_wait(p, s->port.irq, timeout_ns);
-
-    must(s->t, rc < 0 ? rc : 0, "waiting for the slot's interrupt");
-    return rc == 1;
+    slot_command(s, PCI_SLOT_CONTROL_POWER_OFF, on ? 0 : PCI_SLOT_CONTROL_POWER_OFF);
 }
 
 static uint64_t id_at(struct slot *s, sbdf_t at)
@@ -107,33 +58,6 @@ static uint64_t id_at(struct slot *s, sbdf_t at)
 
     must(s->t, rc, "reading configuration space");
     return value;
-}
-
-static void slot_end(void *arg)
-{
-    struct slot *s = arg;
-
-    (void)fe_port_command(&s->port, ENABLES, 0, LIMIT_QUIET_NS);
-    fe_port_close(&s->port);
-    free(s);
-}
-
-static struct slot *given_slot(struct check_ctx *t)
-{
-    struct device *d = given_device(t);
-    const struct fe_place *place = &d->subject->place;
-    struct slot *s = calloc(1, sizeof(*s));
-
-    if (!s)
-        error_out(t, "no memory");
-    s->t = t;
-    s->d = d;
-    must(t, fe_port_open(&d->host, place->port, (uint8_t)sbdf_bus(place->sbdf), &s->port),
-         "opening the root port");
-    check_defer(t, slot_end, s);
-    if (fe_port_irq(&s->port))
-        skip_check(t, "the platform takes no interrupt of a root port");
-    return s;
 }
 
 CHECK(slot_is_described, .judges = DEVICE, .proves = "xen.hotplug.slot.capabilities.1",
@@ -153,7 +77,7 @@ CHECK(slot_is_described, .judges = DEVICE, .proves = "xen.hotplug.slot.capabilit
     expect(t, MUST, caps & PCI_EXP_SLOT_IMPLEMENTED, "Slot Implemented is not set");
     expect(t, MUST, link & PCI_LINK_CAP_ACTIVE_REPORTED,
            "a hot-plug port does not report that its link is active");
-    expect(t, MUST, status(s) & PCI_SLOT_STATUS_PRESENT, "no card is said to be in the slot");
+    expect(t, MUST, slot_status(s) & PCI_SLOT_STATUS_PRESENT, "no card is said to be in the slot");
     expect(t, MUST, link_active(s), "the link to a card that has power is not active");
 }
 
@@ -162,25 +86,25 @@ static void expect_event(struct slot *s, uint16_t enable, uint16_t event,
                          bool (*state)(struct slot *), const char *what)
 {
     for (unsigned in = 0; in < 2; in++) {
-        listen(s, enable);
+        slot_listen(s, enable);
         if (in)
             put_in(s);
         else
             take_out(s);
-        expect(s->t, MUST, interrupted(s, LIMIT_REPLY_NS), "no interrupt: a card was %s and %s",
-               in ? "put in" : "taken out", what);
-        expect(s->t, MUST, status(s) & event, "Slot Status has no event: %s", what);
+        expect(s->t, MUST, slot_interrupted(s, LIMIT_REPLY_NS),
+               "no interrupt: a card was %s and %s", in ? "put in" : "taken out", what);
+        expect(s->t, MUST, slot_status(s) & event, "Slot Status has no event: %s", what);
         expect(s->t, MUST, state(s) == (in == 1), "the slot's state does not follow the card: %s",
                what);
     }
-    listen(s, 0);
+    slot_listen(s, 0);
     device_reattach(s->d);
     expect_device_there(s->d, "back in its slot");
 }
 
 static bool present(struct slot *s)
 {
-    return status(s) & PCI_SLOT_STATUS_PRESENT;
+    return slot_status(s) & PCI_SLOT_STATUS_PRESENT;
 }
 
 CHECK(slot_presence_is_an_event, .judges = DEVICE, .proves = "xen.hotplug.slot.presence.1",
@@ -210,25 +134,26 @@ CHECK(
 {
     struct slot *s = given_slot(t);
 
-    listen(s, 0);
+    slot_listen(s, 0);
     take_out(s);
-    expect(t, MUST, !interrupted(s, LIMIT_QUIET_NS), "an interrupt that was not enabled");
-    expect(t, MUST, (status(s) & CHANGES) == CHANGES, "events that do not interrupt are lost");
+    expect(t, MUST, !slot_interrupted(s, LIMIT_QUIET_NS), "an interrupt that was not enabled");
+    expect(t, MUST, (slot_status(s) & SLOT_CHANGES) == SLOT_CHANGES,
+           "events that do not interrupt are lost");
     /* Presence alone: the button's press is none of it. */
-    listen(s, PCI_SLOT_POWER_FAULT);
+    slot_listen(s, PCI_SLOT_POWER_FAULT);
     put_in(s);
-    expect(t, MUST, !interrupted(s, LIMIT_QUIET_NS), "an interrupt of another event");
-    listen(s, PCI_SLOT_PRESENCE_CHANGED);
+    expect(t, MUST, !slot_interrupted(s, LIMIT_QUIET_NS), "an interrupt of another event");
+    slot_listen(s, PCI_SLOT_PRESENCE_CHANGED);
     take_out(s);
-    expect(t, MUST, interrupted(s, LIMIT_REPLY_NS), "no interrupt when a card is taken out");
+    expect(t, MUST, slot_interrupted(s, LIMIT_REPLY_NS), "no interrupt when a card is taken out");
     if (s->port.msi) {
         put_in(s);
-        expect(t, MUST, !interrupted(s, LIMIT_QUIET_NS),
+        expect(t, MUST, !slot_interrupted(s, LIMIT_QUIET_NS),
                "a second message while the event of the first is not cleared");
     } else {
         put_in(s);
     }
-    listen(s, 0);
+    slot_listen(s, 0);
     device_reattach(s->d);
 }
 
@@ -238,19 +163,20 @@ CHECK(slot_events_stay_until_cleared, .judges = DEVICE, .proves = "xen.hotplug.s
 {
     struct slot *s = given_slot(t);
 
-    listen(s, 0);
+    slot_listen(s, 0);
     take_out(s);
-    clear(s, 0);
-    expect_eq(t, MUST, status(s) & CHANGES, CHANGES, "events after zeroes were written");
-    clear(s, PCI_SLOT_PRESENCE_CHANGED);
-    expect_eq(t, MUST, status(s) & CHANGES, PCI_SLOT_STATUS_LINK_CHANGED,
+    slot_clear(s, 0);
+    expect_eq(t, MUST, slot_status(s) & SLOT_CHANGES, SLOT_CHANGES,
+              "events after zeroes were written");
+    slot_clear(s, PCI_SLOT_PRESENCE_CHANGED);
+    expect_eq(t, MUST, slot_status(s) & SLOT_CHANGES, PCI_SLOT_STATUS_LINK_CHANGED,
               "events after one was cleared");
-    clear(s, PCI_SLOT_STATUS_LINK_CHANGED);
-    expect_eq(t, MUST, status(s) & CHANGES, 0, "events after both were cleared");
+    slot_clear(s, PCI_SLOT_STATUS_LINK_CHANGED);
+    expect_eq(t, MUST, slot_status(s) & SLOT_CHANGES, 0, "events after both were cleared");
     put_in(s);
-    expect_eq(t, MUST, status(s) & CHANGES, CHANGES,
+    expect_eq(t, MUST, slot_status(s) & SLOT_CHANGES, SLOT_CHANGES,
               "events after they were cleared and came again");
-    listen(s, 0);
+    slot_listen(s, 0);
     device_reattach(s->d);
 }
 
@@ -261,17 +187,17 @@ CHECK(slot_commands_complete, .judges = DEVICE, .proves = "xen.hotplug.slot.comm
 
     if (s->port.slot & PCI_SLOT_CAP_NO_COMMAND_COMPLETED)
         skip_check(t, "the slot reports no completion");
-    listen(s, 0);
-    command(s, PCI_SLOT_CONTROL_LED_MASK << PCI_SLOT_CONTROL_POWER_LED_SHIFT,
-            PCI_SLOT_LED_BLINKS << PCI_SLOT_CONTROL_POWER_LED_SHIFT);
-    command(s, 0, 0); /* one that changes nothing is one, too */
-    listen(s, PCI_SLOT_COMMAND_COMPLETED);
+    slot_listen(s, 0);
+    slot_command(s, PCI_SLOT_CONTROL_LED_MASK << PCI_SLOT_CONTROL_POWER_LED_SHIFT,
+                 PCI_SLOT_LED_BLINKS << PCI_SLOT_CONTROL_POWER_LED_SHIFT);
+    slot_command(s, 0, 0); /* one that changes nothing is one, too */
+    slot_listen(s, PCI_SLOT_COMMAND_COMPLETED);
     must(t,
          fe_ecam_write(&s->d->host, s->port.sbdf, s->port.express + PCI_EXP_SLOT_CONTROL, 2,
                        PCI_SLOT_COMMAND_COMPLETED | PCI_SLOT_CONTROL_INTERRUPT),
          "writing Slot Control");
-    expect(t, MUST, interrupted(s, LIMIT_REPLY_NS), "no interrupt when a command completed");
-    listen(s, 0);
+    expect(t, MUST, slot_interrupted(s, LIMIT_REPLY_NS), "no interrupt when a command completed");
+    slot_listen(s, 0);
 }
 
 CHECK(slot_without_power_is_empty, .judges = DEVICE, .proves = "xen.hotplug.slot.power.1",
@@ -284,11 +210,12 @@ CHECK(slot_without_power_is_empty, .judges = DEVICE, .proves = "xen.hotplug.slot
 
     if (!(s->port.slot & PCI_SLOT_CAP_POWER))
         skip_check(t, "the slot's power cannot be switched");
-    listen(s, 0);
+    slot_listen(s, 0);
     s->d->gone_on_purpose = true;
     power(s, false);
     expect(t, MUST, !link_active(s), "the link is active without power");
-    expect(t, MUST, status(s) & PCI_SLOT_STATUS_PRESENT, "a card without power is not in the slot");
+    expect(t, MUST, slot_status(s) & PCI_SLOT_STATUS_PRESENT,
+           "a card without power is not in the slot");
     expect_eq(t, MUST, id_at(s, at), 0xffffffff, "vendor and device of a function without power");
     power(s, true);
     expect(t, MUST, link_active(s), "the link is not active with power");
@@ -312,7 +239,7 @@ CHECK(slot_has_one_device, .judges = DEVICE, .proves = "xen.hotplug.slot.route.1
     for (unsigned dev = 1; dev < PCI_DEVICES_PER_BUS; dev++)
         expect_eq(t, MUST, id_at(s, SBDF(sbdf_segment(at), sbdf_bus(at), dev, 0)), 0xffffffff,
                   "a device other than 0 behind a port");
-    listen(s, 0);
+    slot_listen(s, 0);
     take_out(s);
     for (unsigned fn = 0; fn < PCI_FUNCTIONS_PER_DEVICE; fn++)
         expect_eq(t, MUST, id_at(s, SBDF(sbdf_segment(at), sbdf_bus(at), 0, fn)), 0xffffffff,
@@ -375,25 +302,27 @@ CHECK(slot_removal_by_button, .judges = DEVICE, .proves = "xen.hotplug.slot.butt
 
     if (!(s->port.slot & PCI_SLOT_CAP_BUTTON) || !(s->port.slot & PCI_SLOT_CAP_POWER))
         skip_check(t, "the slot has no button, or no power that can be switched");
-    listen(s, PCI_SLOT_BUTTON_PRESSED);
+    slot_listen(s, PCI_SLOT_BUTTON_PRESSED);
     ask(s, "device.ask-back");
-    expect(t, MUST, interrupted(s, LIMIT_REPLY_NS), "no interrupt when the button is pressed");
-    expect(t, MUST, status(s) & PCI_SLOT_BUTTON_PRESSED, "Slot Status says of no button");
+    expect(t, MUST, slot_interrupted(s, LIMIT_REPLY_NS), "no interrupt when the button is pressed");
+    expect(t, MUST, slot_status(s) & PCI_SLOT_BUTTON_PRESSED, "Slot Status says of no button");
     expect_eq(t, MUST, id_at(s, at), id, "a device that was asked for, and not yet given back");
-    expect(t, MUST, status(s) & PCI_SLOT_STATUS_PRESENT,
+    expect(t, MUST, slot_status(s) & PCI_SLOT_STATUS_PRESENT,
            "the card was taken out before the guest gave it back");
-    listen(s, 0);
+    slot_listen(s, 0);
     s->d->gone_on_purpose = true;
     power(s, false);
     ask(s, "device.gone");
-    expect(t, MUST, !(status(s) & PCI_SLOT_STATUS_PRESENT), "a card that was given back is there");
+    expect(t, MUST, !(slot_status(s) & PCI_SLOT_STATUS_PRESENT),
+           "a card that was given back is there");
     /* And again: its slot is without power, so the button is pressed for that. */
-    listen(s, PCI_SLOT_BUTTON_PRESSED);
+    slot_listen(s, PCI_SLOT_BUTTON_PRESSED);
     put_in(s);
-    expect(t, MUST, interrupted(s, LIMIT_REPLY_NS), "nobody asks for power for a card that came");
-    expect(t, MUST, status(s) & PCI_SLOT_PRESENCE_CHANGED, "a card that came is no event");
+    expect(t, MUST, slot_interrupted(s, LIMIT_REPLY_NS),
+           "nobody asks for power for a card that came");
+    expect(t, MUST, slot_status(s) & PCI_SLOT_PRESENCE_CHANGED, "a card that came is no event");
     expect_eq(t, MUST, id_at(s, at), 0xffffffff, "a card that has no power yet");
-    listen(s, 0);
+    slot_listen(s, 0);
     power(s, true);
     device_reattach(s->d);
     expect_device_there(s->d, "with power again");

@@ -11,10 +11,12 @@
 #include <string.h>
 
 #include "conformance/blkdev.h"
+#include "conformance/look.h"
+#include "conformance/plug.h"
 #include "spec/pci.h"
 #include "util/bits.h"
 
-#define DEVICES_MAX 32u
+#define DEVICES_MAX LOOK_MAX
 #define TOPOLOGY    (NEED_PCI | NEED_BLK | NEED_TESTBED)
 #define ARGS_BYTES  64u
 
@@ -101,69 +103,7 @@ static struct put *foreign_put(struct check_ctx *t, struct puts *p, bool late)
     skip_check(t, "no backend beside the first %s", late ? "comes late" : "is there at once");
 }
 
-/* ---- a scan that counts ---- */
-
-struct look {
-    unsigned accesses, faults, found;
-    sbdf_t at[DEVICES_MAX];
-    bool too_many;
-};
-
-/* Vendor and device ID; all ones where the access aborts or nothing is. */
-static uint32_t look_id(struct check_ctx *t, struct fe_pci_host *h, struct look *l, sbdf_t at)
-{
-    uint64_t value = 0;
-    int rc = fe_ecam_read(h, at, PCI_REG_VENDOR_ID, 4, &value);
-
-    l->accesses++;
-    if (rc == -EFAULT) {
-        l->faults++;
-        return UINT32_MAX;
-    }
-    must(t, rc, "reading configuration space");
-    return (uint32_t)value;
-}
-
-static bool look_at(struct check_ctx *t, struct fe_pci_host *h, struct look *l, sbdf_t at)
-{
-    if (look_id(t, h, l, at) == UINT32_MAX)
-        return false;
-    if (l->found < DEVICES_MAX)
-        l->at[l->found++] = at;
-    else
-        l->too_many = true;
-    return true;
-}
-
-/* As an operating system scans: functions 1 to 7 where function 0 says that there are more. */
-static void look_everywhere(struct check_ctx *t, struct fe_pci_host *h, struct look *l)
-{
-    const struct fe_host_bridge *b = &h->bridge;
-
-    for (unsigned bus = b->bus_first; bus <= b->bus_last; bus++) {
-        for (unsigned dev = 0; dev < PCI_DEVICES_PER_BUS; dev++) {
-            sbdf_t fn0 = SBDF(b->segment, bus, dev, 0);
-            uint64_t type = 0;
-
-            if (!look_at(t, h, l, fn0))
-                continue;
-            must(t, fe_ecam_read(h, fn0, PCI_REG_HEADER_TYPE, 1, &type), "reading a header type");
-            l->accesses++;
-            if (!(type & PCI_HEADER_TYPE_MULTIFUNCTION))
-                continue;
-            for (unsigned fn = 1; fn < PCI_FUNCTIONS_PER_DEVICE; fn++)
-                look_at(t, h, l, SBDF(b->segment, bus, dev, fn));
-        }
-    }
-}
-
-static bool look_has(const struct look *l, sbdf_t at)
-{
-    for (unsigned i = 0; i < l->found; i++)
-        if (l->at[i].raw == at.raw)
-            return true;
-    return false;
-}
+/* ---- what a scan has to find ---- */
 
 static void expect_scan(struct check_ctx *t, const struct puts *p, const struct look *l,
                         const struct put *absent, const char *when)
@@ -192,7 +132,7 @@ CHECK(every_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology
     struct look l = {0};
     uint64_t start = given_now_ns();
 
-    look_everywhere(t, h, &l);
+    must(t, look_everywhere(h, &l), "scanning the bridge");
     note(t, "row", "scan at boot");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", l.accesses);
@@ -281,11 +221,11 @@ CHECK(late_backend_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.4
     struct blk *k;
     uint64_t start;
 
-    look_everywhere(t, h, &before);
+    must(t, look_everywhere(h, &before), "scanning the bridge");
     expect_scan(t, p, &before, late, "before its backend started");
     must_ask_of(t, "backend.start", late);
     start = given_now_ns();
-    look_everywhere(t, h, &after);
+    must(t, look_everywhere(h, &after), "scanning the bridge");
     note(t, "row", "rescan after a late start");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", after.accesses);
@@ -309,7 +249,7 @@ CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7
     uint64_t start = given_now_ns();
 
     /* The timeline moves the backend of the last device while this runs. */
-    look_everywhere(t, h, &during);
+    must(t, look_everywhere(h, &during), "scanning the bridge");
     note(t, "row", "scan during a death");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", during.accesses);
@@ -323,7 +263,7 @@ CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7
                    p->of[i].backend);
     expect(t, MUST, during.found <= p->count && !during.too_many, "a scan finds %u functions of %u",
            during.found, p->count);
-    look_everywhere(t, h, &after);
+    must(t, look_everywhere(h, &after), "scanning the bridge");
     expect_scan(t, p, &after, NULL, "after its backend came back");
     for (unsigned i = 0; i < p->count; i++) {
         last = open_disk(t, &p->of[i], last);
@@ -333,18 +273,6 @@ CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7
 }
 
 /* ---- announced or not ---- */
-
-static void attach(struct check_ctx *t, unsigned index, bool there)
-{
-    char args[ARGS_BYTES], why[256] = "";
-    int rc;
-
-    snprintf(args, sizeof(args), "{\"index\": %u}", index);
-    rc = given_try(t, there ? "device.attach" : "device.detach", args, why, sizeof(why));
-    expect(t, MUST, rc == 0, "the device does not %s: %s", there ? "come" : "go", why);
-    if (rc)
-        stop_check(t);
-}
 
 CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.5",
       .needs = TOPOLOGY, .timeout_ms = 60000,
@@ -356,27 +284,23 @@ CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topol
     unsigned last = p->count - 1;
     struct put *d = &p->of[last];
     sbdf_t at = d->subject.place.sbdf;
-    char args[ARGS_BYTES], store[80] = "";
 
-    snprintf(args, sizeof(args), "{\"index\": %u}", last);
-    given_ask_text(t, "device.info", args, "store", store, sizeof(store));
-    if (!store[0])
-        skip_check(t, "the devices are not described in the store");
+    need_pluggable(t, last);
     for (unsigned i = 0; i < ARRAY_LENGTH(announced); i++) {
         struct look gone = {0}, l = {0};
         bool found;
         uint64_t start;
 
-        attach(t, last, false);
-        look_everywhere(t, h, &gone);
+        plug_out(t, last);
+        must(t, look_everywhere(h, &gone), "scanning the bridge");
         expect(t, MUST, !look_has(&gone, at), "a scan finds function %x, which was taken away",
                at.raw);
         start = given_now_ns();
-        attach(t, last, true);
+        plug_in(t, last, NULL);
         if (i == 0)
-            look_everywhere(t, h, &l);
+            must(t, look_everywhere(h, &l), "scanning the bridge");
         else
-            look_at(t, h, &l, at);
+            must(t, look_at(h, &l, at), "reading configuration space");
         found = look_has(&l, at);
         note(t, "row", "%s", announced[i]);
         note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);

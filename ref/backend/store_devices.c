@@ -206,6 +206,8 @@ static int bring_up(struct store_devices *sd, struct entry *e,
         rc = sd->ops->add(sd->ctx, &spec, why);
         if (rc)
             snprintf(error, STORE_DEVICES_ERROR_BYTES, "%s/%s: %.600s", sd->base, e->devid, why);
+        else if (sd->watching && MUTANT(store_says_connected_without_a_device))
+            sd->ops->remove(sd->ctx, &spec.place);
     }
     if (!rc) {
         e->at = spec.place;

@@ -199,7 +199,8 @@ void pci_port_set_card(struct pci_port *p, bool present, bool hot)
                     PCI_SLOT_STATUS_PRESENT);
     if (MUTANT(slot_presence_state_stuck))
         set_slot_status(p, PCI_SLOT_STATUS_PRESENT, 0);
-    set_link(p);
+    if (!MUTANT(slot_card_comes_dark) || !hot || !present)
+        set_link(p);
     if (!hot) {
         /* It was there before the machine began. */
         set_slot_status(p, 0, PCI_SLOT_PRESENCE_CHANGED | PCI_SLOT_STATUS_LINK_CHANGED);
