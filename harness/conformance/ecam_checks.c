@@ -125,6 +125,33 @@ CHECK(absent_function_reads_ones, .judges = TRANSPORT, .proves = "xen.ecam.backg
     }
 }
 
+CHECK(zero_is_no_function, .judges = DRIVER, .proves = "xen.ecam.background.3", .needs = NEED_PCI,
+      .title = "Where unclaimed accesses read 0, a scan finds what is there and no more")
+{
+    const struct subject *subject = check_subject(t);
+    struct fe_pci_host *h = given_host(t);
+    struct scan s;
+    sbdf_t at[6];
+    unsigned n;
+
+    if (!subject_param(subject, "background_zeroes"))
+        skip_check(t, "no background region reads 0 here");
+    scan_run(t, h, &s);
+    for (unsigned i = 0; i < s.count; i++)
+        expect(t, MUST, (s.id[i] & 0xffff) != 0, "a scan finds function %x of vendor 0",
+               s.found[i].raw);
+    expect(t, MUST, scan_has(&s, subject->place.sbdf), "a scan misses function %x",
+           subject->place.sbdf.raw);
+    n = absent_places(h, &s, at, ARRAY_LENGTH(at));
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned w = 0; w < ARRAY_LENGTH(widths); w++) {
+            ecam_set(t, h, at[i], PCI_REG_BAR0, widths[w], ones(widths[w]));
+            expect_eq(t, MUST, ecam_get(t, h, at[i], PCI_REG_BAR0, widths[w]), 0,
+                      "what an absent function reads after it was written");
+        }
+    }
+}
+
 CHECK(absent_function_ignores_writes, .judges = TRANSPORT, .proves = "xen.ecam.background.2",
       .needs = NEED_PCI, .title = "A write where no function is has no effect")
 {

@@ -38,7 +38,7 @@ static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
 static const char *const arch_names[] = {"x86", "arm", NULL};
 static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "ioreq-distributed",
                                              "hypervisor-bridge", NULL};
-static const char *const background_names[] = {"default", "ones", NULL};
+static const char *const background_names[] = {"default", "ones", "zeroes", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const buffers_names[] = {"streaming", "pool", NULL};
 static const char *const ring_names[] = {"split", "packed", NULL};

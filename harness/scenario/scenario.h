@@ -34,7 +34,7 @@ const char *scenario_testbed_name(enum scenario_testbed t);
 enum scenario_axis {
     AXIS_ARCH,       /* the guest's address map: x86, arm */
     AXIS_TOPOLOGY,   /* who answers ECAM: see enum scenario_topology */
-    AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, ones (a background region) */
+    AXIS_BACKGROUND, /* unclaimed accesses: default of the arch, or what a background region has */
     AXIS_ADDRESSING, /* what the driver puts into descriptors: grants, foreign */
     AXIS_BUFFERS,    /* how long the driver grants: streaming, pool */
     AXIS_RING,       /* the format of rings that the driver negotiates: split, packed */
@@ -61,7 +61,7 @@ enum scenario_topology {
     TOPOLOGY_IOREQ_DISTRIBUTED, /* the first claims the windows, others are behind it by a socket */
     TOPOLOGY_HYPERVISOR_BRIDGE, /* the hypervisor decodes ECAM, the backend has functions */
 };
-enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES };
+enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES, BACKGROUND_ZEROES };
 enum scenario_addressing { ADDRESSING_GRANTS, ADDRESSING_FOREIGN };
 enum scenario_buffers { BUFFERS_STREAMING, BUFFERS_POOL };
 enum scenario_ring { RING_SPLIT, RING_PACKED };

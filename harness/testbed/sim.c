@@ -229,11 +229,13 @@ static int create_guest(struct testbed_cell *c)
     };
     int ret;
 
-    if (plan->background == BACKGROUND_ONES) {
+    if (plan->background != BACKGROUND_DEFAULT) {
+        uint64_t value = plan->background == BACKGROUND_ONES ? ~0ull : 0;
+
         cfg.background[0] =
-            (struct sim_background){.base = p->ecam_base, .bytes = p->ecam_bytes, .value = ~0ull};
+            (struct sim_background){.base = p->ecam_base, .bytes = p->ecam_bytes, .value = value};
         cfg.background[1] =
-            (struct sim_background){.base = p->mem_base, .bytes = p->mem_bytes, .value = ~0ull};
+            (struct sim_background){.base = p->mem_base, .bytes = p->mem_bytes, .value = value};
     }
     if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE) {
         cfg.ecam[0].base = p->ecam_base;

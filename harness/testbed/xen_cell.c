@@ -163,6 +163,8 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
         reason = "fio's engine is not in the images";
     else if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE)
         reason = "this Xen does not decode ECAM for a domain's IOREQ servers";
+    else if (plan->background == BACKGROUND_ZEROES)
+        reason = "what Xen answers where nobody does is all ones";
     else if (plan->discovery == DISCOVERY_ACPI && plan->arch == ARCH_ARM)
         reason = "a domain has a device tree on Arm, and its kernel looks for no ACPI";
     else if ((plan->discovery == DISCOVERY_MACHINE_TYPE ||

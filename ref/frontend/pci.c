@@ -6,6 +6,7 @@
 
 #include "spec/pci.h"
 #include "util/bits.h"
+#include "util/mutant.h"
 
 void fe_pci_host_init(struct fe_pci_host *h, struct fe_platform *p,
                       const struct fe_host_bridge *bridge)
@@ -73,6 +74,9 @@ static int pci_identify(struct fe_pci_host *h, sbdf_t sbdf, uint32_t *vendor_dev
     if (rc)
         return rc;
     if ((value & 0xffff) == PCI_VENDOR_ID_NONE)
+        return -ENODEV;
+    /* No vendor has it, and a background region may read as any value. */
+    if ((value & 0xffff) == 0 && !MUTANT(scan_takes_zero_for_a_function))
         return -ENODEV;
     *vendor_device = (uint32_t)value;
     return 0;

@@ -528,6 +528,9 @@ static void config_written(void *ctx, unsigned offset, unsigned bytes)
     uint32_t at, width, value;
     unsigned bar;
 
+    if (MUTANT(pci_bar_move_resets) && offset >= PCI_REG_BAR0 &&
+        offset < PCI_REG_BAR0 + 4 * PCI_BAR_COUNT)
+        vdev_set_status(vp->vdev, 0);
     if (!touches_cfg_data(vp, offset, bytes) || MUTANT(pci_cfg_access_dead_write))
         return;
     if (!cfg_target(vp, &bar, &at, &width))
