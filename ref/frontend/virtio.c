@@ -17,6 +17,9 @@ static uint64_t virtio_now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* What reads where no device answers. */
+#define STATUS_NOBODY 0xffu
+
 int fe_virtio_reset(struct fe_virtio *v, uint64_t timeout_ns)
 {
     uint64_t deadline = virtio_now_ns() + timeout_ns;
@@ -31,6 +34,9 @@ int fe_virtio_reset(struct fe_virtio *v, uint64_t timeout_ns)
             return rc;
         if (status == 0)
             break;
+        /* Nobody has all bits. What reads 0 after this is another device, not set up. */
+        if (status == STATUS_NOBODY)
+            return -ENODEV;
         if (virtio_now_ns() >= deadline) {
             rc = v->ops->present(v);
             return rc ? rc : -ETIME;

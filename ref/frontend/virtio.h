@@ -79,7 +79,8 @@ struct fe_virtio {
     uint64_t features;            /* negotiated, after fe_virtio_negotiate */
 };
 
-/* Write 0 and wait until the status reads 0 (2.4.2, 4.1.4.3.2). -ETIME: it did not in time. */
+/* Write 0 and wait until the status reads 0 (2.4.2, 4.1.4.3.2). -ETIME: it did not in time;
+ * -ENODEV: it has gone meanwhile. */
 int fe_virtio_reset(struct fe_virtio *v, uint64_t timeout_ns);
 
 int fe_virtio_device_features(struct fe_virtio *v, uint64_t *features);
