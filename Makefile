@@ -55,7 +55,7 @@ lint: packages
 
 ## make mutants          run every check against its deliberately broken backend
 mutants: packages
-	+@$(MAKE) --no-print-directory VARIANT=mutant build
+	+@$(MAKE) --no-print-directory VARIANT=mutant build fio-engine
 	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof mutants
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -18,7 +19,9 @@
 #include "runner/guest.h"
 #include "testbed/map.h"
 
-#define FIO_PATHS 3u
+#define FIO_PATHS    3u
+#define USE_LOOK_NS  5000000u
+#define USE_LIMIT_NS 2000000000u
 
 /* ---- start ---- */
 
@@ -183,6 +186,67 @@ static void judge(struct guest_run *g)
     json_decref(o);
 }
 
+/* ---- what is left behind ---- */
+
+static bool kills_the_backend(const struct scenario *s)
+{
+    for (unsigned i = 0; i < s->timeline_count; i++)
+        if (s->timeline[i].action == ACTION_KILL_BACKEND ||
+            s->timeline[i].action == ACTION_RESTART_BACKEND)
+            return true;
+    return false;
+}
+
+/* The first member of which there is more than before. */
+static const char *more_than(const struct testbed_use *before, const struct testbed_use *now,
+                             uint64_t *had, uint64_t *has)
+{
+    const char *name;
+
+    for (unsigned i = 0; (name = testbed_use_member(before, i, had)); i++) {
+        (void)testbed_use_member(now, i, has);
+        if (*has > *had)
+            return name;
+    }
+    return NULL;
+}
+
+/* After fio's end, while the last backend serves nobody: as much is in use as when the first one
+ * did. A process that has died is cleared away by the hypervisor in its own time. */
+static void judge_use(struct guest_run *g, struct testbed_use *before)
+{
+    const struct timespec look = {.tv_nsec = USE_LOOK_NS};
+    uint64_t deadline = monotonic_ns() + USE_LIMIT_NS, had = 0, has = 0;
+    size_t own = (size_t)(g->check - g->report->checks);
+    struct report_check *k = report_cell_add_check(g->report, "fio.nothing_left", PASS);
+    struct testbed_use now;
+    const char *name;
+    char text[256];
+    int ret;
+
+    g->check = &g->report->checks[own]; /* the list may have moved */
+    /* With its first guest a domain gets descriptors that it keeps. */
+    before->descriptors = g->at_first_step.descriptors;
+    report_set(&k->title, "Of backends that were killed nothing is left");
+    report_set(&k->proves, "xen.lifecycle.death.3");
+    k->judges = HYPERVISOR;
+    while (!(ret = g->cell->ops->use(g->cell, &now)) &&
+           (name = more_than(before, &now, &had, &has)) && monotonic_ns() < deadline)
+        nanosleep(&look, NULL);
+    if (ret) {
+        report_check_worsen(k, ERROR, g->cell->why);
+        return;
+    }
+    for (unsigned i = 0; testbed_use_member(before, i, &(uint64_t){0}); i++)
+        k->expectations++;
+    if (!name)
+        return;
+    snprintf(text, sizeof(text), "%s: %" PRIu64 " after %u restarts, %" PRIu64 " before", name, has,
+             g->cell->backend_starts - 1, had);
+    report_check_add_failure(k, MUST, g->scenario->path, 0, text);
+    report_check_worsen(k, FAIL, "");
+}
+
 void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
              uint64_t deadline_ns, struct report_cell *cell)
 {
@@ -191,7 +255,12 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
 
     if (guest_begin(&g, "fio", o, c, job, deadline_ns, cell))
         return;
-    if (!start(&g) && !guest_attend(&g, ends, 1))
+    struct testbed_use before;
+    bool audited = kills_the_backend(g.scenario) && c->ops->use && !c->ops->use(c, &before);
+    if (!start(&g) && !guest_attend(&g, ends, 1)) {
         judge(&g);
+        if (audited && !g.backend_down)
+            judge_use(&g, &before);
+    }
     guest_end(&g);
 }

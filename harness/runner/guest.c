@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_LOOK_NS 5000000u /* how often counters are looked at */
+#define STEP_LOOK_NS 2000000u /* how often counters are looked at */
 #define GUEST_END_NS 5000000000u
 #define ENDS_MAX     8u
 
@@ -103,15 +103,18 @@ static int advance(struct guest_run *g, uint64_t *next_ns)
             *next_ns = g->step_from_ns + step->amount;
             return 0;
         }
-        if (step->when == WHEN_ACCESSES) {
+        if (step->when == WHEN_ACCESSES || step->when == WHEN_WITHIN) {
             ret = g->cell->ops->domain_accesses(g->cell, &accesses);
             if (ret)
                 return ret;
-            if (accesses - g->step_from_accesses < step->amount) {
+            if (accesses - g->step_from_accesses <
+                timeline_amount(step, g->options->seed, g->round)) {
                 *next_ns = now + STEP_LOOK_NS;
                 return 0;
             }
         }
+        if (g->step == 0 && g->round == 0 && g->cell->ops->use)
+            (void)g->cell->ops->use(g->cell, &g->at_first_step);
         ret = act(g, step->action);
         if (ret) {
             char why[1200];
@@ -120,7 +123,10 @@ static int advance(struct guest_run *g, uint64_t *next_ns)
             report_check_worsen(g->check, ret == -ECHILD || ret == -ETIMEDOUT ? CRASH : ERROR, why);
             return ret;
         }
-        g->step++;
+        if (++g->round == step->times) {
+            g->step++;
+            g->round = 0;
+        }
         g->step_from_ns = monotonic_ns();
         ret = g->cell->ops->domain_accesses(g->cell, &g->step_from_accesses);
         if (ret)
@@ -203,8 +209,9 @@ void guest_judge_timeline(struct guest_run *g)
 
     if (g->step == g->scenario->timeline_count)
         return;
-    snprintf(text, sizeof(text), "%s ended before step %u of %u of the timeline", g->name,
-             g->step + 1, g->scenario->timeline_count);
+    snprintf(text, sizeof(text), "%s ended before step %u of %u of the timeline (%u of %u times)",
+             g->name, g->step + 1, g->scenario->timeline_count, g->round,
+             g->scenario->timeline[g->step].times);
     report_check_worsen(g->check, ERROR, text);
 }
 

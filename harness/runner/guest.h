@@ -19,9 +19,11 @@ struct guest_run {
     struct process process;     /* what drives the device */
     uint64_t start_ns, deadline_ns;
     /* timeline */
-    unsigned step;
+    unsigned step, round;
     uint64_t step_from_ns, step_from_accesses;
     bool backend_down; /* by the timeline */
+    /* When its first step was due, with the guest at work; zero where nobody can look. */
+    struct testbed_use at_first_step;
 };
 
 /* A domain, a backend and an empty result. An error is in the report. */

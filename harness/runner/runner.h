@@ -136,6 +136,9 @@ enum outcome cell_start_outcome(const struct testbed_cell *c, int ret);
 void cell_finish_backend(struct testbed_cell *c, struct report_cell *cell);
 
 /* fio as the guest: one result is added to the cell. */
+/* How much a step waits for in this round: `amount`, or what the seed makes of it. */
+uint64_t timeline_amount(const struct scenario_step *step, uint64_t seed, unsigned round);
+
 void fio_run(const struct run_options *o, struct testbed_cell *c, const struct job *job,
              uint64_t deadline_ns, struct report_cell *cell);
 

@@ -29,7 +29,8 @@ struct session_backend {
 
 /* The scenario's steps beside a check; they begin anew with each. */
 struct timeline {
-    unsigned step; /* that comes next */
+    unsigned step;  /* that comes next */
+    unsigned round; /* how often it has been */
     uint64_t from_ns, from_accesses;
     bool armed; /* the guest will stop at what the step waits for */
 };

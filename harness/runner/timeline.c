@@ -8,10 +8,23 @@
 #include <time.h>
 
 #include "runner/asks.h"
+#include "runner/runner.h"
 #include "runner/session.h"
 
 #define WAIT_NS        10000000000ull
 #define ECAM_BUS_BYTES 0x100000ull
+
+uint64_t timeline_amount(const struct scenario_step *step, uint64_t seed, unsigned round)
+{
+    uint64_t x = seed + 0x9e3779b97f4a7c15u * (((uint64_t)step->line << 32) + round + 1);
+
+    if (step->when != WHEN_WITHIN)
+        return step->amount;
+    /* splitmix64 */
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return 1 + (x ^ (x >> 31)) % step->amount;
+}
 
 static int start(struct session *s)
 {
@@ -83,8 +96,12 @@ static int due(struct session *s, const struct scenario_step *step)
     case WHEN_AFTER:
         return monotonic_ns() - t->from_ns >= step->amount ? 0 : -EAGAIN;
     case WHEN_ACCESSES:
+    case WHEN_WITHIN:
         ret = c->ops->domain_accesses(c, &accesses);
-        return ret ? ret : accesses - t->from_accesses >= step->amount ? 0 : -EAGAIN;
+        if (ret)
+            return ret;
+        return accesses - t->from_accesses >= timeline_amount(step, s->seed, t->round) ? 0
+                                                                                       : -EAGAIN;
     case WHEN_CONFIG_READ:
         break;
     }
@@ -118,7 +135,10 @@ int timeline_advance(struct session *s)
         testbed_select(s->cell, before);
         if (ret)
             return ret == -EAGAIN ? -EIO : ret;
-        t->step++;
+        if (++t->round == step->times) {
+            t->step++;
+            t->round = 0;
+        }
         /* Straight from one place to the next, so that it cannot be missed. */
         if (t->armed &&
             (t->step == sc->timeline_count || sc->timeline[t->step].when != WHEN_CONFIG_READ))

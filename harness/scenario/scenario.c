@@ -929,13 +929,14 @@ static bool step_object(const struct scenario *s, const struct doc_node *what,
 
 static int read_step(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"at",     "after",  "after-accesses", "config-read-of-bus",
-                                        "kill",   "stop",   "start",          "restart",
-                                        "attach", "detach", "pause",          "unpause",
-                                        NULL};
+    static const char *const known[] = {
+        "at",     "after",  "after-accesses", "within-accesses", "config-read-of-bus",
+        "times",  "kill",   "stop",           "start",           "restart",
+        "attach", "detach", "pause",          "unpause",         NULL};
     struct scenario *s = r->s;
     const struct doc_node *when = NULL, *what = NULL;
-    struct scenario_step step = {.line = n->line};
+    struct scenario_step step = {.line = n->line, .times = 1};
+    uint64_t times = 1;
     unsigned v;
     int ret = want_kind(r, n, DOC_MAP, "a step of the timeline");
 
@@ -948,7 +949,14 @@ static int read_step(struct reader *r, const struct doc_node *n)
 
     for (const struct doc_node *c = n->first; c; c = c->next) {
         bool is_when = !strcmp(c->key, "at") || !strncmp(c->key, "after", 5) ||
-                       !strcmp(c->key, "config-read-of-bus");
+                       !strcmp(c->key, "within-accesses") || !strcmp(c->key, "config-read-of-bus");
+        if (!strcmp(c->key, "times")) {
+            ret = read_number(r, c, "times", units_parse_count, "a whole number", 1,
+                              SCENARIO_TIMES_MAX, &times);
+            if (ret)
+                return ret;
+            continue;
+        }
         const struct doc_node **slot = is_when ? &when : &what;
         if (*slot)
             return refuse(r, c->key_line, c->key_column, "a step has one time and one action");
@@ -971,13 +979,14 @@ static int read_step(struct reader *r, const struct doc_node *n)
         ret = read_number(r, when, when->key, units_parse_count, "a whole number", 0, 255,
                           &step.amount);
     } else {
-        step.when = WHEN_ACCESSES;
-        ret = read_number(r, when, "after-accesses", units_parse_count, "a whole number", 1,
-                          1ull << 40, &step.amount);
+        step.when = !strcmp(when->key, "within-accesses") ? WHEN_WITHIN : WHEN_ACCESSES;
+        ret = read_number(r, when, when->key, units_parse_count, "a whole number", 1, 1ull << 40,
+                          &step.amount);
     }
     if (ret)
         return ret;
 
+    step.times = (unsigned)times;
     if (step_object(s, what, &step)) {
         s->timeline[s->timeline_count++] = step;
         return 0;

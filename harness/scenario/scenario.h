@@ -22,6 +22,7 @@
 #define SCENARIO_BACKENDS_MAX 8   /* of one cell, the first included */
 #define SCENARIO_PORTS_MAX    16u /* of a console */
 #define SCENARIO_TIMELINE_MAX 256
+#define SCENARIO_TIMES_MAX    10000
 #define SCENARIO_CELLS_MAX    4096u
 /* libxl has SPIs for so many, and x86 ISA IRQs. */
 #define SCENARIO_MMIO_DEVICES_MAX 11
@@ -196,6 +197,7 @@ enum scenario_when {
     WHEN_AFTER,       /* so long after the step before (or the start) */
     WHEN_CONFIG_READ, /* when the guest is about to read configuration space of a bus: it waits */
     WHEN_ACCESSES,    /* after so many more trapped accesses of the guest (doorbells, mostly) */
+    WHEN_WITHIN,      /* after a random number of them up to this, which the run's seed decides */
 };
 
 struct scenario_step {
@@ -203,6 +205,7 @@ struct scenario_step {
     uint64_t amount; /* ns, accesses, or a bus */
     enum scenario_action action;
     unsigned object; /* the number of a backend, or of a device */
+    unsigned times;  /* it is carried out, each time anew; at least 1 */
     unsigned line;
 };
 

@@ -25,7 +25,8 @@
 #define DOM0_RAM_BYTES   (64ull << 20)
 #define DRIVER_RAM_BYTES (16ull << 20)
 #define NO_DOMAIN        0u
-#define READY_FD         3 /* process_spawn puts pass_fd there */
+#define STORE_DEPTH      12u /* deeper than any path that is used */
+#define READY_FD         3   /* process_spawn puts pass_fd there */
 
 struct sim_cell {
     struct testbed_cell cell;
@@ -463,6 +464,71 @@ static int sim_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
     return 0;
 }
 
+/* Nodes below a path, itself included; a store that grows while it is counted ends somewhere. */
+static uint64_t count_nodes(struct sim_cell *s, const char *path, unsigned depth)
+{
+    unsigned count = 0;
+    char **names = depth ? xs_directory(s->store, XBT_NULL, path, &count) : NULL;
+    uint64_t nodes = 1;
+
+    for (unsigned i = 0; names && i < count; i++) {
+        char *below;
+
+        if (asprintf(&below, "%s/%s", strcmp(path, "/") ? path : "", names[i]) < 0)
+            break;
+        nodes += count_nodes(s, below, depth - 1);
+        free(below);
+    }
+    free(names);
+    return nodes;
+}
+
+static uint64_t count_ports(const struct sim_dom *d)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < SIM_PORTS_MAX; i++)
+        n += d->ports[i].state != SIM_PORT_FREE;
+    return n;
+}
+
+static int sim_use(struct testbed_cell *c, struct testbed_use *u)
+{
+    struct sim_cell *s = sim_of(c);
+    const struct sim_dom_ref *guest, *backend;
+    struct sim_audit held;
+    pid_t servants[2];
+    int ret = sim_dom_get(s->domid, &guest);
+
+    /* This process is one, too, once it has looked. */
+    if (!ret)
+        ret = sim_dom_get(c->backend_domid, &backend);
+    if (!ret)
+        ret = simxen_audit(s->sim, 0, &held);
+    if (ret)
+        return testbed_fail(c, ret, "what is in use cannot be seen: %s", strerror(-ret));
+    *u = (struct testbed_use){
+        .maptrack = atomic_load(&backend->dom->maptrack_used),
+        .frames = held.foreign_frames + held.resource_frames,
+        .ports = count_ports(guest->dom) + count_ports(backend->dom),
+        .processes = held.processes,
+        .nodes = count_nodes(s, "/", STORE_DEPTH),
+    };
+    for (unsigned i = 0; i < SIM_GREFS_MAX; i++)
+        u->grants += guest->dom->active[i].pin_ro || guest->dom->active[i].pin_rw;
+    for (unsigned i = 0; i < SIM_IOSERVERS_MAX; i++)
+        u->ioservers += guest->dom->ioservers[i].gen != 0;
+    simxen_servants(s->sim, &servants[0], &servants[1]);
+    for (unsigned i = 0; i < ARRAY_LENGTH(servants); i++) {
+        int fds = servants[i] ? process_count_fds(servants[i]) : 0;
+
+        if (fds < 0)
+            return testbed_fail(c, fds, "descriptors cannot be counted: %s", strerror(-fds));
+        u->descriptors += (uint64_t)fds;
+    }
+    return 0;
+}
+
 /* ---- what the toolstack tells the guest ---- */
 
 static int tell_guest(struct testbed_cell *c)
@@ -669,6 +735,7 @@ const struct testbed_ops testbed_sim = {
     .domain_hung = sim_domain_hung,
     .backend_start = sim_backend_start,
     .backend_audit = sim_backend_audit,
+    .use = sim_use,
     .agent_start = sim_agent_start,
     .guest_spawn = sim_guest_spawn,
     .socket_connect = testbed_connect_here,

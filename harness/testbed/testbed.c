@@ -209,3 +209,25 @@ bool testbed_has_wire(const struct testbed_cell *c)
     return c->ops->backend_is_near && s->device_count && s->devices[0].type == DEVICE_NET &&
            s->devices[0].wire == WIRE_SOCKET;
 }
+
+const char *testbed_use_member(const struct testbed_use *u, unsigned i, uint64_t *value)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {
+        {"granted pages that are mapped", u->grants},
+        {"mappings of grants that are charged for", u->maptrack},
+        {"frames that are mapped", u->frames},
+        {"event channels", u->ports},
+        {"IOREQ servers", u->ioservers},
+        {"processes at the hypervisor", u->processes},
+        {"descriptors of hypervisor and store", u->descriptors},
+        {"nodes of the store", u->nodes},
+    };
+
+    if (i >= ARRAY_LENGTH(members))
+        return NULL;
+    *value = members[i].value;
+    return members[i].name;
+}

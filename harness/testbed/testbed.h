@@ -60,6 +60,23 @@ struct testbed_costs {
     uint64_t copies, bytes_copied; /* by grant */
 };
 
+/*
+ * What is in use of the machine, whoever has it: looked at from outside, before and after something
+ * that has to leave nothing behind.
+ */
+struct testbed_use {
+    uint64_t grants;      /* references of the domain that somebody has mapped */
+    uint64_t maptrack;    /* mappings that the backend's domain is charged for */
+    uint64_t frames;      /* mapped by processes, of domains or of resources */
+    uint64_t ports;       /* event channels of both domains */
+    uint64_t ioservers;   /* IOREQ servers of the domain */
+    uint64_t processes;   /* that talk to the hypervisor */
+    uint64_t descriptors; /* of the hypervisor's and the store's own processes */
+    uint64_t nodes;       /* of the store */
+};
+/* Its members by name, for messages; NULL after the last. */
+const char *testbed_use_member(const struct testbed_use *u, unsigned i, uint64_t *value);
+
 /* What the backend's process holds. */
 struct testbed_audit {
     uint64_t grants_mapped, foreign_frames, resource_frames, ports, ioservers, fds;
@@ -161,6 +178,8 @@ struct testbed_ops {
     /* Returns when it is ready to serve. -EALREADY when it runs. */
     int (*backend_start)(struct testbed_cell *c);
     int (*backend_audit)(struct testbed_cell *c, struct testbed_audit *a);
+    /* NULL where the machine cannot be looked into. */
+    int (*use)(struct testbed_cell *c, struct testbed_use *u);
 
     int (*agent_start)(struct testbed_cell *c, enum testbed_role role);
 

@@ -714,6 +714,12 @@ int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit)
     return rc;
 }
 
+void simxen_servants(const struct simxen *s, pid_t *hv, pid_t *xenstored)
+{
+    *hv = s->hv;
+    *xenstored = s->xenstored;
+}
+
 void simxen_env(struct simxen *s, uint16_t domid, const char *lib_dir,
                 void (*set)(void *ctx, const char *name, const char *value), void *ctx)
 {

@@ -51,7 +51,10 @@ int simxen_dom_pause(struct simxen *s, uint16_t domid);
 int simxen_dom_unpause(struct simxen *s, uint16_t domid);
 int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target);
 int simxen_dom_info(struct simxen *s, uint16_t domid, struct sim_dom_info *info);
+/* What a process holds, or (pid 0) all of them but the hypervisor's. */
 int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit);
+/* The simulation's own processes; 0 for one that is not ours, or has ended. */
+void simxen_servants(const struct simxen *s, pid_t *hv, pid_t *xenstored);
 
 /*
  * Environment for a process that is to run in domain `domid`: LD_LIBRARY_PATH (lib_dir given

@@ -125,6 +125,8 @@ void evtchn_close_handle(struct hv *hv, struct hv_handle *h)
     struct hv_handle **at;
     uint32_t port;
 
+    if (MUTANT(sim_dead_process_keeps_its_ports) && h->proc->dead)
+        d = NULL;
     for (port = 1; d && port < SIM_PORTS_MAX; port++)
         if (d->ports[port].state != SIM_PORT_FREE && !d->ports[port].xen_consumer &&
             d->ports[port].handle == h->id)
