@@ -112,8 +112,9 @@ struct subject {
 /* The cell has several backends (parameter "backends": true). */
 #define NEED_BACKENDS (1ull << 44)
 /* The scenario moves what is tested while the check runs (parameter "timeline": true). */
-#define NEED_TIMELINE (1ull << 45)
-#define NEED_SLOT     (1ull << 47) /* the device is in a root port's hot-plug slot */
+#define NEED_TIMELINE        (1ull << 45)
+#define NEED_FOREIGN_REFUSED (1ull << 46) /* nobody may map frames of the domain by number */
+#define NEED_SLOT            (1ull << 47) /* the device is in a root port's hot-plug slot */
 /* How long the driver grants: with each request, or as long as a queue lives. */
 #define NEED_STREAMING (1ull << 50)
 #define NEED_POOL      (1ull << 51)

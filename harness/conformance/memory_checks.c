@@ -225,7 +225,27 @@ CHECK(page_of_a_pool_is_read_then_written, .judges = DEVICE, .proves = "xen.memo
 
 CHECK(grants_need_no_frames, .judges = DEVICE, .proves = "xen.memory.privilege.1",
       .needs = SERVICE | NEED_GRANTS | NEED_TESTBED,
-      .title = "Whoever grants memory is served without any frame of its mapped")
+      .title = "Whoever grants memory is served, and no frame of its is mapped, for however short")
+{
+    uint64_t before, frames;
+    struct service *s;
+
+    given_device(t);
+    before = given_ask_number(t, "domain.costs", NULL, "frames_mapped");
+    s = given_service(t, 0, 0);
+    for (unsigned n = 0; n < 4; n++)
+        expect_served(s, s->q, false);
+    device_reset(s->d);
+    frames = given_ask_number(t, "domain.costs", NULL, "frames_mapped") - before;
+    expect(t, MUST, frames == 0,
+           "%llu frames of a domain that grants what may be reached were mapped from negotiation "
+           "to reset",
+           (unsigned long long)frames);
+}
+
+CHECK(grants_keep_no_frames, .judges = DEVICE, .proves = "xen.memory.privilege.1",
+      .needs = SERVICE | NEED_GRANTS | NEED_TESTBED,
+      .title = "While whoever grants memory is served no frame of its is mapped")
 {
     struct service *s = given_service(t, 0, 0);
     uint64_t frames;
@@ -237,4 +257,14 @@ CHECK(grants_need_no_frames, .judges = DEVICE, .proves = "xen.memory.privilege.1
     expect(t, MUST, frames <= IOREQ_FRAMES,
            "the backend maps %llu frames of a domain that grants what it may reach",
            (unsigned long long)frames);
+}
+
+CHECK(grants_need_no_right_to_frames, .judges = DEVICE, .proves = "xen.memory.privilege.2",
+      .needs = SERVICE | NEED_GRANTS | NEED_FOREIGN_REFUSED,
+      .title = "A backend that may not map the domain's frames serves whoever grants memory")
+{
+    struct service *s = given_service(t, 0, 0);
+
+    for (unsigned n = 0; n < REQUESTS; n++)
+        expect_served(s, s->q, n % 2 && s->d->v->features & VIRTIO_F(VIRTIO_F_INDIRECT_DESC));
 }

@@ -230,9 +230,10 @@ static int domain_costs(struct session *s, const json_t *args, json_t **value)
     ret = s->cell->ops->domain_costs(s->cell, &k);
     if (!ret)
         *value =
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traps", (json_int_t)k.traps, "events",
-                      (json_int_t)k.events, "interrupts", (json_int_t)k.interrupts, "pages_mapped",
-                      (json_int_t)k.pages_mapped, "pages_unmapped", (json_int_t)k.pages_unmapped,
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traps", (json_int_t)k.traps,
+                      "events", (json_int_t)k.events, "interrupts", (json_int_t)k.interrupts,
+                      "pages_mapped", (json_int_t)k.pages_mapped, "pages_unmapped",
+                      (json_int_t)k.pages_unmapped, "frames_mapped", (json_int_t)k.frames_mapped,
                       "copies", (json_int_t)k.copies, "bytes_copied", (json_int_t)k.bytes_copied);
     return ret;
 }

@@ -24,7 +24,8 @@
  *   console.manage  {command}                      -> {}      such as "resize 80 25"
  *   domain.pause, domain.unpause  {}               -> {}
  *   domain.costs    {}                             -> {traps, events, interrupts, pages_mapped,
- *                                                      pages_unmapped, copies, bytes_copied}
+ *                                                      pages_unmapped, frames_mapped, copies,
+ *                                                      bytes_copied}
  *   net.send        {head, header, bytes, seed, count}  -> {sent, cut}
  *   net.recv        {timeout_ms}                   -> {bytes, header, head, sum, cut}
  *   net.link        {up}                           -> {}

@@ -1079,8 +1079,8 @@ static int read_expect(struct reader *r, const struct doc_node *n)
 
 static int read_domain(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"memory", "vcpus", "lose-interrupts", "lose-doorbells",
-                                        NULL};
+    static const char *const known[] = {"memory",         "vcpus",          "lose-interrupts",
+                                        "lose-doorbells", "refuse-foreign", NULL};
     int ret = want_kind(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -1103,6 +1103,9 @@ static int read_domain(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "lose-doorbells");
     if (!ret && c)
         ret = read_count(r, c, "lose-doorbells", 2, LOSE_MAX, &r->s->lose_doorbells);
+    c = doc_get(n, "refuse-foreign");
+    if (!ret && c)
+        ret = read_bool(r, c, "refuse-foreign", &r->s->refuse_foreign);
     return ret;
 }
 
@@ -1324,6 +1327,10 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (s->lose_interrupts && s->testbeds != 1u << TESTBED_SIM)
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "only the testbed sim can lose interrupts");
+    if (s->refuse_foreign &&
+        (s->testbeds != 1u << TESTBED_SIM || axis_has(s, AXIS_FRONTEND, "dom0")))
+        return refuse_at(r, doc_get(domain, "refuse-foreign"),
+                         "only a domU of the testbed sim can be kept from being mapped");
     if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "message-signalled interrupts are virtio-pci's: no axis transport here");

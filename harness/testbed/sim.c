@@ -227,6 +227,7 @@ static int create_guest(struct testbed_cell *c)
         .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
         .ram_bytes = plan->scenario->memory_bytes,
         .msi_lost_every = plan->scenario->lose_interrupts,
+        .no_foreign = plan->scenario->refuse_foreign,
     };
     int ret;
 
@@ -317,6 +318,7 @@ static int sim_domain_costs(struct testbed_cell *c, struct testbed_costs *costs)
         .interrupts = atomic_load(&guest->dom->stats.msi) + atomic_load(&guest->dom->stats.line),
         .pages_mapped =
             atomic_load(&guest->dom->stats.gnt_map) + atomic_load(&guest->dom->stats.foreign_map),
+        .frames_mapped = atomic_load(&guest->dom->stats.foreign_map),
         .pages_unmapped = atomic_load(&guest->dom->stats.gnt_unmap) +
                           atomic_load(&guest->dom->stats.foreign_unmap),
         .copies = atomic_load(&backend->dom->stats.gnt_copy),

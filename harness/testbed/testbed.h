@@ -57,6 +57,7 @@ struct testbed_costs {
     uint64_t events;     /* notifications that the backend's domain sent */
     uint64_t interrupts; /* messages and changes of lines */
     uint64_t pages_mapped, pages_unmapped;
+    uint64_t frames_mapped;        /* of pages_mapped: by number, not by grant */
     uint64_t copies, bytes_copied; /* by grant */
 };
 

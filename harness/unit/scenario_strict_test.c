@@ -89,6 +89,9 @@ static const struct bad_row {
           "domain: {vcpus: 3, lose-interrupts: 5}\nmatrix: {transport: [pci, mmio]}\n"
           "run: {transfer: {bytes: 1MiB}}\n",
      "4:37: message-signalled"},
+    {HEAD "checks: [blk.*]\ndomain: {refuse-foreign: 1}\n", "4:26: refuse-foreign has to be true"},
+    {HEAD "testbeds: [sim, xen]\nchecks: [blk.*]\ndomain: {refuse-foreign: true}\n",
+     "5:26: only a domU of the testbed sim"},
     {HEAD "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n",
      "5:14: this axis is bound to the backend"},
     {HEAD DEV "checks: [blk.*]\nmatrix:\n  transport: [mmio]\n", "3:27: nothing is on PCI here"},

@@ -36,6 +36,19 @@ static int grant_gather(struct permap_pages *pages, const struct gmem_range *ran
     return 0;
 }
 
+/* For mutants: frames that an x86 guest has, and an Arm guest, whoever granted what. */
+#define FRAMES_LOOKED_AT 2u
+
+static bool look_at_frames(const struct gmem_strategy_args *args, void **base)
+{
+    static const xen_pfn_t gfns[FRAMES_LOOKED_AT] = {0x100, 0x40100};
+    int errors[FRAMES_LOOKED_AT] = {0};
+
+    *base = xenforeignmemory_map(args->xen->foreign, args->domid, PROT_READ, FRAMES_LOOKED_AT, gfns,
+                                 errors);
+    return *base && !(errors[0] && errors[1]);
+}
+
 static int grant_map(const struct gmem_strategy_args *args, struct permap_pages *pages,
                      bool writable, void **base)
 {
@@ -44,11 +57,17 @@ static int grant_map(const struct gmem_strategy_args *args, struct permap_pages 
 
     if (MUTANT(grant_map_always_writable))
         prot = PROT_READ | PROT_WRITE;
-    if (MUTANT(grant_maps_frames_too)) {
-        const xen_pfn_t gfns[] = {0x100, 0x101, 0x102, 0x103};
-        int errors[4];
+    if (MUTANT(grant_maps_frames_too))
+        (void)look_at_frames(args, &p);
+    if (MUTANT(grant_maps_frames_briefly) && look_at_frames(args, &p))
+        (void)xenforeignmemory_unmap(args->xen->foreign, p, FRAMES_LOOKED_AT);
+    if (MUTANT(grant_needs_frames)) {
+        bool seen = look_at_frames(args, &p);
 
-        (void)xenforeignmemory_map(args->xen->foreign, args->domid, PROT_READ, 4, gfns, errors);
+        if (p)
+            (void)xenforeignmemory_unmap(args->xen->foreign, p, FRAMES_LOOKED_AT);
+        if (!seen)
+            return -EFAULT;
     }
     p = xengnttab_map_domain_grant_refs(args->xen->gnttab, pages->count, args->domid, pages->refs,
                                         prot);

@@ -35,7 +35,7 @@
 #include <xen/xen.h>
 
 #define SIM_LAYOUT_MAGIC   0x53584e31u
-#define SIM_LAYOUT_VERSION 2
+#define SIM_LAYOUT_VERSION 3
 
 #define SIM_PAGE            4096u
 #define SIM_PAGE_SHIFT      12
@@ -231,6 +231,7 @@ struct sim_dom {
         uint64_t first, last; /* [ctl] while OFF */
     } stop;
     uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */
+    uint32_t no_foreign;     /* a policy of XSM: nobody maps frames of it by their number */
 };
 
 /* ---- what one process holds ---- */

@@ -75,6 +75,7 @@ struct sim_dom_config {
     } ecam[4];
     uint32_t paused;         /* created paused, as xl create -p does */
     uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */
+    uint32_t no_foreign;     /* a policy of XSM: nobody maps frames of it by their number */
 };
 
 struct sim_dom_info {

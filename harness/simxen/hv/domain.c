@@ -214,6 +214,7 @@ static int block_init(struct hv_dom *d, const struct sim_dom_config *cfg)
     c->unclaimed = cfg->unclaimed;
     c->privileged = d->privileged;
     c->msi_lost_every = cfg->msi_lost_every;
+    c->no_foreign = cfg->no_foreign;
     atomic_store(&c->target, DOMID_INVALID);
     c->nr_regions = d->nr_regions;
     memcpy(c->regions, d->regions, sizeof(c->regions));

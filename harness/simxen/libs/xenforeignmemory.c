@@ -211,6 +211,10 @@ static int target_domain(uint32_t domid, const struct sim_dom_ref **self,
         return (*self)->dom->arch == SIM_ARCH_ARM ? EPERM : ESRCH;
     if (!sim_may_control((*self)->dom, (*dom)->dom))
         return EPERM;
+    /* What flask_mmu_update and flask_map_gmfn_foreign say where the policy has no map_read and
+     * map_write; resources are asked for by a hook of their own. */
+    if ((*dom)->dom->no_foreign)
+        return EACCES;
     return 0;
 }
 
