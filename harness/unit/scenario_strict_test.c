@@ -155,6 +155,14 @@ static const struct bad_row {
      "5:30: unknown object 'domain' (known: backend)"},
     {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1s, at: start, kill: backend}]\n",
      "5:24: a step has one time"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1s, kill: backend, times: 0}]\n",
+     "5:46: times is out of range"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1s, kill: backend, times: 10001}]\n",
+     "5:46: times is out of range"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{within-accesses: 0, kill: backend}]\n",
+     "5:30: within-accesses is out of range"},
+    {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{within-accesses: 9, after: 1s, kill: backend}]\n",
+     "5:33: a step has one time and one action"},
     {HEAD DEV "run: {fio: {job: a}}\ntimeline: [{after: 1, kill: backend}]\n",
      "5:20: after has to be a time"},
     {HEAD DEV "checks: [a.*]\ntestbeds: [qemu]\ntimeline: [{after: 1s, kill: backend}]\n",
@@ -201,7 +209,8 @@ START_TEST(survives_truncation)
         HEAD "testbeds: [sim, qemu]\nsets: [main]\n" DEV
              "matrix: {arch: [x86, arm], features: [default, '-indirect:-event-idx']}\n"
              "run: {fio: {job: a.fio, options: [--size=1m]}}\n"
-             "timeline:\n  - {at: start, pause: domain}\n  - {after: 1s, unpause: domain}\n"
+             "timeline:\n  - {at: start, pause: domain}\n  - {within-accesses: 7, unpause: domain, "
+             "times: 3}\n"
              "expect: {read: \">= 1GiB\", restarts: \"== 0\"}\n";
     for (size_t n = 0; n < sizeof(text); n++) {
         struct scenario *s;
@@ -218,6 +227,10 @@ START_TEST(survives_truncation)
     ck_assert_msg(!scenario_parse("a/f", text, sizeof(text) - 1, &s, why, sizeof(why)), "%s", why);
     ck_assert_str_eq(s->fio.job, "a/a.fio");
     ck_assert_uint_eq(s->timeline_count, 2);
+    ck_assert_uint_eq(s->timeline[0].times, 1);
+    ck_assert_int_eq(s->timeline[1].when, WHEN_WITHIN);
+    ck_assert_uint_eq(s->timeline[1].amount, 7);
+    ck_assert_uint_eq(s->timeline[1].times, 3);
     ck_assert_uint_eq(s->expect_count, 2);
     scenario_free(s);
 }
