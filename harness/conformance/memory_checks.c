@@ -43,7 +43,7 @@ static struct ring *ring_at_gap(struct device *d, unsigned index, unsigned size,
     must(d->t, virtq_layout_init(layout, r->raw.format, r->size), "laying a ring out");
     must(d->t, fe_dma_free(&d->mem, &r->mem), "freeing memory that no device was told of");
     r->desc_off = area_place(&end, gap, layout->desc_bytes);
-    /* The strictest that is allowed: 2 for an available ring, 4 for the rest (2.7, 2.8). */
+    /* The strictest that is allowed: 2 for an available ring, 4 for the rest (2.7.1, 2.8.10.1). */
     r->driver_off =
         area_place(&end, ring_is_packed(r) ? (gap / 8 + 3) / 4 * 4 : gap / 8, layout->driver_bytes);
     r->device_off = area_place(&end, gap / 4, layout->device_bytes);
