@@ -49,6 +49,12 @@ check: packages
 unit:
 	+@$(MAKE) --no-print-directory VARIANT=san unit-run
 
+## make bench            the ring benchmark in its short form, with what safety costs (about 2 minutes)
+.PHONY: bench
+bench: packages
+	+@$(MAKE) --no-print-directory build
+	@$(BIN)/ringproof bench
+
 ## make lint             format, static analysis, each header alone, layer rules
 lint: packages
 	+@ci/lint.sh

@@ -184,7 +184,7 @@ static int drain(struct driver *d)
 
 static int measure(struct driver *d, struct driver_result *result)
 {
-    uint64_t begin, cpu_begin, before = d->reaped;
+    uint64_t begin, cpu_begin, before;
     int rc;
 
     /* A tenth to warm up. */
@@ -207,7 +207,7 @@ static int measure_latency(struct driver *d, struct driver_result *result)
     double ns_per_tick;
     int rc;
 
-    d->waits = malloc(WAITS_MAX * sizeof(*d->waits));
+    d->waits = calloc(WAITS_MAX, sizeof(*d->waits));
     if (!d->waits)
         return -ENOMEM;
     d->timed = true;

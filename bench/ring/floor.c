@@ -27,7 +27,7 @@ void floor_driver_run(struct shared *s, struct driver_result *result)
     const uint64_t *in = s->areas.device;
     const uint64_t mask = s->row->size - 1, depth = s->row->depth, batch = s->row->batch;
     uint64_t sent = 0, got = 0, at_begin = 0, begin = wall_ns(), last = begin, last_got = 0;
-    uint64_t until = begin + s->row->measure_ns / 10, cpu_begin = 0, now = begin;
+    uint64_t until = begin + s->row->measure_ns / 10, cpu_begin = 0, now;
     bool warm = false;
 
     __atomic_store_n(&s->words->ready, 1, __ATOMIC_RELEASE);

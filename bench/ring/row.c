@@ -25,6 +25,7 @@ static const struct option row_options[] = {
     {"event-idx", no_argument, NULL, 'e'},
     {"sleep", no_argument, NULL, 's'},
     {"copy", no_argument, NULL, 'c'},
+    {"priority", no_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -41,6 +42,7 @@ static void usage(FILE *f)
           "  --payload BYTES            0 to 65536, touched by both sides\n"
           "  --copy                     the payload is copied by both sides\n"
           "  --sleep                    both sides spin a while, then sleep; else they poll\n"
+          "  --priority                 in a session of its own, preferred where that is allowed\n"
           "  --driver-cpu N --device-cpu N  (default 0 and 1)\n"
           "  --measure-ms N             of throughput (default 60)\n"
           "  --latency-ms N             of latency, each buffer timed (default 0)\n",
@@ -105,6 +107,9 @@ static int take(struct row *r, int option, const char *value)
         return 0;
     case 'c':
         r->copy = true;
+        return 0;
+    case 'p':
+        r->priority = true;
         return 0;
     default:
         return -EINVAL;

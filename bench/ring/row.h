@@ -35,8 +35,9 @@ enum row_ring { ROW_SPLIT, ROW_PACKED, ROW_FLOOR };
 struct row {
     enum row_ring ring;
     bool in_order, indirect, event_idx;
-    bool sleep; /* else both sides poll */
-    bool copy;  /* payload is copied on both sides; else each cache line of it is touched */
+    bool priority; /* a session of its own, which the scheduler prefers where that is allowed */
+    bool sleep;    /* else both sides poll */
+    bool copy;     /* payload is copied on both sides; else each cache line of it is touched */
     unsigned size, batch;
     unsigned depth;         /* buffers outstanding at most; 0 on the command line: as many as fit */
     unsigned payload_bytes; /* 0: the device uses a buffer without looking into it */

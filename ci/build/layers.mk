@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats ringbench
+           catalog unit fioengine stats ringbench suite
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -43,6 +43,7 @@ dir_unit        := harness/unit
 dir_fioengine   := bench/fio
 dir_stats       := bench/stats
 dir_ringbench   := bench/ring
+dir_suite       := bench/suite
 
 sees_spec        := util
 sees_util        :=
@@ -72,9 +73,10 @@ sees_catalog     := util check
 sees_certify     := util check scenario profile report catalog
 sees_machine     := util testbed scenario profile
 sees_testbed     := util scenario profile simxen machine
-sees_runner      := util check scenario profile report catalog certify testbed
+sees_runner      := util check scenario profile report catalog certify testbed stats suite
 sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
+sees_suite       := util stats
 sees_ringbench   := spec util virtq gmem stats
 sees_unit        := $(filter-out unit,$(MODULES))
 

@@ -30,6 +30,7 @@ static const struct command {
      command_certify},
     {"verify", "[OPTION]... CERTIFICATE", "is it whole, and who signed it?", command_verify},
     {"replay", "[OPTION]... CERTIFICATE", "run it again and compare the verdicts", command_replay},
+    {"bench", "[OPTION]...", "what a virtqueue costs, and what safety costs", command_bench},
     {"compare", "[OPTION]... RESULT...", "the same cells on several testbeds, side by side",
      command_compare},
 };
@@ -51,6 +52,8 @@ static void usage(FILE *f)
     options_help("merge", f);
     fputs("\noptions of compare:\n", f);
     options_help("compare", f);
+    fputs("\noptions of bench:\n", f);
+    options_help("bench", f);
     fputs("\nexit status: 0 passed, 1 a subject failed, 2 harness error or interrupted, 3 bad "
           "usage\n",
           f);

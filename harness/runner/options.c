@@ -21,7 +21,16 @@ enum option_kind {
 };
 
 /* Which commands have an option. */
-enum { RUN = 1, MERGE = 2, COMPARE = 4, CERTIFY = 8, VERIFY = 16, REPLAY = 32, COVERAGE = 64 };
+enum {
+    RUN = 1,
+    MERGE = 2,
+    COMPARE = 4,
+    CERTIFY = 8,
+    VERIFY = 16,
+    REPLAY = 32,
+    COVERAGE = 64,
+    BENCH = 128
+};
 
 static const struct {
     const char *name, *arguments;
@@ -32,6 +41,7 @@ static const struct {
     {"mutants", "[MUTANT]...", RUN},
     {"merge", "RESULT...", MERGE},
     {"compare", "RESULT...", COMPARE},
+    {"bench", "", BENCH},
     {"certify", "[SCENARIO]...", RUN | CERTIFY},
     {"verify", "CERTIFICATE", VERIFY},
     {"replay", "CERTIFICATE", RUN | REPLAY},
@@ -68,7 +78,7 @@ static const struct option_desc {
     {"--slowness", "N", "limits on time N times as long (default: what the testbed is known for)",
      OPT_SLOWNESS, RUN, 0},
     TEXT("--scenarios", "DIR", scenarios_dir, "where scenario files are"),
-    TEXT_OF(RUN | MERGE, "--results", "DIR", results_dir,
+    TEXT_OF(RUN | MERGE | BENCH, "--results", "DIR", results_dir,
             "where the run's folder is made (default results/runs)"),
     TEXT("--variant-dir", "DIR", variant_dir, "backend and agent of this build, e.g. build/san"),
     TEXT("--profile", "FILE", profile, "another backend than ours: how it is started, its claims"),
@@ -76,12 +86,12 @@ static const struct option_desc {
     TEXT("--agent-bin", "FILE", agent_bin, "the agent that runs the checks"),
     FLAG("--keep", keep, "leave the cells' folders with logs and images behind"),
     FLAG("--verbose", verbose, "the backend logs everything"),
-    FLAG("--quiet", quiet, "no progress"),
+    FLAG_OF(RUN | BENCH, "--quiet", quiet, "no progress"),
     TEXT_OF(CERTIFY, "--key", "FILE", key, "an SSH key that signs the certificate"),
     TEXT_OF(VERIFY, "--signers", "FILE", signers,
             "who may sign: allowed signers as ssh-keygen(1) has them"),
     TEXT_OF(VERIFY, "--identity", "NAME", identity, "whose signature it has to be (of --signers)"),
-    TEXT_OF(MERGE, "-o", "DIR", output, "the result's own folder, instead of a new one"),
+    TEXT_OF(MERGE | BENCH, "-o", "DIR", output, "the result's own folder, instead of a new one"),
     FLAG_OF(MERGE, "--partial", partial, "shards that are missing are said, and are no error"),
     FLAG_OF(COMPARE, "--all", all, "rows that are equal, too"),
     FLAG_OF(COVERAGE, "--all", all, "each statement without a check, too"),

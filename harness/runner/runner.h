@@ -157,6 +157,7 @@ int command_list(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_new_check(int argc, char **argv);
 int command_mutants(int argc, char **argv);
+int command_bench(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_merge(int argc, char **argv);
 int command_certify(int argc, char **argv);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* From what was measured to what may be said of it. */
+#include <errno.h>
+#include <math.h>
+
+#include "suite/suite.h"
+
+const char *suite_fate_name(enum suite_fate f)
+{
+    static const char *const names[SUITE_FATES] = {"kept",  "foreign-cpu", "steal",
+                                                   "moved", "elsewhere",   "broken"};
+
+    return names[f];
+}
+
+static double number_of(const json_t *o)
+{
+    return json_is_number(o) ? json_number_value(o) : NAN;
+}
+
+static bool read_two(const json_t *o, const char *name, double out[2])
+{
+    const json_t *a = json_object_get(o, name);
+
+    if (!json_is_array(a) || json_array_size(a) != 2)
+        return false;
+    for (size_t i = 0; i < 2; i++)
+        out[i] = number_of(json_array_get(a, i));
+    return isfinite(out[0]) && isfinite(out[1]);
+}
+
+int suite_value_read(const char *line, struct suite_value *v)
+{
+    json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    int ret = 0;
+
+    v->ns = number_of(json_object_get(o, "ns_per_buffer"));
+    if (!(isfinite(v->ns) && v->ns > 0) || !read_two(o, "round_trip_ns", v->round_trip_ns) ||
+        !read_two(o, "own_cpu", v->own_cpu) || v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0)
+        ret = -EPROTO;
+    json_decref(o);
+    return ret;
+}
+
+static bool round_near(const struct suite_round *r)
+{
+    return r->values[0].round_trip_ns[0] < SUITE_NEAR_NS;
+}
+
+enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round)
+{
+    double least = INFINITY, most = 0;
+
+    for (unsigned i = 0; i < row->variant_count; i++) {
+        const struct suite_value *v = &round->values[i];
+        double own = fmin(v->own_cpu[0], v->own_cpu[1]);
+
+        if (v->steal > SUITE_STEAL_MAX)
+            return SUITE_STEAL;
+        if (v->foreign > SUITE_FOREIGN_MAX || (!row->sleeps && own < 1 - SUITE_FOREIGN_MAX))
+            return SUITE_FOREIGN;
+        for (unsigned k = 0; k < 2; k++) {
+            least = fmin(least, v->round_trip_ns[k]);
+            most = fmax(most, v->round_trip_ns[k]);
+        }
+    }
+    return most > SUITE_MOVED_MAX * least ? SUITE_MOVED : SUITE_KEPT;
+}
+
+/* Whether most rounds that could be kept have CPUs that share a cache, and how many. */
+static unsigned majority(const struct suite_row *row, bool *near)
+{
+    unsigned count[2] = {0, 0};
+
+    for (unsigned i = 0; i < row->round_count; i++) {
+        const struct suite_round *r = &row->rounds[i];
+
+        if (r->fate == SUITE_KEPT || r->fate == SUITE_ELSEWHERE)
+            count[round_near(r)]++;
+    }
+    *near = count[1] > count[0];
+    return count[*near];
+}
+
+unsigned suite_kept(const struct suite_row *row)
+{
+    bool near;
+
+    return majority(row, &near);
+}
+
+int suite_settle(struct suite_row *row)
+{
+    double values[SUITE_VARIANTS][SUITE_ATTEMPTS];
+    unsigned kept = 0;
+    int ret = 0;
+
+    (void)majority(row, &row->near);
+    for (unsigned f = 0; f < SUITE_FATES; f++)
+        row->fates[f] = 0;
+    for (unsigned i = 0; i < row->round_count; i++) {
+        struct suite_round *r = &row->rounds[i];
+
+        if (r->fate == SUITE_KEPT || r->fate == SUITE_ELSEWHERE)
+            r->fate = round_near(r) == row->near ? SUITE_KEPT : SUITE_ELSEWHERE;
+        row->fates[r->fate]++;
+        if (r->fate != SUITE_KEPT)
+            continue;
+        for (unsigned k = 0; k < row->variant_count; k++)
+            values[k][kept] = r->values[k].ns;
+        kept++;
+    }
+    for (unsigned k = 0; k < row->variant_count && ret != -ENOMEM; k++) {
+        ret = sample_take(values[k], kept, &row->values[k]);
+        if (ret == 0)
+            ret = sample_ratio(values[0], values[k], kept, &row->ratios[k]);
+    }
+    return ret == -ENOMEM ? ret : 0;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run of benchmarks: rows that were measured in rounds, what may be said of them, and the file
+ * that keeps it.
+ *
+ * A row has up to SUITE_VARIANTS variants of one workload; the first is the one that is judged. A
+ * round measures each of them once, one right after the other (A B A B ...), so that both values of
+ * a pair saw the same machine. A round is kept or it is *discarded*, with the reason:
+ *
+ *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time;
+ *   - the host under this machine had one for more than SUITE_STEAL_MAX;
+ *   - the placement of the two CPUs changed within it: the round trip of a cache line, which each
+ *     program measures before and after, moved by more than SUITE_MOVED_MAX;
+ *   - its placement is not that of most rounds of the row.
+ *
+ * All values are ns for one buffer: less is better.
+ */
+#ifndef RP_SUITE_SUITE_H
+#define RP_SUITE_SUITE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "stats/sample.h"
+
+#define SUITE_FORMAT   1 /* of the file; changes when a reader has to */
+#define SUITE_VARIANTS 4u
+#define SUITE_ROUNDS   7u  /* that are kept of each row */
+#define SUITE_ATTEMPTS 14u /* rounds of a row at most, so that a run has an end */
+#define SUITE_ROWS_MAX 256u
+
+#define SUITE_FOREIGN_MAX 0.10
+#define SUITE_STEAL_MAX   0.05
+#define SUITE_MOVED_MAX   1.5
+/* A round trip below: the CPUs share a cache. Machines of one kind have 77 ns and 365 ns. */
+#define SUITE_NEAR_NS 200.0
+
+enum suite_fate {
+    SUITE_KEPT,
+    SUITE_FOREIGN,
+    SUITE_STEAL,
+    SUITE_MOVED,
+    SUITE_ELSEWHERE, /* another placement than most */
+    SUITE_BROKEN,    /* a program gave no value */
+    SUITE_FATES
+};
+/* "kept", "foreign-cpu", "steal", "moved", "elsewhere", "broken" */
+const char *suite_fate_name(enum suite_fate f);
+
+/* What one program said, and what the machine did meanwhile. */
+struct suite_value {
+    double ns;
+    double round_trip_ns[2]; /* before and after */
+    double own_cpu[2];       /* of driver and device: the part of the time that each ran */
+    double foreign, steal;   /* parts of the CPUs' time */
+};
+
+struct suite_round {
+    struct suite_value values[SUITE_VARIANTS];
+    enum suite_fate fate;
+};
+
+struct suite_variant {
+    const char *name;    /* "checked"; borrowed */
+    const char *program; /* in the folder of programs; borrowed */
+    const char *options; /* beside the row's, words by blanks; borrowed */
+};
+
+struct suite_row {
+    const char *name, *options; /* borrowed */
+    bool sleeps;                /* own_cpu below 1 is what the row is about */
+    struct suite_variant variants[SUITE_VARIANTS];
+    unsigned variant_count;
+    struct suite_round rounds[SUITE_ATTEMPTS];
+    unsigned round_count;
+    /* By suite_settle. */
+    bool near;
+    unsigned fates[SUITE_FATES];
+    struct sample values[SUITE_VARIANTS]; /* count 0: nothing was kept */
+    struct sample ratios[SUITE_VARIANTS]; /* of the first variant to this one */
+};
+
+/* The rows of the short form: every row of the returned array, `count` of them; const tables are
+ * copied into it. malloc'd; NULL without memory. */
+struct suite_row *suite_rows(unsigned *count);
+
+/* One line of JSON of a program of bench/ring. 0; -EPROTO for anything else. foreign and steal stay
+ * as they are. */
+int suite_value_read(const char *line, struct suite_value *v);
+
+/* What the round's values alone say of its fate. */
+enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round);
+/* Rounds that count so far: of the placement that most have. */
+unsigned suite_kept(const struct suite_row *row);
+/* Computes all that follows from the rounds. 0 or -ENOMEM. */
+int suite_settle(struct suite_row *row);
+
+/* What the file says beside the rows. Borrowed. */
+struct suite_run {
+    const char *id, *started, *version, *cpu, *kernel;
+    unsigned cpus;
+    double duration_s;
+};
+
+/* The file's contents; the caller's. NULL without memory. */
+json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count);
+
+/* As a Markdown table: every row with its median, spread, the cost of safety and its interval. */
+void suite_write_markdown(const struct suite_run *run, const struct suite_row *rows, unsigned count,
+                          FILE *f);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* The forms in which a run leaves: JSON for programs, a table for people. */
+#include "suite/suite.h"
+
+#include <string.h>
+
+static json_t *sample_json(const struct sample *s)
+{
+    if (s->count == 0)
+        return json_null();
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "count", (int)s->count, "median",
+                     s->median, "p10", s->p10, "p90", s->p90, "low", s->low, "high", s->high,
+                     "confidence", s->confidence);
+}
+
+static json_t *rounds_json(const struct suite_row *row)
+{
+    json_t *rounds = json_array();
+
+    for (unsigned i = 0; i < row->round_count; i++) {
+        const struct suite_round *r = &row->rounds[i];
+        json_t *values = json_array();
+
+        for (unsigned k = 0; k < row->variant_count; k++)
+            json_array_append_new(
+                values, json_pack("{s:f, s:[f, f], s:[f, f], s:f, s:f}", "ns", r->values[k].ns,
+                                  "round_trip_ns", r->values[k].round_trip_ns[0],
+                                  r->values[k].round_trip_ns[1], "own_cpu", r->values[k].own_cpu[0],
+                                  r->values[k].own_cpu[1], "foreign", r->values[k].foreign, "steal",
+                                  r->values[k].steal));
+        json_array_append_new(
+            rounds, json_pack("{s:s, s:o}", "fate", suite_fate_name(r->fate), "values", values));
+    }
+    return rounds;
+}
+
+static json_t *row_json(const struct suite_row *row)
+{
+    json_t *variants = json_array(), *discarded = json_object();
+
+    for (unsigned k = 0; k < row->variant_count; k++)
+        json_array_append_new(
+            variants, json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", row->variants[k].name,
+                                "program", row->variants[k].program, "options",
+                                row->variants[k].options, "value", sample_json(&row->values[k]),
+                                "ratio_of_first", sample_json(&row->ratios[k])));
+    for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
+        json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
+                            json_integer(row->fates[f]));
+    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o}", "name", row->name, "options",
+                     row->options, "unit", "ns/buffer", "sleeps", row->sleeps, "placement",
+                     row->near ? "near" : "far", "variants", variants, "discarded", discarded,
+                     "rounds", rounds_json(row));
+}
+
+json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, row_json(&rows[i]));
+    return json_pack(
+        "{s:s, s:i, s:{s:s, s:s, s:s, s:f}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f}, s:o}",
+        "kind", "bench", "format", SUITE_FORMAT, "run", "id", run->id, "started", run->started,
+        "version", run->version, "duration_s", run->duration_s, "machine", "cpu", run->cpu,
+        "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign", SUITE_FOREIGN_MAX,
+        "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns", SUITE_NEAR_NS, "rows", list);
+}
+
+/* Of the first variant to the one of this name. */
+static void write_ratio(const struct suite_row *row, const char *variant, FILE *f)
+{
+    unsigned k = 1;
+
+    while (k < row->variant_count && strcmp(row->variants[k].name, variant) != 0)
+        k++;
+    const struct sample *s = k < row->variant_count ? &row->ratios[k] : NULL;
+    if (!s || s->count == 0)
+        fputs(" - |", f);
+    else if (s->count < SAMPLE_PAIRS_MIN)
+        fputs(" not comparable |", f);
+    else
+        fprintf(f, " %.3f (%.3f to %.3f) |", s->median, s->low, s->high);
+}
+
+void suite_write_markdown(const struct suite_run *run, const struct suite_row *rows, unsigned count,
+                          FILE *f)
+{
+    fprintf(f,
+            "# Ring benchmark %s\n\n%s, %u CPUs, Linux %s, ringproof %s. ns for a buffer; in "
+            "brackets the middle 80 %%; of ratios the interval of the median (sign test, of pairs "
+            "measured one after the other; below %u pairs nothing is said of a ratio).\n\n"
+            "| row | CPUs | pairs | discarded | checked [ns] | cost of safety | to the floor |\n"
+            "|---|---|---|---|---|---|---|\n",
+            run->id, run->cpu, run->cpus, run->kernel, run->version, SAMPLE_PAIRS_MIN);
+    for (unsigned i = 0; i < count; i++) {
+        const struct suite_row *r = &rows[i];
+        const struct sample *s = &r->values[0];
+
+        fprintf(f, "| %s | %s | %u | %u |", r->name, r->near ? "near" : "far", s->count,
+                r->round_count - r->fates[SUITE_KEPT]);
+        if (s->count == 0) {
+            fputs(" - | - | - |\n", f);
+            continue;
+        }
+        fprintf(f, " %.2f (%.2f to %.2f) |", s->median, s->p10, s->p90);
+        write_ratio(r, "unchecked", f);
+        write_ratio(r, "floor", f);
+        putc('\n', f);
+    }
+}

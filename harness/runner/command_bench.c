@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* ringproof bench: the rows of bench/suite, measured in rounds, to results/. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "runner/runner.h"
+#include "runner/tool.h"
+#include "suite/suite.h"
+
+#define PROGRAM_NS 30000000000ull /* they give up by themselves long before */
+
+/* Of all CPUs since the start, in seconds. */
+struct cpu_times {
+    double busy, steal, all, own;
+};
+
+static struct cpu_times cpu_times_now(void)
+{
+    struct cpu_times t = {0};
+    unsigned long long v[8] = {0};
+    double tick = (double)sysconf(_SC_CLK_TCK);
+    struct rusage r;
+    FILE *f = fopen("/proc/stat", "re");
+
+    /* user nice system idle iowait irq softirq steal */
+    if (f && fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
+                    &v[4], &v[5], &v[6], &v[7]) == 8) {
+        t.busy = (double)(v[0] + v[1] + v[2] + v[5] + v[6]) / tick;
+        t.steal = (double)v[7] / tick;
+        t.all = t.busy + t.steal + (double)(v[3] + v[4]) / tick;
+    }
+    if (f)
+        fclose(f);
+    getrusage(RUSAGE_CHILDREN, &r);
+    t.own = (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+            (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+    return t;
+}
+
+static void add_words(struct words *w, const char *text)
+{
+    char *copy = strdup(text), *rest = copy, *word;
+
+    while (copy && (word = strsep(&rest, " ")))
+        if (word[0])
+            words_add(w, word);
+    free(copy);
+}
+
+static int measure(const struct install *in, const struct suite_row *row, unsigned k,
+                   struct suite_value *v)
+{
+    struct cpu_times before, after;
+    struct words argv = {0};
+    char *output = NULL;
+    int ret;
+
+    words_addf(&argv, "%s/%s", in->variant_bin_dir, row->variants[k].program);
+    words_add(&argv, "--priority");
+    add_words(&argv, row->options);
+    add_words(&argv, row->variants[k].options);
+    before = cpu_times_now();
+    ret = argv.failed ? -ENOMEM : tool_run(&argv, NULL, PROGRAM_NS, &output);
+    after = cpu_times_now();
+    if (ret == 0)
+        ret = suite_value_read(output, v);
+    if (after.all > before.all) {
+        double foreign = after.busy - before.busy - (after.own - before.own);
+
+        v->foreign = foreign > 0 ? foreign / (after.all - before.all) : 0;
+        v->steal = (after.steal - before.steal) / (after.all - before.all);
+    }
+    words_fini(&argv);
+    free(output);
+    return ret;
+}
+
+/* An installed tree has no program without checks: rows do without that variant there. */
+static void drop_missing(const struct install *in, struct suite_row *row)
+{
+    unsigned kept = 1;
+
+    for (unsigned k = 1; k < row->variant_count; k++) {
+        char path[512];
+
+        snprintf(path, sizeof(path), "%s/%s", in->variant_bin_dir, row->variants[k].program);
+        if (access(path, X_OK) == 0)
+            row->variants[kept++] = row->variants[k];
+    }
+    row->variant_count = kept;
+}
+
+static void measure_row(const struct install *in, struct suite_row *row)
+{
+    while (row->round_count < SUITE_ATTEMPTS && suite_kept(row) < SUITE_ROUNDS) {
+        struct suite_round *r = &row->rounds[row->round_count++];
+        int ret = 0;
+
+        for (unsigned k = 0; k < row->variant_count && ret == 0; k++)
+            ret = measure(in, row, k, &r->values[k]);
+        r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
+    }
+}
+
+static char *cpu_name(void)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char *line = NULL, *name = NULL;
+    size_t size = 0;
+
+    while (f && !name && getline(&line, &size, f) > 0)
+        if (!strncmp(line, "model name", 10) && strstr(line, ": "))
+            name = strndup(strstr(line, ": ") + 2, strcspn(strstr(line, ": ") + 2, "\n"));
+    free(line);
+    if (f)
+        fclose(f);
+    return name;
+}
+
+static int write_files(const struct suite_run *run, const struct suite_row *rows, unsigned count,
+                       const char *dir)
+{
+    char *json_path = NULL, *table_path = NULL;
+    json_t *o = suite_to_json(run, rows, count);
+    FILE *f = NULL;
+    int ret = -ENOMEM;
+
+    if (!o || asprintf(&json_path, "%s/bench.json", dir) < 0 ||
+        asprintf(&table_path, "%s/bench.md", dir) < 0)
+        goto out;
+    ret = json_dump_file(o, json_path, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) ? -EIO : 0;
+    f = ret ? NULL : fopen(table_path, "we");
+    if (!f) {
+        ret = -EIO;
+        goto out;
+    }
+    suite_write_markdown(run, rows, count, f);
+    ret = fclose(f) ? -EIO : 0;
+    suite_write_markdown(run, rows, count, stdout);
+    printf("\nresults in %s\n", dir);
+out:
+    if (ret)
+        fprintf(stderr, "ringproof bench: %s: %s\n", dir, strerror(-ret));
+    json_decref(o);
+    free(json_path);
+    free(table_path);
+    return ret;
+}
+
+/* Every row, with progress. The number of those of which nothing could be kept, or -errno. */
+static int measure_all(const struct run_options *o, const struct install *in,
+                       struct suite_row *rows, unsigned count)
+{
+    uint64_t begin = monotonic_ns();
+    int lost = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        drop_missing(in, &rows[i]);
+        measure_row(in, &rows[i]);
+        if (suite_settle(&rows[i]))
+            return -ENOMEM;
+        if (rows[i].fates[SUITE_BROKEN] == rows[i].round_count)
+            return -EIO;
+        lost += rows[i].values[0].count == 0;
+        if (!o->quiet)
+            fprintf(stderr, "%3u/%u %-28s %8.2f ns  %u of %u rounds  %4.0f s left\n", i + 1, count,
+                    rows[i].name, rows[i].values[0].median, rows[i].fates[SUITE_KEPT],
+                    rows[i].round_count,
+                    (double)(monotonic_ns() - begin) / 1e9 / (i + 1) * (count - i - 1));
+    }
+    return lost;
+}
+
+int command_bench(int argc, char **argv)
+{
+    struct run_options o;
+    struct install in = {0};
+    struct suite_row *rows = NULL;
+    struct report *r = NULL;
+    struct utsname uts;
+    char *dir = NULL, *cpu = NULL;
+    unsigned count = 0;
+    int status = REPORT_BAD_USAGE;
+
+    int ret = options_parse("bench", argc, argv, &o);
+    if (ret || o.name_count) {
+        if (!ret)
+            command_complain("bench", "takes no names");
+        goto out;
+    }
+    status = REPORT_HARNESS_ERROR;
+    if (install_find(&o, false, &in))
+        goto out;
+    r = command_report_create("bench", argc, argv);
+    dir = run_results_dir(&o, r);
+    rows = suite_rows(&count);
+    cpu = cpu_name();
+    if (!dir || !rows || uname(&uts))
+        goto out;
+    uint64_t begin = monotonic_ns();
+    ret = measure_all(&o, &in, rows, count);
+    if (ret < 0) {
+        fprintf(stderr, "ringproof bench: a row gave no value at all: %s\n", strerror(-ret));
+        goto out;
+    }
+    const struct suite_run run = {.id = r->run.id,
+                                  .started = r->run.started,
+                                  .version = r->run.versions.items[0].value,
+                                  .cpu = cpu ? cpu : "unknown",
+                                  .kernel = uts.release,
+                                  .cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+                                  .duration_s = (double)(monotonic_ns() - begin) / 1e9};
+    if (write_files(&run, rows, count, dir) == 0)
+        status = ret ? REPORT_HARNESS_ERROR : REPORT_PASSED;
+out:
+    free(dir);
+    free(cpu);
+    free(rows);
+    report_destroy(r);
+    install_fini(&in);
+    free(o.names);
+    return ret == 1 && !rows ? 0 : status;
+}

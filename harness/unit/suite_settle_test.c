@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Rounds of a benchmark, on values whose answer is known. */
+#include <check.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suite/suite.h"
+#include "unit/run.h"
+
+#define NEAR(a, b) ck_assert_double_eq_tol(a, b, 1e-9)
+
+static struct suite_value value(double ns, double round_trip_ns)
+{
+    return (struct suite_value){
+        .ns = ns, .round_trip_ns = {round_trip_ns, round_trip_ns}, .own_cpu = {1, 1}};
+}
+
+static struct suite_row row_of_two(void)
+{
+    return (struct suite_row){.name = "r",
+                              .options = "",
+                              .variants = {{"checked", "a", ""}, {"unchecked", "b", ""}},
+                              .variant_count = 2};
+}
+
+static void add_round(struct suite_row *row, struct suite_value a, struct suite_value b)
+{
+    struct suite_round *r = &row->rounds[row->round_count++];
+
+    r->values[0] = a;
+    r->values[1] = b;
+    r->fate = suite_round_fate(row, r);
+}
+
+/* The machine slows down sevenfold while it is measured; the ratio is 1.5 throughout. */
+START_TEST(ratio_of_pairs_is_what_was_put_in)
+{
+    struct suite_row row = row_of_two();
+
+    for (unsigned i = 1; i <= 7; i++)
+        add_round(&row, value(15.0 * i, 80), value(10.0 * i, 80));
+    ck_assert_uint_eq(suite_kept(&row), 7);
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert(row.near);
+    ck_assert_uint_eq(row.fates[SUITE_KEPT], 7);
+    NEAR(row.values[0].median, 60);
+    NEAR(row.ratios[0].median, 1);
+    NEAR(row.ratios[1].median, 1.5);
+    NEAR(row.ratios[1].low, 1.5);
+    NEAR(row.ratios[1].high, 1.5);
+}
+END_TEST
+
+START_TEST(disturbed_rounds_are_discarded_and_counted)
+{
+    struct suite_row row = row_of_two();
+    struct suite_value good = value(10, 80), v;
+
+    add_round(&row, good, good);
+    v = good;
+    v.foreign = 0.2;
+    add_round(&row, good, v);
+    v = good;
+    v.steal = 0.2;
+    add_round(&row, v, good);
+    v = good;
+    v.own_cpu[1] = 0.5;
+    add_round(&row, good, v);
+    v = good;
+    v.round_trip_ns[1] = 365;
+    add_round(&row, good, v);
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_uint_eq(row.fates[SUITE_KEPT], 1);
+    ck_assert_uint_eq(row.fates[SUITE_FOREIGN], 2);
+    ck_assert_uint_eq(row.fates[SUITE_STEAL], 1);
+    ck_assert_uint_eq(row.fates[SUITE_MOVED], 1);
+    ck_assert_uint_eq(row.values[0].count, 1);
+}
+END_TEST
+
+/* A row that sleeps gives its CPU away; that is not somebody else's doing. */
+START_TEST(sleeping_is_not_foreign)
+{
+    struct suite_row row = row_of_two();
+    struct suite_value v = value(10, 80);
+
+    row.sleeps = true;
+    v.own_cpu[0] = 0.3;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[0].fate, SUITE_KEPT);
+    v.foreign = 0.5;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[1].fate, SUITE_FOREIGN);
+}
+END_TEST
+
+START_TEST(placements_are_never_mixed)
+{
+    struct suite_row row = row_of_two();
+
+    for (unsigned i = 0; i < 2; i++)
+        add_round(&row, value(10, 80), value(10, 80));
+    for (unsigned i = 0; i < 3; i++)
+        add_round(&row, value(90, 365), value(45, 365));
+    ck_assert_uint_eq(suite_kept(&row), 3);
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert(!row.near);
+    ck_assert_uint_eq(row.fates[SUITE_ELSEWHERE], 2);
+    NEAR(row.values[0].median, 90);
+    NEAR(row.ratios[1].high, 2);
+    /* Settling again, with more, may choose the other. */
+    for (unsigned i = 0; i < 2; i++)
+        add_round(&row, value(10, 80), value(10, 80));
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert(row.near);
+    ck_assert_uint_eq(row.fates[SUITE_KEPT], 4);
+    ck_assert_uint_eq(row.fates[SUITE_ELSEWHERE], 3);
+}
+END_TEST
+
+START_TEST(no_round_is_no_value)
+{
+    struct suite_row row = row_of_two();
+
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_uint_eq(row.values[0].count, 0);
+    row.round_count = 1;
+    row.rounds[0].fate = SUITE_BROKEN;
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_uint_eq(row.values[0].count, 0);
+    ck_assert_uint_eq(row.fates[SUITE_BROKEN], 1);
+}
+END_TEST
+
+START_TEST(lines_of_programs)
+{
+    static const char *const broken[] = {
+        "",
+        "ringproof-ring: died",
+        "{}",
+        "[1]",
+        "{\"ns_per_buffer\": 0, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_buffer\": \"1\", \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80, 0], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, null]}",
+    };
+    struct suite_value v = {.steal = 0.25};
+
+    ck_assert_int_eq(suite_value_read("{\"ns_per_buffer\": 1.5, \"round_trip_ns\": [80, 81], "
+                                      "\"own_cpu\": [1, 0.5], \"sleeps\": [0, 0]}\n",
+                                      &v),
+                     0);
+    NEAR(v.ns, 1.5);
+    NEAR(v.round_trip_ns[1], 81);
+    NEAR(v.own_cpu[1], 0.5);
+    NEAR(v.steal, 0.25);
+    for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+        ck_assert_int_eq(suite_value_read(broken[i], &v), -EPROTO);
+}
+END_TEST
+
+START_TEST(rows_have_names_of_their_own)
+{
+    unsigned count;
+    struct suite_row *rows = suite_rows(&count);
+
+    ck_assert_ptr_nonnull(rows);
+    ck_assert_uint_le(count, SUITE_ROWS_MAX);
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned k = 0; k < i; k++)
+            ck_assert_str_ne(rows[i].name, rows[k].name);
+    free(rows);
+}
+END_TEST
+
+START_TEST(files_say_what_was_measured)
+{
+    const struct suite_run run = {"id", "then", "v", "cpu", "kernel", 2, 1.5};
+    struct suite_row row = row_of_two();
+    json_t *o, *r;
+
+    add_round(&row, value(15, 80), value(10, 80));
+    ck_assert_int_eq(suite_settle(&row), 0);
+    o = suite_to_json(&run, &row, 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "format")), SUITE_FORMAT);
+    r = json_array_get(json_object_get(o, "rows"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(r, "placement")), "near");
+    r = json_array_get(json_object_get(r, "variants"), 1);
+    NEAR(json_number_value(json_object_get(json_object_get(r, "ratio_of_first"), "median")), 1.5);
+    json_decref(o);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("suite");
+    TCase *t = tcase_create("settle");
+
+    tcase_add_test(t, ratio_of_pairs_is_what_was_put_in);
+    tcase_add_test(t, disturbed_rounds_are_discarded_and_counted);
+    tcase_add_test(t, sleeping_is_not_foreign);
+    tcase_add_test(t, placements_are_never_mixed);
+    tcase_add_test(t, no_round_is_no_value);
+    tcase_add_test(t, lines_of_programs);
+    tcase_add_test(t, rows_have_names_of_their_own);
+    tcase_add_test(t, files_say_what_was_measured);
+    suite_add_tcase(s, t);
+    return unit_run(s);
+}
