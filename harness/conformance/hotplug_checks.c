@@ -43,7 +43,7 @@ struct sight {
     bool seen;
 };
 
-static int look_at(void *ctx, sbdf_t sbdf, uint32_t vendor_device)
+static int sight_note(void *ctx, sbdf_t sbdf, uint32_t vendor_device)
 {
     struct sight *s = ctx;
 
@@ -56,14 +56,14 @@ static bool rescan_finds(struct device *d)
 {
     struct sight s = {.wanted = d->subject->place.sbdf};
 
-    must(d->t, fe_pci_scan(&d->host, look_at, &s), "scanning the bridge");
+    must(d->t, fe_pci_scan(&d->host, sight_note, &s), "scanning the bridge");
     return s.seen;
 }
 
 /* ---- a guest that looks while the device comes ---- */
 
 /* The only thread that makes accesses; the check's waits for the testbed meanwhile. */
-struct look {
+struct lookout {
     struct fe_pci_host *host; /* borrowed */
     sbdf_t sbdf;
     pthread_t thread;
@@ -76,9 +76,9 @@ struct look {
     int rc;
 };
 
-static void *look_until_there(void *arg)
+static void *lookout_until_there(void *arg)
 {
-    struct look *l = arg;
+    struct lookout *l = arg;
     bool nothing;
 
     do {
@@ -96,7 +96,7 @@ static void *look_until_there(void *arg)
     return NULL;
 }
 
-static void look_join(struct look *l)
+static void lookout_join(struct lookout *l)
 {
     atomic_store(&l->over, true);
     if (!l->joined)
@@ -104,22 +104,22 @@ static void look_join(struct look *l)
     l->joined = true;
 }
 
-static void look_finish(void *arg)
+static void lookout_finish(void *arg)
 {
-    look_join(arg);
+    lookout_join(arg);
     free(arg);
 }
 
-static struct look *look_begin(struct device *d)
+static struct lookout *lookout_begin(struct device *d)
 {
-    struct look *l = calloc(1, sizeof(*l));
+    struct lookout *l = calloc(1, sizeof(*l));
 
     if (!l)
         error_out(d->t, "no memory");
     l->host = &d->host;
     l->sbdf = d->subject->place.sbdf;
-    if (pthread_create(&l->thread, NULL, look_until_there, l) == 0) {
-        check_defer(d->t, look_finish, l);
+    if (pthread_create(&l->thread, NULL, lookout_until_there, l) == 0) {
+        check_defer(d->t, lookout_finish, l);
         return l;
     }
     free(l);
@@ -132,13 +132,13 @@ CHECK(attached_while_the_guest_looks, .judges = DEVICE, .proves = "xen.hotplug.s
 {
     struct device *d = given_pluggable(t);
     uint64_t id = config_get(d, PCI_REG_VENDOR_ID, 4);
-    struct look *l;
+    struct lookout *l;
 
     for (unsigned round = 0; round < 10; round++) {
         detach(d);
-        l = look_begin(d);
+        l = lookout_begin(d);
         attach(d);
-        look_join(l);
+        lookout_join(l);
         expect(t, MUST, l->seen, "round %u: the device is not found", round);
         expect(t, MUST, l->rc == 0 && l->value == id,
                "round %u: the first look that found something read 0x%llx (%s)", round,

@@ -10,7 +10,8 @@
  *   store.read      {path}                         -> {value}
  *   store.write     {path, value}                  -> {}
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
- *                                                      serial, filled, size_bytes, backing}
+ *                                                      serial, filled, size_bytes, backing,
+ *                                                      features: the edits of what is offered}
  *                                                      slot: its number, 0 when it is in none
  *                                                      of a console: ports, cols, rows, name1, ...
  *   device.attach   {type}                         -> {}      the first device, by the store;

@@ -70,7 +70,8 @@ static bool scenario_has(const struct scenario *s, const char *check)
 {
     if (s->run != RUN_CHECKS)
         return !strcmp(check, scenario_run_result(s->run)) ||
-               (s->run == RUN_FIO && s->timeline_count && !strcmp(check, "fio.nothing_left"));
+               (s->run == RUN_FIO && scenario_kills_backend(s) &&
+                !strcmp(check, "fio.nothing_left"));
     for (unsigned i = 0; i < s->check_count; i++)
         if (!fnmatch(s->checks[i], check, 0))
             return true;

@@ -188,15 +188,6 @@ static void judge(struct guest_run *g)
 
 /* ---- what is left behind ---- */
 
-static bool kills_the_backend(const struct scenario *s)
-{
-    for (unsigned i = 0; i < s->timeline_count; i++)
-        if (s->timeline[i].action == ACTION_KILL_BACKEND ||
-            s->timeline[i].action == ACTION_RESTART_BACKEND)
-            return true;
-    return false;
-}
-
 /* The first member of which there is more than before. */
 static const char *more_than(const struct testbed_use *before, const struct testbed_use *now,
                              uint64_t *had, uint64_t *has)
@@ -233,8 +224,8 @@ static void judge_use(struct guest_run *g, struct testbed_use *before)
     while (!(ret = g->cell->ops->use(g->cell, &now)) &&
            (name = more_than(before, &now, &had, &has)) && monotonic_ns() < deadline)
         nanosleep(&look, NULL);
-    if (ret) {
-        report_check_worsen(k, ERROR, g->cell->why);
+    if (ret || !g->at_first_step.processes) {
+        report_check_worsen(k, ERROR, ret ? g->cell->why : "the machine could not be looked into");
         return;
     }
     for (unsigned i = 0; testbed_use_member(before, i, &(uint64_t){0}); i++)
@@ -256,7 +247,7 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
     if (guest_begin(&g, "fio", o, c, job, deadline_ns, cell))
         return;
     struct testbed_use before;
-    bool audited = kills_the_backend(g.scenario) && c->ops->use && !c->ops->use(c, &before);
+    bool audited = scenario_kills_backend(g.scenario) && c->ops->use && !c->ops->use(c, &before);
     if (!start(&g) && !guest_attend(&g, ends, 1)) {
         judge(&g);
         if (audited && !g.backend_down)

@@ -162,6 +162,15 @@ const char *scenario_axis_name(enum scenario_axis a)
     return axis_table[a].name;
 }
 
+bool scenario_kills_backend(const struct scenario *s)
+{
+    for (unsigned i = 0; i < s->timeline_count; i++)
+        if (s->timeline[i].action == ACTION_KILL_BACKEND ||
+            s->timeline[i].action == ACTION_RESTART_BACKEND)
+            return true;
+    return false;
+}
+
 const char *scenario_run_result(enum scenario_run run)
 {
     static const char *const names[SCENARIO_RUNS] = {[RUN_FIO] = "fio.verify",

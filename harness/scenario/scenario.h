@@ -293,6 +293,9 @@ struct scenario {
     unsigned axes;
 };
 
+/* Does its timeline kill a backend? */
+bool scenario_kills_backend(const struct scenario *s);
+
 /* 0 and a scenario owned by the caller, or -errno with "file:line:column: message" in why. */
 int scenario_load(const char *path, struct scenario **out, char *why, size_t why_size);
 int scenario_parse(const char *path, const char *text, size_t length, struct scenario **out,

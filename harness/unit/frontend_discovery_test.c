@@ -33,6 +33,21 @@ static void property(uint32_t name, const void *value, uint32_t bytes)
     used = (used + bytes + 3) & ~(size_t)3;
 }
 
+/* Behind the last node: the end, the names of properties, and the header in front. */
+static void finish(const char *names, uint32_t bytes)
+{
+    word(2);
+    word(9);
+    const uint32_t end = (uint32_t)used, total = end + bytes;
+    const uint32_t header[] = {0xd00dfeed, total, 40, end, 40, 17, 16, 0, bytes, end - 40};
+
+    memcpy(tree + used, names, bytes);
+    used = 0;
+    for (unsigned i = 0; i < 10; i++)
+        word(header[i]);
+    used = total;
+}
+
 /* The bridge maps `count` RIDs from 8 on to domain `domid`; `iommu` is what phandle 9 is. */
 static void build(uint32_t count, uint8_t domid, const char *iommu)
 {
@@ -54,16 +69,7 @@ static void build(uint32_t count, uint8_t domid, const char *iommu)
     property(0, iommu, (uint32_t)strlen(iommu) + 1);
     property(11, phandle, sizeof(phandle));
     word(2);
-    word(2);
-    word(9);
-    const uint32_t end = (uint32_t)used;
-    memcpy(tree + used, names, sizeof(names));
-    const uint32_t total = end + sizeof(names);
-    used = 0;
-    const uint32_t header[] = {0xd00dfeed, total, 40, end, 40, 17, 16, 0, sizeof(names), end - 40};
-    for (unsigned i = 0; i < 10; i++)
-        word(header[i]);
-    used = total;
+    finish(names, sizeof(names));
 }
 
 START_TEST(answers)
@@ -107,16 +113,7 @@ static void build_window(unsigned cells, uint8_t domid)
     property(0, "xen,grant-dma", 14);
     property(11, phandle, sizeof(phandle));
     word(2);
-    word(2);
-    word(9);
-    const uint32_t end = (uint32_t)used;
-    memcpy(tree + used, names, sizeof(names));
-    const uint32_t total = end + sizeof(names);
-    used = 0;
-    const uint32_t header[] = {0xd00dfeed, total, 40, end, 40, 17, 16, 0, sizeof(names), end - 40};
-    for (unsigned i = 0; i < 10; i++)
-        word(header[i]);
-    used = total;
+    finish(names, sizeof(names));
 }
 
 START_TEST(window_answers)

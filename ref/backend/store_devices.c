@@ -371,12 +371,13 @@ static enum change change_of(const struct store_devices *sd, const char *path,
                              char devid[DEVID_BYTES])
 {
     size_t base = strlen(sd->base), n;
-    const char *name = path + base + 1;
+    const char *name;
 
     if (MUTANT(store_reads_every_device))
         return CHANGE_ALL;
     if (strncmp(path, sd->base, base) || path[base] != '/')
         return CHANGE_ALL;
+    name = path + base + 1;
     n = strcspn(name, "/");
     if (n == 0 || n >= DEVID_BYTES)
         return CHANGE_NONE;
