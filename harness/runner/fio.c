@@ -47,8 +47,10 @@ static void add_environment(struct guest_run *g, struct words *extra)
     words_addf(extra, "%s/ringproof-fio.so", g->cell->config->lib_dir);
     words_add(extra, "RINGPROOF_LIBDIR");
     words_add(extra, g->cell->config->lib_dir);
+    /* A process that is killed while it flushes lives on until the disk has done, and nobody
+     * answers the guest meanwhile: seconds, on a busy machine. */
     words_add(extra, "RINGPROOF_PLATFORM");
-    words_add(extra, "simxen");
+    words_add(extra, scenario_kills_backend(plan->scenario) ? "simxen:timeout_ms=60000" : "simxen");
     words_add(extra, "RINGPROOF_HOST_BRIDGE");
     words_add(extra, testbed_map_bridge(&g->cell->map, bridge, sizeof(bridge)));
     words_add(extra, "RINGPROOF_ADDRESSING");

@@ -510,7 +510,7 @@ static int sim_use(struct testbed_cell *c, struct testbed_use *u)
     if (ret)
         return testbed_fail(c, ret, "what is in use cannot be seen: %s", strerror(-ret));
     *u = (struct testbed_use){
-        .maptrack = atomic_load(&backend->dom->maptrack_used),
+        .mappings = held.grants_mapped,
         .frames = held.foreign_frames + held.resource_frames,
         .ports = count_ports(guest->dom) + count_ports(backend->dom),
         .processes = held.processes,

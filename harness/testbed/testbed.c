@@ -217,7 +217,7 @@ const char *testbed_use_member(const struct testbed_use *u, unsigned i, uint64_t
         uint64_t value;
     } members[] = {
         {"granted pages that are mapped", u->grants},
-        {"mappings of grants that are charged for", u->maptrack},
+        {"mappings of granted pages", u->mappings},
         {"frames that are mapped", u->frames},
         {"event channels", u->ports},
         {"IOREQ servers", u->ioservers},

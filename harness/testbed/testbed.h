@@ -67,7 +67,7 @@ struct testbed_costs {
  */
 struct testbed_use {
     uint64_t grants;      /* references of the domain that somebody has mapped */
-    uint64_t maptrack;    /* mappings that the backend's domain is charged for */
+    uint64_t mappings;    /* of granted pages, that processes hold */
     uint64_t frames;      /* mapped by processes, of domains or of resources */
     uint64_t ports;       /* event channels of both domains */
     uint64_t ioservers;   /* IOREQ servers of the domain */
