@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conformance/backend.h"
 #include "conformance/service.h"
 #include "conformance/shapes.h"
 #include "frontend/blk.h"
@@ -177,32 +178,7 @@ CHECK(nothing_is_held_after_errors, .judges = DEVICE, .proves = "xen.lifecycle.a
 
 /* ---- the backend goes ---- */
 
-static void backend_stop(struct device *d, const char *how)
-{
-    d->gone_on_purpose = true;
-    given_ask(d->t, how, NULL);
-}
-
-/* That it does not come up again is its own fault. */
-static void backend_come_up(struct check_ctx *t)
-{
-    char why[256] = "";
-    int rc = given_try(t, "backend.start", NULL, why, sizeof(why));
-
-    expect(t, MUST, rc == 0, "the backend does not start: %s", why);
-    if (rc)
-        stop_check(t);
-    expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
-              "whether the backend runs after its start");
-}
-
-static void backend_start(struct device *d)
-{
-    backend_come_up(d->t);
-    device_reattach(d);
-}
-
-static void data_outlives_backend(struct check_ctx *t, const char *how)
+static void data_outlives_backend(struct check_ctx *t, void (*end)(struct device *d))
 {
     struct blk *k = given_blk(t, VIRTIO_F(VIRTIO_BLK_F_FLUSH), 0);
 
@@ -210,7 +186,7 @@ static void data_outlives_backend(struct check_ctx *t, const char *how)
     if (k->d->v->features & VIRTIO_F(VIRTIO_BLK_F_FLUSH))
         expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_FLUSH, 0, NULL, 0).status, VIRTIO_BLK_S_OK,
                   "the status of a flush");
-    backend_stop(k->d, how);
+    end(k->d);
     backend_start(k->d);
     expect_eq(t, MUST, device_status(k->d), 0, "the status that a new backend begins with");
     blk_restart(k, 0, 0);
@@ -221,14 +197,14 @@ CHECK(backend_is_restarted, .judges = DEVICE, .proves = "xen.lifecycle.restart.1
       .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE, .timeout_ms = 60000,
       .title = "Stopped and started: the device is found again and the data is there")
 {
-    data_outlives_backend(t, "backend.stop");
+    data_outlives_backend(t, backend_stop);
 }
 
 CHECK(backend_is_killed, .judges = DEVICE, .proves = "xen.lifecycle.restart.2",
       .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE, .timeout_ms = 60000,
       .title = "The same with kill -9")
 {
-    data_outlives_backend(t, "backend.kill");
+    data_outlives_backend(t, backend_kill);
 }
 
 CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.restart.4",
@@ -238,7 +214,7 @@ CHECK(backend_is_restarted_often, .judges = DEVICE, .proves = "xen.lifecycle.res
     struct device *d = given_device(t);
 
     for (unsigned i = 0; i < 20; i++) {
-        backend_stop(d, i % 2 ? "backend.kill" : "backend.stop");
+        (i % 2 ? backend_kill : backend_stop)(d);
         backend_start(d);
         expect_device_there(d, "after a restart");
     }
@@ -255,7 +231,7 @@ CHECK(dead_backend_holds_nothing, .judges = HYPERVISOR, .proves = "xen.lifecycle
     unsigned held = 1;
 
     start_reads(k, data, statuses);
-    backend_stop(k->d, "backend.kill");
+    backend_kill(k->d);
     deadline = given_now_ns() + LIMIT_REPLY_NS;
     while (held && given_now_ns() < deadline) {
         unsigned n = 0;
@@ -436,7 +412,7 @@ CHECK(absent_while_stopped, .judges = TRANSPORT, .proves = "xen.lifecycle.death.
     uint32_t identity;
     const uint64_t at[] = {device_registers(k->d), device_identity(k->d, &identity)};
 
-    backend_stop(k->d, "backend.stop");
+    backend_stop(k->d);
     for (unsigned i = 0; i < ARRAY_LENGTH(at); i++) {
         const struct vcpu_access *a = vcpu_access_begin(t, 0, at[i], 4);
 
@@ -460,7 +436,7 @@ CHECK(waiting_vcpu_is_answered, .judges = DEVICE, .proves = "xen.lifecycle.adopt
 
     if (d->subject->platform->nr_vcpus < 2)
         skip_check(t, "the domain has one vCPU");
-    backend_stop(d, "backend.kill");
+    backend_kill(d);
     w = vcpu_access_begin(t, 1, device_identity(d, &identity), 4);
     /* Whether it waits for the successor or finds nobody is the hypervisor's affair (Xen keeps
      * the dead server, so it waits); that it ends at all is what counts. */

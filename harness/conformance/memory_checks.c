@@ -8,7 +8,6 @@
 #include "conformance/blkdev.h"
 #include "conformance/service.h"
 #include "spec/virtio.h"
-#include "spec/virtio_pci.h"
 #include "util/bits.h"
 #include "virtq/virtq.h"
 
@@ -125,21 +124,8 @@ CHECK(rings_begin_anywhere, .judges = DEVICE, .proves = "xen.memory.ring.1", .ne
     }
 }
 
-/* VIRTIO 4.1.4.3.2: the device presents 0 when it is done. */
-static void queue_reset(struct device *d, const struct ring *q)
-{
-    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
-
-    common_set(d, FE_VPCI_FIELD(queue_select), q->index);
-    common_set(d, FE_VPCI_FIELD(queue_reset), 1);
-    while (common_get(d, FE_VPCI_FIELD(queue_reset)) && given_now_ns() < deadline)
-        given_pause();
-    expect_eq(d->t, MUST, common_get(d, FE_VPCI_FIELD(queue_reset)), 0,
-              "queue_reset when the reset should be complete");
-}
-
 CHECK(ring_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.release.1",
-      .needs = SERVICE | NEED_PCI | NEED_GRANTS | NEED_RING_RESET,
+      .needs = SERVICE | NEED_GRANTS | NEED_RING_RESET,
       .title = "When queue_reset says that it is done no page of the ring is mapped")
 {
     struct service *s = given_service(t, VIRTIO_F(VIRTIO_F_RING_RESET), 0);
@@ -147,7 +133,7 @@ CHECK(ring_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.r
     unsigned mapped = 0;
 
     expect_served(s, q, false);
-    queue_reset(s->d, q);
+    ring_reset(q);
     must(t, fe_grants_in_use(&s->d->mem, q->mem.map.first, q->mem.pages, &mapped),
          "reading the grant table");
     expect_eq(t, MUST, mapped, 0, "ring pages that are mapped after the queue's reset");
@@ -186,12 +172,12 @@ CHECK(pool_is_released_by_reset, .judges = DEVICE, .proves = "xen.memory.pool.1"
 }
 
 CHECK(pool_is_released_by_queue_reset, .judges = DEVICE, .proves = "xen.memory.pool.2",
-      .needs = SERVICE | NEED_PCI | NEED_POOL | NEED_RING_RESET,
+      .needs = SERVICE | NEED_POOL | NEED_RING_RESET,
       .title = "When queue_reset says that it is done no page of the pool is mapped")
 {
     struct service *s = given_used_pool(t, VIRTIO_F(VIRTIO_F_RING_RESET));
 
-    queue_reset(s->d, s->q);
+    ring_reset(s->q);
     expect_pool_unmapped(s->d, "the queue's reset");
 }
 

@@ -100,6 +100,37 @@ struct ring *given_queue_intx(struct device *d, unsigned index, unsigned size)
     return r;
 }
 
+/* The register is 1 as long as it takes (4.1.4.3.2, 4.2.2). */
+static uint64_t reset_register(struct ring *r, bool begin)
+{
+    struct device *d = r->d;
+    uint64_t value = 0;
+
+    if (!d->mmio) {
+        common_set(d, FE_VPCI_FIELD(queue_select), r->index);
+        if (begin)
+            common_set(d, FE_VPCI_FIELD(queue_reset), 1);
+        return common_get(d, FE_VPCI_FIELD(queue_reset));
+    }
+    must(d->t, fe_vmmio_write(d->mmio, FE_VMMIO_REG(queue_sel), 4, r->index), "selecting a queue");
+    if (begin)
+        must(d->t, fe_vmmio_write(d->mmio, FE_VMMIO_REG(queue_reset), 4, 1), "resetting a queue");
+    must(d->t, fe_vmmio_read(d->mmio, FE_VMMIO_REG(queue_reset), 4, &value), "reading QueueReset");
+    return value;
+}
+
+void ring_reset(struct ring *r)
+{
+    uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+    uint64_t value = reset_register(r, true);
+
+    while (value && given_now_ns() < deadline) {
+        given_pause();
+        value = reset_register(r, false);
+    }
+    expect_eq(r->d->t, MUST, value, 0, "queue_reset when the reset should be complete");
+}
+
 /* Whether a backend lets go of a ring at once is for grant.rings_are_released_by_reset to judge,
  * and fails there only; every check judges that it does at all. */
 void ring_release(struct ring *r)

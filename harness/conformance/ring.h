@@ -100,6 +100,9 @@ void expect_quiet(struct ring *r, enum check_level level, const char *why);
 /* Take interrupts that are pending. */
 void ring_drain_irq(struct ring *r);
 
+/* VIRTIO_F_RING_RESET: reset the queue, and wait until the device says that it is done. */
+void ring_reset(struct ring *r);
+
 /* Free the memory of a ring whose device was reset. */
 void ring_release(struct ring *r);
 

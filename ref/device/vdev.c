@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/vdev_impl.h"
 #include "device/vdev_queue.h"
@@ -93,6 +94,8 @@ void vdev_destroy(struct vdev *d)
 {
     if (!d)
         return;
+    while (MUTANT(end_waits_for_requests) && !vdev_queues_idle(d))
+        (void)pause();
     d->transport = NULL;
     vdev_set_status(d, 0);
     d->type->destroy(d);
@@ -208,6 +211,10 @@ static void device_reset(struct vdev *d)
     if (MUTANT(resets_run_out) && ++d->faults > 10)
         after = VIRTIO_STATUS_ACKNOWLEDGE;
     if (MUTANT(reset_forgets_requests) && d->marked && d->transport) {
+        d->status = 0;
+        return;
+    }
+    if (MUTANT(reset_answers_early) && d->status && d->transport && !vdev_queues_idle(d)) {
         d->status = 0;
         return;
     }

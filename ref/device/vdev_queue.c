@@ -201,7 +201,7 @@ void vdev_queue_enable(struct vdev *d, unsigned queue)
         return;
     q = &d->queues[queue];
     /* The format of the ring follows from the features: not before they are settled. */
-    if (!(d->status & VIRTIO_STATUS_FEATURES_OK) ||
+    if ((!(d->status & VIRTIO_STATUS_FEATURES_OK) && !MUTANT(features_refused_run)) ||
         (d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET)) {
         log_warn_limited("%s: queue %u enabled in status %#x: ignored", d->label, queue, d->status);
         return;
@@ -373,6 +373,8 @@ void vdev_queue_disable(struct vdev *d, unsigned queue)
 void vdev_queue_reset(struct vdev *d, unsigned queue)
 {
     if (queue >= d->num_queues || !vdev_has(d, VIRTIO_F_RING_RESET) || d->resetting)
+        return;
+    if (MUTANT(queue_reset_answers_early) && d->queues[queue].in_flight)
         return;
     if (!MUTANT(queue_reset_ignored))
         queue_stop(&d->queues[queue]);
@@ -723,6 +725,20 @@ static void order_retire(struct vdev_queue *q)
     }
 }
 
+/* What a mutant does not give back. */
+static bool stays_mapped(const struct vdev_queue *q)
+{
+    const struct vdev *d = q->dev;
+
+    if (MUTANT(queue_reset_keeps_requests))
+        return q->resetting;
+    if (MUTANT(reset_keeps_requests))
+        return d->resetting && d->transport;
+    if (MUTANT(fault_keeps_requests))
+        return d->resetting && d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
+    return MUTANT(removal_keeps_requests) && d->resetting && !d->transport;
+}
+
 void vdev_request_done(struct vdev_request *r, uint32_t written)
 {
     struct vdev_slot *s = container_of(r, struct vdev_slot, req);
@@ -732,6 +748,10 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
     s->lease.written_bytes = written;
     /* Memory first: a driver that grants a request's pages takes the grants back as soon as it
      * sees the used entry. */
+    if (stays_mapped(r->queue)) {
+        s->lease.impl = NULL;
+        d->gmem->leases_out--;
+    }
     if (MUTANT(used_before_unmap)) {
         request_push(s, written);
         vdev_queues_publish(d);
