@@ -49,7 +49,7 @@ check: packages
 unit:
 	+@$(MAKE) --no-print-directory VARIANT=san unit-run
 
-## make bench            the ring benchmark in its short form, with what safety costs (about 2 minutes)
+## make bench            the ring benchmark in its short form, with what safety costs (2 to 4 minutes)
 .PHONY: bench
 bench: packages
 	+@$(MAKE) --no-print-directory build

@@ -91,7 +91,7 @@ unsigned suite_kept(const struct suite_row *row)
 
 int suite_settle(struct suite_row *row)
 {
-    double values[SUITE_VARIANTS][SUITE_ATTEMPTS];
+    double values[SUITE_VARIANTS][SUITE_ATTEMPTS], trips[SUITE_ATTEMPTS];
     unsigned kept = 0;
     int ret = 0;
 
@@ -108,8 +108,10 @@ int suite_settle(struct suite_row *row)
             continue;
         for (unsigned k = 0; k < row->variant_count; k++)
             values[k][kept] = r->values[k].ns;
+        trips[kept] = (r->values[0].round_trip_ns[0] + r->values[0].round_trip_ns[1]) / 2;
         kept++;
     }
+    ret = sample_take(trips, kept, &row->round_trip);
     for (unsigned k = 0; k < row->variant_count && ret != -ENOMEM; k++) {
         ret = sample_take(values[k], kept, &row->values[k]);
         if (ret == 0)

@@ -25,10 +25,10 @@
 
 #include "stats/sample.h"
 
-#define SUITE_FORMAT   1 /* of the file; changes when a reader has to */
+#define SUITE_FORMAT   2 /* of the file; changes when a reader has to */
 #define SUITE_VARIANTS 4u
 #define SUITE_ROUNDS   7u  /* that are kept of each row */
-#define SUITE_ATTEMPTS 14u /* rounds of a row at most, so that a run has an end */
+#define SUITE_ATTEMPTS 24u /* rounds of a row at most, so that a run has an end */
 #define SUITE_ROWS_MAX 256u
 
 #define SUITE_FOREIGN_MAX 0.10
@@ -77,6 +77,7 @@ struct suite_row {
     unsigned round_count;
     /* By suite_settle. */
     bool near;
+    struct sample round_trip; /* of a cache line, in ns, as the first variant's program saw it */
     unsigned fates[SUITE_FATES];
     struct sample values[SUITE_VARIANTS]; /* count 0: nothing was kept */
     struct sample ratios[SUITE_VARIANTS]; /* of the first variant to this one */
@@ -104,7 +105,10 @@ struct suite_run {
     double duration_s;
 };
 
-/* The file's contents; the caller's. NULL without memory. */
+/* Every row is measured by two processes of this machine, with no testbed under them. */
+#define SUITE_TESTBED "processes"
+
+/* The file's contents (results/schema/bench.schema.json); the caller's. NULL without memory. */
 json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count);
 
 /* As a Markdown table: every row with its median, spread, the cost of safety and its interval. */

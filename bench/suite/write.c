@@ -47,10 +47,11 @@ static json_t *row_json(const struct suite_row *row)
     for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
         json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
                             json_integer(row->fates[f]));
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o}", "name", row->name, "options",
-                     row->options, "unit", "ns/buffer", "sleeps", row->sleeps, "placement",
-                     row->near ? "near" : "far", "variants", variants, "discarded", discarded,
-                     "rounds", rounds_json(row));
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "name", row->name,
+                     "options", row->options, "unit", "ns/buffer", "testbed", SUITE_TESTBED,
+                     "sleeps", row->sleeps, "placement", row->near ? "near" : "far",
+                     "round_trip_ns", sample_json(&row->round_trip), "variants", variants,
+                     "discarded", discarded, "rounds", rounds_json(row));
 }
 
 json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count)

@@ -76,7 +76,7 @@ sees_testbed     := util scenario profile simxen machine
 sees_runner      := util check scenario profile report catalog certify testbed stats suite
 sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
-sees_suite       := util stats
+sees_suite       := util report stats
 sees_ringbench   := spec util virtq gmem stats
 sees_unit        := $(filter-out unit,$(MODULES))
 

@@ -31,7 +31,7 @@ static const struct command {
     {"verify", "[OPTION]... CERTIFICATE", "is it whole, and who signed it?", command_verify},
     {"replay", "[OPTION]... CERTIFICATE", "run it again and compare the verdicts", command_replay},
     {"bench", "[OPTION]...", "what a virtqueue costs, and what safety costs", command_bench},
-    {"compare", "[OPTION]... RESULT...", "the same cells on several testbeds, side by side",
+    {"compare", "[OPTION]... RESULT...", "the same cells on several testbeds, or two benchmarks",
      command_compare},
 };
 

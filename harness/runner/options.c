@@ -93,7 +93,7 @@ static const struct option_desc {
     TEXT_OF(VERIFY, "--identity", "NAME", identity, "whose signature it has to be (of --signers)"),
     TEXT_OF(MERGE | BENCH, "-o", "DIR", output, "the result's own folder, instead of a new one"),
     FLAG_OF(MERGE, "--partial", partial, "shards that are missing are said, and are no error"),
-    FLAG_OF(COMPARE, "--all", all, "rows that are equal, too"),
+    FLAG_OF(COMPARE, "--all", all, "rows that are equal (of benchmarks: the same), too"),
     FLAG_OF(COVERAGE, "--all", all, "each statement without a check, too"),
     {"--at-least", "N", "rows that have to be compared on each architecture", OPT_AT_LEAST,
      MERGE | COMPARE, 0},
