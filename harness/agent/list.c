@@ -54,6 +54,7 @@ static const struct {
     {NEED_HOST_END, "host-end"},
     {NEED_NET, "net"},
     {NEED_WIRE, "wire"},
+    {NEED_IOMMU, "iommu"},
     {NEED_UNSERVED, "unserved"},
     {NEED_BACKENDS, "backends"},
     {NEED_TIMELINE, "timeline"},

@@ -109,6 +109,7 @@ struct subject {
 #define NEED_NOTIF_CONFIG_DATA (1ull << 39)
 /* No backend has served the domain yet; the check has it started (backend.start). */
 #define NEED_UNSERVED (1ull << 40)
+#define NEED_IOMMU    (1ull << 41) /* the device is a virtual IOMMU */
 /* The cell has several backends (parameter "backends": true). */
 #define NEED_BACKENDS (1ull << 44)
 /* The scenario moves what is tested while the check runs (parameter "timeline": true). */

@@ -97,7 +97,7 @@ static bool platform_takes_line(const struct facts *f)
      NEED_SIZE_MAX | NEED_BLK_SIZE | NEED_TOPOLOGY | NEED_RING_RESET | NEED_PCI_CFG |              \
      NEED_CONFIG_WCE | NEED_IRQ | NEED_RNG | NEED_SERVICE | NEED_CONSOLE | NEED_MULTIPORT |        \
      NEED_SIZE | NEED_EMERGENCY | NEED_NET | NEED_IN_ORDER | NEED_NOTIFICATION_DATA |              \
-     NEED_NOTIF_CONFIG_DATA | NEED_ZONED | NEED_SUSPEND | NEED_LIFETIME)
+     NEED_NOTIF_CONFIG_DATA | NEED_ZONED | NEED_SUSPEND | NEED_LIFETIME | NEED_IOMMU)
 
 bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_t why_bytes)
 {
@@ -130,6 +130,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_SERVICE, service_of_device(f.device_id),
          "no request is known that this type of device completes by itself"},
         {NEED_NET, f.device_id == VIRTIO_ID_NET, "the device is no network device"},
+        {NEED_IOMMU, f.device_id == VIRTIO_ID_IOMMU, "the device is no IOMMU"},
         {NEED_WIRE, subject_param(s, "wire"), "nobody has the other end of the device's wire"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},

@@ -6,6 +6,7 @@
 
 #include "spec/virtio.h"
 #include "spec/virtio_blk.h"
+#include "spec/virtio_iommu.h"
 #include "util/bits.h"
 
 #define DATA_BYTES 512u
@@ -101,11 +102,35 @@ static bool console_is_answered(const struct request *r, uint32_t used_len)
     return buffer_is(r->part[0].b, '.');
 }
 
+/* ---- iommu: an endpoint that does not exist is attached to a domain, in vain ---- */
+
+static void iommu_make(struct request *r, bool small)
+{
+    (void)small;
+    request_part(r, sizeof(struct virtio_iommu_req_attach), 0x1a4, FE_DMA_TO_DEVICE);
+    request_part(r, sizeof(struct virtio_iommu_req_tail), 0x64c, FE_DMA_FROM_DEVICE);
+}
+
+static void iommu_refresh(struct request *r)
+{
+    const struct virtio_iommu_req_attach q = {.head.type = VIRTIO_IOMMU_T_ATTACH,
+                                              .endpoint = le32_make(UINT32_MAX)};
+
+    memcpy(r->part[0].b->va, &q, sizeof(q));
+    memset(r->part[1].b->va, STATUS_UNWRITTEN, sizeof(struct virtio_iommu_req_tail));
+}
+
+static bool iommu_is_answered(const struct request *r, uint32_t used_len)
+{
+    return r->part[1].b->va[0] == VIRTIO_IOMMU_S_NOENT;
+}
+
 /* ---- the table ---- */
 
 static const struct service_type types[] = {
     {VIRTIO_ID_BLOCK, 0, blk_make, blk_refresh, blk_is_answered, false},
     {VIRTIO_ID_ENTROPY, 0, rng_make, rng_refresh, rng_is_answered, true},
+    {VIRTIO_ID_IOMMU, 0, iommu_make, iommu_refresh, iommu_is_answered, false},
     {VIRTIO_ID_CONSOLE, 1, console_make, console_refresh, console_is_answered, false},
 };
 

@@ -28,7 +28,7 @@ static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "ioreq-distributed",
                                              "hypervisor-bridge", NULL};
 static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
-static const char *const device_names[] = {"blk", "rng", "console", "net", NULL};
+static const char *const device_names[] = {"blk", "rng", "console", "net", "iommu", NULL};
 static const char *const keeps_names[] = {"nothing", "foreign", NULL};
 
 /* ---- reading ---- */

@@ -62,7 +62,7 @@ struct profile_device {
     unsigned feature_count;
 };
 
-#define PROFILE_DEVICE_TYPES 4u
+#define PROFILE_DEVICE_TYPES 5u
 
 struct profile_deviation {
     char *check;  /* "blk.flush_succeeds" */

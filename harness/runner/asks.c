@@ -177,6 +177,8 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         unsigned b = scenario_cell_backend_of(plan, index);
         json_object_set_new(*value, "backend", json_string(scenario_backend_name(sc, b)));
         json_object_set_new(*value, "domid", json_integer(s->cell->backend_domid));
+        json_object_set_new(*value, "endpoint",
+                            json_integer(d->has_endpoint ? (json_int_t)d->endpoint : -1));
         json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
         const char *edits = plan->features ? plan->features : d->features;
         json_object_set_new(*value, "features", json_string(edits ? edits : ""));

@@ -13,6 +13,8 @@
  *                                                      serial, filled, size_bytes, backing,
  *                                                      features: the edits of what is offered}
  *                                                      slot: its number, 0 when it is in none
+ *                                                      endpoint: of the IOMMU, -1 when it is
+ *                                                      not behind it
  *                                                      of a console: ports, cols, rows, name1, ...
  *   device.attach   {type}                         -> {}      the first device, by the store;
  *                                                      it may come back as another type

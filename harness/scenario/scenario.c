@@ -63,7 +63,7 @@ static const char *const discovery_names[] = {
     "boot-parameter",  "vendor-capability", "acpi",
     "device-register", "dummy-function",    "root-complex",
     "machine-type",    "feature-bit",       NULL};
-static const char *const device_type_names[] = {"blk", "rng", "console", "net", NULL};
+static const char *const device_type_names[] = {"blk", "rng", "console", "net", "iommu", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
 static const char *const direction_names[] = {"to-backend", "to-frontend", "both", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
@@ -414,12 +414,15 @@ static bool sbdf_valid(const char *text)
 /* Which keys a device of each type takes, beside those that every device has. */
 static const char *const device_keys[] = {"type",     "sbdf",    "queue-size",
                                           "features", "backend", NULL};
+/* A key of every device but the IOMMU itself. */
+static const char *const endpoint_key = "endpoint";
 static const char *const *const device_type_keys[] = {
     [DEVICE_BLK] = (const char *const[]){"backing", "path", "size", "fill", "ro", "queues",
                                          "serial", "zone-size", "zone-append", NULL},
     [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
     [DEVICE_CONSOLE] = (const char *const[]){"ports", "max-ports", "cols", "rows", NULL},
     [DEVICE_NET] = (const char *const[]){"wire", "queues", "mac", "mtu", NULL},
+    [DEVICE_IOMMU] = (const char *const[]){NULL},
 };
 
 static bool takes_key(enum scenario_device_type type, const char *key)
@@ -440,6 +443,8 @@ static int check_device_keys(struct reader *r, const struct doc_node *n,
         known[count++] = *k;
     for (const char *const *k = device_type_keys[type]; *k; k++)
         known[count++] = *k;
+    if (type != DEVICE_IOMMU)
+        known[count++] = endpoint_key;
     known[count] = NULL;
     return check_keys(r, n, known);
 }
@@ -605,6 +610,18 @@ static int read_net(struct reader *r, const struct doc_node *n, struct scenario_
     return ret;
 }
 
+static int read_endpoint(struct reader *r, const struct doc_node *n, struct scenario_device *d)
+{
+    const struct scenario *s = r->s;
+    int ret = read_count(r, n, endpoint_key, 0, UINT32_MAX, &d->endpoint);
+
+    for (unsigned i = 0; !ret && i + 1 < s->device_count; i++)
+        if (s->devices[i].has_endpoint && s->devices[i].endpoint == d->endpoint)
+            return refuse_at(r, n, "there is an endpoint %u already", d->endpoint);
+    d->has_endpoint = ret == 0;
+    return ret;
+}
+
 /* Behind one that the first backend has: checks are bound to that. */
 static int read_device_backend(struct reader *r, const struct doc_node *n,
                                struct scenario_device *d)
@@ -674,10 +691,8 @@ static int read_device(struct reader *r, const struct doc_node *n)
 {
     static int (*const of_type[])(struct reader *, const struct doc_node *,
                                   struct scenario_device *) = {
-        [DEVICE_BLK] = read_blk,
-        [DEVICE_RNG] = read_rng,
-        [DEVICE_CONSOLE] = read_console,
-        [DEVICE_NET] = read_net,
+        [DEVICE_BLK] = read_blk, [DEVICE_RNG] = read_rng, [DEVICE_CONSOLE] = read_console,
+        [DEVICE_NET] = read_net, [DEVICE_IOMMU] = NULL,
     };
     struct scenario *s = r->s;
     const struct doc_node *c;
@@ -712,10 +727,13 @@ static int read_device(struct reader *r, const struct doc_node *n)
         if (s->devices[i].sbdf && !strcmp(s->devices[i].sbdf, d->sbdf))
             return refuse_at(r, c, "there is a device at %s already", d->sbdf);
 
-    ret = of_type[d->type](r, n, d);
+    ret = of_type[d->type] ? of_type[d->type](r, n, d) : 0;
     c = doc_get(n, "backend");
     if (!ret && c)
         ret = read_device_backend(r, c, d);
+    c = doc_get(n, endpoint_key);
+    if (!ret && c)
+        ret = read_endpoint(r, c, d);
     c = doc_get(n, "queue-size");
     if (!ret && c)
         ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);

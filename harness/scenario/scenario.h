@@ -120,7 +120,7 @@ const char *scenario_discovery_name(enum scenario_discovery d);
 bool scenario_discovery_is_boot_data(enum scenario_discovery d);
 
 /* ---- parts ---- */
-enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET };
+enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET, DEVICE_IOMMU };
 const char *scenario_device_type_name(enum scenario_device_type t);
 
 /* What a device keeps its data on, or takes it from. */
@@ -142,6 +142,8 @@ struct scenario_device {
     unsigned backend;    /* whose it is: 0 the first, else one of scenario.backends */
     char *sbdf;          /* "0000:00:01.0"; NULL: never on PCI */
     uint32_t queue_size; /* 0: the backend's default */
+    bool has_endpoint;   /* it is behind its backend's IOMMU */
+    uint32_t endpoint;   /* and what it is called there */
     char *features;      /* NULL: none; edits joined by ':', "-discard:-flush" */
     char *path;          /* NULL: none; as written, relative to the working folder */
     /* blk */

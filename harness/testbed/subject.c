@@ -208,6 +208,7 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DEVICE_RNG] = rng_settings,
         [DEVICE_CONSOLE] = console_settings,
         [DEVICE_NET] = net_settings,
+        [DEVICE_IOMMU] = NULL,
     };
     /* Where the backend has something to say of one device. */
     static const char *const told_in[SCENARIO_DISCOVERIES] = {
@@ -217,7 +218,7 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         [DISCOVERY_ROOT_COMPLEX] = "root-complex"};
     const struct scenario_device *d = &c->plan.scenario->devices[index];
     struct settings to = {.set = set, .ctx = ctx};
-    char domid[8], sbdf[TESTBED_SBDF_BYTES];
+    char domid[8], sbdf[TESTBED_SBDF_BYTES], endpoint[16];
 
     if (c->plan.transport == TRANSPORT_MMIO)
         mmio_settings(c, index, &to);
@@ -225,7 +226,10 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         setting(&to, "sbdf", testbed_device_sbdf(c, index, sbdf));
     if (c->plan.announce == ANNOUNCE_SLOT_EVENT)
         setting(&to, "port", d->sbdf);
-    of_type[d->type](c, index, &to);
+    if (of_type[d->type])
+        of_type[d->type](c, index, &to);
+    snprintf(endpoint, sizeof(endpoint), "%u", d->endpoint);
+    setting(&to, "endpoint", d->has_endpoint ? endpoint : NULL);
     setting_number(&to, "queue-size", c->plan.queue_size ? c->plan.queue_size : d->queue_size);
     setting(&to, "features", c->plan.features ? c->plan.features : d->features);
     if (index == testbed_told_device(c) && told_in[c->plan.discovery]) {

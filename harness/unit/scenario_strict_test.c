@@ -99,6 +99,12 @@ static const struct bad_row {
      "4:9: a device needs an sbdf"},
     {HEAD DEV "checks: [blk.*]\nmatrix: {transport: [pci, mmio], topology: [ioreq-only]}\n",
      "5:44: virtio-mmio has no bridge"},
+    {HEAD "checks: [blk.*]\ndevice: {type: iommu, sbdf: 0000:00:01.0, endpoint: 1}\n",
+     "4:43: unknown key 'endpoint'"},
+    {HEAD "checks: [blk.*]\ndevice:\n"
+          "  - {type: rng, sbdf: 0000:00:01.0, endpoint: 1}\n"
+          "  - {type: rng, sbdf: 0000:00:02.0, endpoint: 1}\n",
+     "6:47: there is an endpoint 1 already"},
     {HEAD "checks: [blk.*]\ndevice: {type: disk}\n", "4:16: unknown device type 'disk'"},
     {HEAD "checks: [blk.*]\ndevice: {type: blk, size: 1MiB}\n", "4:9: a device needs an sbdf"},
     {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:20.0, size: 1MiB}\n",
@@ -120,7 +126,7 @@ static const struct bad_row {
      "6:23: there is a device at 0000:00:01.0 already"},
     {HEAD "checks: [a.*]\ndevice: {type: rng, sbdf: 0000:00:01.0, size: 1MiB}\n",
      "4:41: unknown key 'size' (known here: type, sbdf, queue-size, features, backend, path, "
-     "rate)"},
+     "rate, endpoint)"},
     {HEAD "checks: [a.*]\ndevice: {type: console, sbdf: 0000:00:01.0, ports: 17}\n",
      "4:52: ports is out of range"},
     {HEAD "checks: [a.*]\ndevice: {type: console, sbdf: 0000:00:01.0, ports: 3, max-ports: 2}\n",

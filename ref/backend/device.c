@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/device_types.h"
+#include "gmem/iommu.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
 #include "transport/virtio_pci.h"
@@ -26,7 +27,8 @@ struct device {
     struct machine *machine; /* borrowed */
     struct place at;
     char label[DEVICE_LABEL_BYTES];
-    struct gmem *gmem;
+    struct gmem *memory;   /* its own way to it */
+    struct gmem *endpoint; /* the same behind the IOMMU; NULL: it is not behind it */
     struct vdev *vdev;
     struct virtio_pci *pci; /* NULL: virtio-mmio, which the window owns */
     bool attached, in_slot;
@@ -39,7 +41,8 @@ static int make_vdev(struct device *d, const struct device_env *env, const struc
     uint64_t on = spec->features_on & ~device_spec_own_features(spec->features_on);
     struct vdev_config config = {
         .loop = env->loop,
-        .gmem = d->gmem,
+        .gmem = d->endpoint ? d->endpoint : d->memory,
+        .iommu = env->iommu,
         .features = (TRANSPORT_FEATURES | on) & ~spec->features_off,
         .queue_size_max = spec->queue_size ? spec->queue_size : QUEUE_SIZE_DEFAULT,
         .label = d->label,
@@ -143,10 +146,17 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
     place_format(&d->at, at);
     snprintf(d->label, sizeof(d->label), "%s %s", d->type->name, at);
 
-    rc = strategy->create(&args, &d->gmem);
+    rc = strategy->create(&args, &d->memory);
     if (rc) {
         snprintf(error, DEVICE_ERROR_BYTES, "%s: memory %s: %s", d->label, strategy->name,
                  strerror(-rc));
+        goto out;
+    }
+    if (spec->has_endpoint)
+        rc = gmem_iommu_create(env->iommu, spec->endpoint, d->memory, &d->endpoint);
+    if (rc) {
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: endpoint %u: %s", d->label, spec->endpoint,
+                 rc == -EEXIST ? "there is one already" : strerror(-rc));
         goto out;
     }
     rc = make_vdev(d, env, spec, error);
@@ -176,7 +186,8 @@ void device_destroy(struct device *d)
         windows_detach(machine_windows(d->machine), &d->at);
     virtio_pci_destroy(d->pci);
     vdev_destroy(d->vdev);
-    gmem_destroy(d->gmem);
+    gmem_destroy(d->endpoint);
+    gmem_destroy(d->memory);
     free(d);
 }
 
@@ -192,7 +203,7 @@ const char *device_label(const struct device *d)
 
 void device_stats_json(const struct device *d, FILE *out)
 {
-    const struct gmem_stats *m = &d->gmem->stats;
+    const struct gmem_stats *m = &d->memory->stats;
 
     fprintf(out,
             "{\"device\":\"%s\",\"interrupts\":%" PRIu64 ",\"memory\":{\"name\":\"%s\","
@@ -201,10 +212,10 @@ void device_stats_json(const struct device *d, FILE *out)
             ",\"copy_calls\":%" PRIu64 ",\"copy_segments\":%" PRIu64 ",\"bytes_copied\":%" PRIu64
             ",\"cache_hits\":%" PRIu64 ",\"cache_misses\":%" PRIu64 ",\"translations\":%" PRIu64
             ",\"errors\":%" PRIu64 "},",
-            d->label, d->interrupts, d->gmem->ops->name, m->leases, d->gmem->leases_out, m->ranges,
-            m->map_calls, m->pages_mapped, m->unmap_calls, m->pages_unmapped, m->copy_calls,
-            m->copy_segments, m->bytes_copied, m->cache_hits, m->cache_misses, m->translations,
-            m->errors);
+            d->label, d->interrupts, d->memory->ops->name, m->leases, d->memory->leases_out,
+            m->ranges, m->map_calls, m->pages_mapped, m->unmap_calls, m->pages_unmapped,
+            m->copy_calls, m->copy_segments, m->bytes_copied, m->cache_hits, m->cache_misses,
+            m->translations, m->errors);
     fprintf(out, "\"%s\":{", d->type->name);
     d->type->stats_json(d->vdev, out);
     fputs("}}", out);

@@ -20,6 +20,7 @@ struct device_env {
     struct evloop *loop; /* borrowed, as all of it */
     struct xen_handles *xen;
     struct machine *machine;
+    struct iommu *iommu; /* for the devices that are behind it */
     uint16_t domid, own_domid;
     const char *memory;            /* the program's strategy */
     const struct gmem_bank *banks; /* of the guest's memory, as far as it was told */

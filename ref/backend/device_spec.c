@@ -41,6 +41,7 @@ enum key_kind {
     KEY_MAC,
     KEY_TOLD_DOMID,
     KEY_TOLD_IN,
+    KEY_ENDPOINT,
 };
 
 /* Whose a key is. */
@@ -49,6 +50,7 @@ enum key_kind {
 #define FOR_RNG     (1u << DEVICE_RNG)
 #define FOR_CONSOLE (1u << DEVICE_CONSOLE)
 #define FOR_NET     (1u << DEVICE_NET)
+#define FOR_IOMMU   (1u << DEVICE_IOMMU)
 
 #define SECTOR_BYTES 512u /* unit of a null store */
 
@@ -119,6 +121,8 @@ static const struct key keys[] = {
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
      "how addresses are reached, instead of --memory"},
+    {"endpoint", NULL, FOR_ALL & ~FOR_IOMMU, KEY_ENDPOINT, FIELD(endpoint), 0, UINT32_MAX,
+     "it is behind the process's IOMMU, as the endpoint of this number"},
     {"grant_usage", NULL, FOR_ALL, KEY_GRANT_USAGE, 0, 0, 0,
      "1: memory=grant-map, 0: memory=foreign-map, as libxl writes it"},
     {"vectors", NULL, FOR_ALL, KEY_U32, FIELD(vectors), 1, 2048, "MSI-X vectors"},
@@ -363,6 +367,10 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         rc = parse_u32(value, key->min, key->max, field);
         spec->has_wire_fd = rc == 0;
         return rc;
+    case KEY_ENDPOINT:
+        rc = parse_u32(value, key->min, key->max, field);
+        spec->has_endpoint = rc == 0;
+        return rc;
     case KEY_TOLD_IN:
         return set_told_in(spec, value);
     case KEY_TOLD_DOMID:
@@ -397,7 +405,8 @@ int device_spec_set(struct device_spec *spec, const char *key, const char *value
     else if (rc && k->kind == KEY_TYPE)
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "type: there is no \"%.40s\" (known: %s)", value,
                  device_type_names(names, sizeof(names)));
-    else if (rc && (k->kind == KEY_U32 || k->kind == KEY_U8 || k->kind == KEY_FD))
+    else if (rc && (k->kind == KEY_U32 || k->kind == KEY_U8 || k->kind == KEY_FD ||
+                    k->kind == KEY_ENDPOINT))
         snprintf(error, DEVICE_SPEC_ERROR_BYTES, "%s: \"%.40s\" is not a number from %u to %u", key,
                  value, k->min, k->max);
     else if (rc)

@@ -39,6 +39,8 @@ struct device_spec {
     uint64_t null_bytes;                       /* size of the null store */
     uint32_t queue_size;                       /* 0: the default */
     char memory[DEVICE_SPEC_MEMORY_BYTES];     /* strategy, "" for the program's */
+    bool has_endpoint;                         /* it is behind the IOMMU */
+    uint32_t endpoint;                         /* and what it is called there */
     char features[DEVICE_SPEC_FEATURES_BYTES]; /* edits as they were written */
     /* After device_spec_check: feature bits added to, taken from the default. */
     uint64_t features_on, features_off;

@@ -6,6 +6,7 @@
 
 #include "device/blk.h"
 #include "device/console.h"
+#include "device/iommu.h"
 #include "device/net.h"
 #include "device/rng.h"
 #include "spec/virtio.h"
@@ -236,6 +237,34 @@ static void net_stats_json(const struct vdev *d, FILE *out)
             s.tx_oversize, s.tx_refused, s.ctrl_ok, s.ctrl_err, s.links);
 }
 
+/* ---- iommu ---- */
+
+static const char *iommu_lacks(const struct device_spec *spec)
+{
+    return NULL;
+}
+
+static int iommu_make(const struct vdev_config *config, const struct device_spec *spec,
+                      struct vdev **out, char *error, size_t error_bytes)
+{
+    const struct iommu_options options = {
+        .features_off = device_spec_own_features(spec->features_off),
+    };
+
+    return iommu_device_create(config, &options, out, error, error_bytes);
+}
+
+static void iommu_stats_json(const struct vdev *d, FILE *out)
+{
+    struct iommu_stats s;
+
+    iommu_get_stats(d, &s);
+    fprintf(out,
+            "\"requests\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"waits\":%" PRIu64
+            ",\"faults\":%" PRIu64 ",\"faults_dropped\":%" PRIu64,
+            s.requests, s.refused, s.waits, s.faults, s.faults_dropped);
+}
+
 /* ---- the table ---- */
 
 const struct device_type device_types[DEVICE_TYPES] = {
@@ -243,6 +272,7 @@ const struct device_type device_types[DEVICE_TYPES] = {
     [DEVICE_RNG] = {"rng", &rng_type, rng_lacks, rng_make, rng_stats_json},
     [DEVICE_CONSOLE] = {"console", &console_type, console_lacks, console_make, console_stats_json},
     [DEVICE_NET] = {"net", &net_type, net_lacks, net_make, net_stats_json},
+    [DEVICE_IOMMU] = {"iommu", &iommu_type, iommu_lacks, iommu_make, iommu_stats_json},
 };
 
 const struct device_type *device_type_find(const char *name)

@@ -11,7 +11,14 @@
 #include "backend/device_spec.h"
 #include "device/vdev.h"
 
-enum device_type_index { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET, DEVICE_TYPES };
+enum device_type_index {
+    DEVICE_BLK,
+    DEVICE_RNG,
+    DEVICE_CONSOLE,
+    DEVICE_NET,
+    DEVICE_IOMMU,
+    DEVICE_TYPES
+};
 
 struct device_type {
     const char *name; /* "blk" */

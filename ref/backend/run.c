@@ -15,6 +15,7 @@
 #include "backend/device.h"
 #include "backend/stats.h"
 #include "backend/store_devices.h"
+#include "gmem/iommu.h"
 #include "util/evloop.h"
 #include "util/mutant.h"
 #include "xen/handles.h"
@@ -41,6 +42,7 @@ struct backend {
     struct claim *claim;
     struct claim_heritage heritage;
     struct machine *machine;
+    struct iommu *iommu;
     struct device **devices;
     unsigned device_count;
     struct store_devices *store_devices;
@@ -216,6 +218,7 @@ static int add_device(struct backend *b, const struct device_spec *spec,
         .loop = b->loop,
         .xen = b->xen,
         .machine = b->machine,
+        .iommu = b->iommu,
         .domid = b->o->domid,
         .own_domid = b->own_domid,
         .memory = b->o->memory,
@@ -615,6 +618,9 @@ static int start(struct backend *b)
     rc = listen_for_links(b);
     if (rc)
         return rc;
+    rc = iommu_create(&b->iommu);
+    if (rc)
+        return rc;
     /* The devices come first: an adopted server's waiting requests are for them. */
     rc = make_devices(b);
     if (!rc && MUTANT(window_claimed_after_ready)) {
@@ -667,6 +673,7 @@ static void stop(struct backend *b)
     while (b->device_count)
         device_destroy(b->devices[--b->device_count]);
     free(b->devices);
+    iommu_destroy(b->iommu);
     machine_destroy(b->machine);
     link_destroy(b->link);
     claim_release(b->claim, inherited);

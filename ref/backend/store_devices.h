@@ -3,16 +3,13 @@
  * Devices that a toolstack describes in Xenstore, and their coming and going:
  *
  *   /local/domain/<own>/backend/virtio/<domid>/<devid>/
- *       type       blk, rng, console; or virtio,device2 (the ID in hex, as device trees have it)
- *       transport  pci or missing, or mmio
- *       sbdf       pci: 0000-00-01-0; or segment, bus, device and function as numbers
- *       port       pci: the root port whose slot it is in, as sbdf
- *       base, irq  mmio: where its registers are, and its line
- *       params     what it is stored on (or path); further keys as in --device
- *       grant_usage  1: the frontend uses grants and nothing else is mapped, 0: it uses none
- *       online     1; 0 asks for removal
- *       state      the xenbus states, below
- *       error      why the device could not be made (written here)
+ *       type       blk, rng, console, net, iommu; or virtio,device2 (the ID in hex, as device trees
+ * have it) transport  pci or missing, or mmio sbdf       pci: 0000-00-01-0; or segment, bus, device
+ * and function as numbers port       pci: the root port whose slot it is in, as sbdf base, irq
+ * mmio: where its registers are, and its line params     what it is stored on (or path); further
+ * keys as in --device grant_usage  1: the frontend uses grants and nothing else is mapped, 0: it
+ * uses none online     1; 0 asks for removal state      the xenbus states, below error      why the
+ * device could not be made (written here)
  *
  * The toolstack writes the keys, and `state` 1 (Initialising) in the same transaction or last: a
  * folder without `state` is not looked at. This program answers with 2 (InitWait) while it makes

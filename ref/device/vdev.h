@@ -3,7 +3,7 @@
  * A virtio device, as its transport sees it (struct vdev), and as a device type implements it
  * (struct vdev_type).
  *
- *     transport (pci, mmio)  --registers-->  vdev core  --requests-->  blk, net, rng, console
+ *     transport (pci, mmio)  --registers-->  vdev core  --requests-->  blk, net, rng, ...
  *                                               |  \__ virtq (rings)
  *                                               \_____ gmem  (addresses to bytes)
  *
@@ -97,6 +97,7 @@ struct vdev_transport_ops {
 struct vdev_config {
     struct evloop *loop; /* borrowed */
     struct gmem *gmem;   /* borrowed; outlives the device */
+    struct iommu *iommu; /* the process's, for the device that is one; borrowed */
     /* Transport-independent features offered beside the type's: VERSION_1, ACCESS_PLATFORM,
      * RING_INDIRECT_DESC, RING_EVENT_IDX, ... */
     uint64_t features;

@@ -5,7 +5,8 @@
  * A virtqueue carries addresses. How an address becomes bytes is a property of the transport
  * design under test: grant map per request, grant copy, foreign map, a cache of either, a bounce
  * region, a shim that owns the guest's memory. A `struct gmem` is one such way. Devices and
- * virtqueues know this interface only; the implementations live in ref/xen.
+ * virtqueues know this interface only; the implementations live in ref/xen. A virtual IOMMU
+ * (gmem/iommu.h) is a gmem in front of any of them.
  *
  * The unit is a *lease*: all ranges of one request, resolved together, so that an
  * implementation can map or copy them in one call, and released together. Between get and put
