@@ -19,6 +19,7 @@ include ci/build/programs.mk
 include ci/build/lint.mk
 -include ci/build/fio.mk
 include ci/build/images.mk
+include ci/build/peers.mk
 
 .PHONY: help build packages run check unit lint mutants xen-check install clean format
 

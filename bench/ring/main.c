@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* ringproof-ring: measures one row, prints one line of JSON. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ringbench/cpu.h"
 #include "ringbench/shared.h"
 
 #define PING_NS 15000000u
@@ -25,36 +24,13 @@ static void too_late(int signal_number)
     _exit(2);
 }
 
-static int pin(unsigned cpu)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set))
-        return -errno;
-    (void)setpriority(PRIO_PROCESS, 0, -20); /* where that is allowed */
-    return 0;
-}
-
-/* Autogroups share CPUs by session: within one, a priority alone changes nothing against others. */
-static void prefer_session(void)
-{
-    FILE *f = setsid() < 0 ? NULL : fopen("/proc/self/autogroup", "we");
-
-    if (!f)
-        return;
-    fputs("-20", f);
-    (void)fclose(f); /* refused to others than root, and that is no error */
-}
-
 static void device_process(struct shared *s, pid_t driver)
 {
     struct shared_words *w = s->words;
     uint64_t wall, cpu;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != driver || pin(s->row->device_cpu))
+    if (getppid() != driver || cpu_pin(s->row->device_cpu))
         _exit(2);
     shared_answer(s);
     while (!__atomic_load_n(&w->ready, __ATOMIC_ACQUIRE))
@@ -153,14 +129,14 @@ int main(int argc, char **argv)
         return 2;
     }
     if (row.priority)
-        prefer_session();
+        cpu_prefer_session();
     signal(SIGALRM, too_late);
     alarm((unsigned)((row.measure_ns + row.latency_ns) / 500000000u) + GRACE_S);
     fflush(stdout);
     child = fork();
     if (child == 0)
         device_process(&s, self);
-    if (child < 0 || pin(row.driver_cpu)) {
+    if (child < 0 || cpu_pin(row.driver_cpu)) {
         fprintf(stderr, "ringproof-ring: CPU %u: %s\n", row.driver_cpu, strerror(errno));
         goto out;
     }

@@ -57,7 +57,7 @@ enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite
 
         if (v->steal > SUITE_STEAL_MAX)
             return SUITE_STEAL;
-        if (v->foreign > SUITE_FOREIGN_MAX || (!row->sleeps && own < 1 - SUITE_FOREIGN_MAX))
+        if (row->sleeps ? v->foreign > SUITE_FOREIGN_MAX : own < 1 - SUITE_FOREIGN_MAX)
             return SUITE_FOREIGN;
         for (unsigned k = 0; k < 2; k++) {
             least = fmin(least, v->round_trip_ns[k]);
@@ -91,7 +91,8 @@ unsigned suite_kept(const struct suite_row *row)
 
 int suite_settle(struct suite_row *row)
 {
-    double values[SUITE_VARIANTS][SUITE_ATTEMPTS], trips[SUITE_ATTEMPTS];
+    double values[SUITE_VARIANTS][SUITE_ATTEMPTS];
+    double trips[SUITE_ATTEMPTS];
     unsigned kept = 0;
     int ret = 0;
 
@@ -112,6 +113,8 @@ int suite_settle(struct suite_row *row)
         kept++;
     }
     ret = sample_take(trips, kept, &row->round_trip);
+    if (ret == 0)
+        ret = sample_ratio(values[0], trips, kept, &row->to_round_trip);
     for (unsigned k = 0; k < row->variant_count && ret != -ENOMEM; k++) {
         ret = sample_take(values[k], kept, &row->values[k]);
         if (ret == 0)

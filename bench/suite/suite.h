@@ -7,7 +7,8 @@
  * round measures each of them once, one right after the other (A B A B ...), so that both values of
  * a pair saw the same machine. A round is kept or it is *discarded*, with the reason:
  *
- *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time;
+ *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time: where both sides poll,
+ * of the time that was measured; where they sleep, of all the program's, as the kernel counts it;
  *   - the host under this machine had one for more than SUITE_STEAL_MAX;
  *   - the placement of the two CPUs changed within it: the round trip of a cache line, which each
  *     program measures before and after, moved by more than SUITE_MOVED_MAX;
@@ -66,6 +67,7 @@ struct suite_variant {
     const char *name;    /* "checked"; borrowed */
     const char *program; /* in the folder of programs; borrowed */
     const char *options; /* beside the row's, words by blanks; borrowed */
+    bool peer;           /* the program is told where a peer is */
 };
 
 struct suite_row {
@@ -77,15 +79,16 @@ struct suite_row {
     unsigned round_count;
     /* By suite_settle. */
     bool near;
-    struct sample round_trip; /* of a cache line, in ns, as the first variant's program saw it */
+    struct sample round_trip;    /* of a cache line, in ns, as the first variant's program saw it */
+    struct sample to_round_trip; /* ratios of the first variant's value to it */
     unsigned fates[SUITE_FATES];
     struct sample values[SUITE_VARIANTS]; /* count 0: nothing was kept */
     struct sample ratios[SUITE_VARIANTS]; /* of the first variant to this one */
 };
 
-/* The rows of the short form: every row of the returned array, `count` of them; const tables are
- * copied into it. malloc'd; NULL without memory. */
-struct suite_row *suite_rows(unsigned *count);
+/* The rows of the short form, and with `peers` those of programs of others beside ours: `count` of
+ * them; const tables are copied into them. malloc'd; NULL without memory. */
+struct suite_row *suite_rows(bool peers, unsigned *count);
 
 /* One line of JSON of a program of bench/ring. 0; -EPROTO for anything else. foreign and steal stay
  * as they are. */
@@ -98,9 +101,28 @@ unsigned suite_kept(const struct suite_row *row);
 /* Computes all that follows from the rounds. 0 or -ENOMEM. */
 int suite_settle(struct suite_row *row);
 
+/* ---- goals ---- */
+
+/* How much dearer than something else of its row a value may be. */
+struct suite_goal {
+    const char *row;
+    const char *than; /* a variant; "round trip": of a cache line */
+    double at_most;
+};
+
+enum suite_reached { SUITE_REACHED, SUITE_MISSED, SUITE_UNSURE, SUITE_UNMEASURED };
+/* "reached", "missed", "unsure" (the interval has the bound in it), "not measured" */
+const char *suite_reached_name(enum suite_reached r);
+
+const struct suite_goal *suite_goals(unsigned *count);
+/* By the interval. *ratio: what was measured, of count 0 when nothing was. */
+enum suite_reached suite_goal_judge(const struct suite_goal *g, const struct suite_row *rows,
+                                    unsigned count, struct sample *ratio);
+
 /* What the file says beside the rows. Borrowed. */
 struct suite_run {
     const char *id, *started, *version, *cpu, *kernel;
+    const char *peers; /* what they are and of which version; NULL: none */
     unsigned cpus;
     double duration_s;
 };

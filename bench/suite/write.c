@@ -47,11 +47,30 @@ static json_t *row_json(const struct suite_row *row)
     for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
         json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
                             json_integer(row->fates[f]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "name", row->name,
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o}", "name", row->name,
                      "options", row->options, "unit", "ns/buffer", "testbed", SUITE_TESTBED,
                      "sleeps", row->sleeps, "placement", row->near ? "near" : "far",
-                     "round_trip_ns", sample_json(&row->round_trip), "variants", variants,
-                     "discarded", discarded, "rounds", rounds_json(row));
+                     "round_trip_ns", sample_json(&row->round_trip), "ratio_of_round_trip",
+                     sample_json(&row->to_round_trip), "variants", variants, "discarded", discarded,
+                     "rounds", rounds_json(row));
+}
+
+static json_t *goals_json(const struct suite_row *rows, unsigned row_count)
+{
+    json_t *list = json_array();
+    unsigned count;
+    const struct suite_goal *goals = suite_goals(&count);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct sample ratio;
+        enum suite_reached r = suite_goal_judge(&goals[i], rows, row_count, &ratio);
+
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:f, s:s, s:o}", "row", goals[i].row, "than",
+                                        goals[i].than, "at_most", goals[i].at_most, "verdict",
+                                        suite_reached_name(r), "ratio", sample_json(&ratio)));
+    }
+    return list;
 }
 
 json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count)
@@ -61,11 +80,23 @@ json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows,
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, row_json(&rows[i]));
     return json_pack(
-        "{s:s, s:i, s:{s:s, s:s, s:s, s:f}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f}, s:o}",
+        "{s:s, s:i, s:{s:s, s:s, s:s, s:f, s:s?}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f}, "
+        "s:o, s:o}",
         "kind", "bench", "format", SUITE_FORMAT, "run", "id", run->id, "started", run->started,
-        "version", run->version, "duration_s", run->duration_s, "machine", "cpu", run->cpu,
-        "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign", SUITE_FOREIGN_MAX,
-        "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns", SUITE_NEAR_NS, "rows", list);
+        "version", run->version, "duration_s", run->duration_s, "peers", run->peers, "machine",
+        "cpu", run->cpu, "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign",
+        SUITE_FOREIGN_MAX, "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns",
+        SUITE_NEAR_NS, "goals", goals_json(rows, count), "rows", list);
+}
+
+static void write_ratio_of(const struct sample *s, FILE *f)
+{
+    if (!s || s->count == 0)
+        fputs(" - |", f);
+    else if (s->count < SAMPLE_PAIRS_MIN)
+        fputs(" not comparable |", f);
+    else
+        fprintf(f, " %.3f (%.3f to %.3f) |", s->median, s->low, s->high);
 }
 
 /* Of the first variant to the one of this name. */
@@ -75,13 +106,23 @@ static void write_ratio(const struct suite_row *row, const char *variant, FILE *
 
     while (k < row->variant_count && strcmp(row->variants[k].name, variant) != 0)
         k++;
-    const struct sample *s = k < row->variant_count ? &row->ratios[k] : NULL;
-    if (!s || s->count == 0)
-        fputs(" - |", f);
-    else if (s->count < SAMPLE_PAIRS_MIN)
-        fputs(" not comparable |", f);
-    else
-        fprintf(f, " %.3f (%.3f to %.3f) |", s->median, s->low, s->high);
+    write_ratio_of(k < row->variant_count ? &row->ratios[k] : NULL, f);
+}
+
+static void write_goals(const struct suite_row *rows, unsigned row_count, FILE *f)
+{
+    unsigned count;
+    const struct suite_goal *goals = suite_goals(&count);
+
+    fputs("\n| goal | at most | measured | verdict |\n|---|---|---|---|\n", f);
+    for (unsigned i = 0; i < count; i++) {
+        struct sample ratio;
+        enum suite_reached r = suite_goal_judge(&goals[i], rows, row_count, &ratio);
+
+        fprintf(f, "| %s, to %s | %.3f |", goals[i].row, goals[i].than, goals[i].at_most);
+        write_ratio_of(&ratio, f);
+        fprintf(f, " %s |\n", suite_reached_name(r));
+    }
 }
 
 void suite_write_markdown(const struct suite_run *run, const struct suite_row *rows, unsigned count,
@@ -91,8 +132,8 @@ void suite_write_markdown(const struct suite_run *run, const struct suite_row *r
             "# Ring benchmark %s\n\n%s, %u CPUs, Linux %s, ringproof %s. ns for a buffer; in "
             "brackets the middle 80 %%; of ratios the interval of the median (sign test, of pairs "
             "measured one after the other; below %u pairs nothing is said of a ratio).\n\n"
-            "| row | CPUs | pairs | discarded | checked [ns] | cost of safety | to the floor |\n"
-            "|---|---|---|---|---|---|---|\n",
+            "| row | CPUs | pairs | discarded | checked [ns] | cost of safety | to the floor | "
+            "to the peer | to a round trip |\n|---|---|---|---|---|---|---|---|---|\n",
             run->id, run->cpu, run->cpus, run->kernel, run->version, SAMPLE_PAIRS_MIN);
     for (unsigned i = 0; i < count; i++) {
         const struct suite_row *r = &rows[i];
@@ -101,12 +142,18 @@ void suite_write_markdown(const struct suite_run *run, const struct suite_row *r
         fprintf(f, "| %s | %s | %u | %u |", r->name, r->near ? "near" : "far", s->count,
                 r->round_count - r->fates[SUITE_KEPT]);
         if (s->count == 0) {
-            fputs(" - | - | - |\n", f);
+            fputs(" - | - | - | - | - |\n", f);
             continue;
         }
         fprintf(f, " %.2f (%.2f to %.2f) |", s->median, s->p10, s->p90);
         write_ratio(r, "unchecked", f);
         write_ratio(r, "floor", f);
+        write_ratio(r, "ringtest", f);
+        write_ratio_of(&r->to_round_trip, f);
         putc('\n', f);
+    }
+    if (run->peers) {
+        fprintf(f, "\nPeers: %s.\n", run->peers);
+        write_goals(rows, count, f);
     }
 }

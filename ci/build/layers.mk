@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats ringbench suite
+           catalog unit fioengine stats ringbench peers suite
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -43,6 +43,7 @@ dir_unit        := harness/unit
 dir_fioengine   := bench/fio
 dir_stats       := bench/stats
 dir_ringbench   := bench/ring
+dir_peers       := bench/peers
 dir_suite       := bench/suite
 
 sees_spec        := util
@@ -78,6 +79,7 @@ sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
 sees_suite       := util report stats
 sees_ringbench   := spec util virtq gmem stats
+sees_peers       := spec util virtq stats ringbench
 sees_unit        := $(filter-out unit,$(MODULES))
 
 # libxen's own headers: the reference's one place, the simulator, the checks of those libraries,

@@ -118,6 +118,9 @@ endef
 $(foreach m,$(UNCHECKED_MODULES),$(eval $(call unchecked_rule,$(m))))
 $(eval $(call link_program,ringproof-ring-unchecked,$(UNCHECKED_OBJS) $(call modules_objs,util gmem stats),))
 
+# ---- programs of others, measured as ours are ----
+$(eval $(call link_program,ringproof-ringtest,$(OBJ)/bench/peers/main.o $(call objs_of,peers) $(addprefix $(OBJ)/bench/ring/,cpu.o shared.o floor.o) $(call modules_objs,util virtq stats),))
+
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.
 RP_VERSION := $(shell git describe --always --dirty 2>/dev/null || cut -c-12 .revision 2>/dev/null || echo unknown)
@@ -138,7 +141,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
 UNIT_MODULES := util virtq gmem xen pci device transport backend frontend netfront check agent scenario profile machine testbed \
-                report catalog certify stats suite
+                report catalog certify stats suite peers
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
 $(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES)) \

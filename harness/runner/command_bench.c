@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ringproof bench: the rows of bench/suite, measured in rounds, to results/. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,8 @@ static void add_words(struct words *w, const char *text)
     free(copy);
 }
 
-static int measure(const struct install *in, const struct suite_row *row, unsigned k,
-                   struct suite_value *v)
+static int measure(const struct run_options *o, const struct install *in,
+                   const struct suite_row *row, unsigned k, struct suite_value *v)
 {
     struct cpu_times before, after;
     struct words argv = {0};
@@ -64,6 +65,10 @@ static int measure(const struct install *in, const struct suite_row *row, unsign
     words_add(&argv, "--priority");
     add_words(&argv, row->options);
     add_words(&argv, row->variants[k].options);
+    if (row->variants[k].peer) {
+        words_add(&argv, "--from");
+        words_add(&argv, o->peers);
+    }
     before = cpu_times_now();
     ret = argv.failed ? -ENOMEM : tool_run(&argv, NULL, PROGRAM_NS, &output);
     after = cpu_times_now();
@@ -95,16 +100,51 @@ static void drop_missing(const struct install *in, struct suite_row *row)
     row->variant_count = kept;
 }
 
-static void measure_row(const struct install *in, struct suite_row *row)
+static void measure_row(const struct run_options *o, const struct install *in,
+                        struct suite_row *row)
 {
     while (row->round_count < SUITE_ATTEMPTS && suite_kept(row) < SUITE_ROUNDS) {
         struct suite_round *r = &row->rounds[row->round_count++];
         int ret = 0;
 
         for (unsigned k = 0; k < row->variant_count && ret == 0; k++)
-            ret = measure(in, row, k, &r->values[k]);
+            ret = measure(o, in, row, k, &r->values[k]);
         r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
     }
+}
+
+/* Only the rows that are asked for. Returns how many are left. */
+static unsigned keep_rows(const struct run_options *o, struct suite_row *rows, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (!o->filter || !fnmatch(o->filter, rows[i].name, 0))
+            rows[kept++] = rows[i];
+    return kept;
+}
+
+/* What the peers are, as their folder says. malloc'd; NULL after an explanation. */
+static char *peers_version(const char *dir)
+{
+    char *path = NULL, *line = NULL;
+    size_t size = 0;
+    FILE *f = NULL;
+
+    if (asprintf(&path, "%s/version", dir) < 0)
+        return NULL;
+    f = fopen(path, "re");
+    if (!f || getline(&line, &size, f) <= 0) {
+        command_complain("bench", "--peers: no folder of bench/peers/build.sh");
+        free(line);
+        line = NULL;
+    } else {
+        line[strcspn(line, "\n")] = '\0';
+    }
+    if (f)
+        fclose(f);
+    free(path);
+    return line;
 }
 
 static char *cpu_name(void)
@@ -161,7 +201,7 @@ static int measure_all(const struct run_options *o, const struct install *in,
 
     for (unsigned i = 0; i < count; i++) {
         drop_missing(in, &rows[i]);
-        measure_row(in, &rows[i]);
+        measure_row(o, in, &rows[i]);
         if (suite_settle(&rows[i]))
             return -ENOMEM;
         if (rows[i].fates[SUITE_BROKEN] == rows[i].round_count)
@@ -183,7 +223,7 @@ int command_bench(int argc, char **argv)
     struct suite_row *rows = NULL;
     struct report *r = NULL;
     struct utsname uts;
-    char *dir = NULL, *cpu = NULL;
+    char *dir = NULL, *cpu = NULL, *peers = NULL;
     unsigned count = 0;
     int status = REPORT_BAD_USAGE;
 
@@ -196,11 +236,24 @@ int command_bench(int argc, char **argv)
     status = REPORT_HARNESS_ERROR;
     if (install_find(&o, false, &in))
         goto out;
+    if (o.peers) {
+        peers = peers_version(o.peers);
+        if (!peers)
+            goto out;
+    }
+    rows = suite_rows(o.peers != NULL, &count);
+    if (!rows)
+        goto out;
+    count = keep_rows(&o, rows, count);
+    if (count == 0) {
+        command_complain("bench", "no row matches --filter");
+        status = REPORT_BAD_USAGE;
+        goto out;
+    }
     r = command_report_create("bench", argc, argv);
     dir = run_results_dir(&o, r);
-    rows = suite_rows(&count);
     cpu = cpu_name();
-    if (!dir || !rows || uname(&uts))
+    if (!dir || uname(&uts))
         goto out;
     uint64_t begin = monotonic_ns();
     ret = measure_all(&o, &in, rows, count);
@@ -213,6 +266,7 @@ int command_bench(int argc, char **argv)
                                   .version = r->run.versions.items[0].value,
                                   .cpu = cpu ? cpu : "unknown",
                                   .kernel = uts.release,
+                                  .peers = peers,
                                   .cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
                                   .duration_s = (double)(monotonic_ns() - begin) / 1e9};
     if (write_files(&run, rows, count, dir) == 0)
@@ -220,6 +274,7 @@ int command_bench(int argc, char **argv)
 out:
     free(dir);
     free(cpu);
+    free(peers);
     free(rows);
     report_destroy(r);
     install_fini(&in);

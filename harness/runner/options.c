@@ -69,6 +69,8 @@ static const struct option_desc {
     TEXT("--set", "NAME", set, "only scenarios of this set: main, quick, sanitized"),
     TEXT_OF(RUN | COMPARE, "--filter", "PATTERN", filter,
             "only checks that match, such as 'blk.*'"),
+    TEXT_OF(BENCH, "--filter", "PATTERN", filter, "only rows that match, such as 'packed*'"),
+    TEXT_OF(BENCH, "--peers", "DIR", peers, "Linux's rings, too (make bench-peers)"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
     {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, RUN, 0},
     {"--timeout", "TIME", "limit for each cell instead of the scenario's, such as 60s", OPT_TIME,

@@ -45,6 +45,7 @@ struct run_options {
     bool has_seed, keep, verbose, quiet;
     /* of certify and verify */
     const char *key, *signers, *identity;
+    const char *peers; /* of bench: where programs of others are */
     /* of merge and compare */
     const char *output; /* folder of the result, NULL: a new one in results_dir */
     uint64_t at_least;

@@ -26,11 +26,13 @@ static const struct world usual = {15, 10, 80, 1, SUITE_ROUNDS, "cpu"};
 
 static json_t *run_of(const struct world *w, const char *row_name)
 {
-    const struct suite_run run = {"id", "2026-01-01T00:00:00Z", "v", w->cpu, "kernel", 2, 1.5};
-    struct suite_row row = {.name = row_name,
-                            .options = "--ring split",
-                            .variants = {{"checked", "a", ""}, {"unchecked", "b", ""}},
-                            .variant_count = 2};
+    const struct suite_run run = {"id", "2026-01-01T00:00:00Z", "v", w->cpu, "kernel", NULL, 2,
+                                  1.5};
+    struct suite_row row = {
+        .name = row_name,
+        .options = "--ring split",
+        .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
+        .variant_count = 2};
 
     for (unsigned i = 0; i < w->rounds; i++) {
         double by = 1 + (wobble[i] - 1) * w->noise, trip = w->round_trip_ns;

@@ -19,10 +19,11 @@ static struct suite_value value(double ns, double round_trip_ns)
 
 static struct suite_row row_of_two(void)
 {
-    return (struct suite_row){.name = "r",
-                              .options = "",
-                              .variants = {{"checked", "a", ""}, {"unchecked", "b", ""}},
-                              .variant_count = 2};
+    return (struct suite_row){
+        .name = "r",
+        .options = "",
+        .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
+        .variant_count = 2};
 }
 
 static void add_round(struct suite_row *row, struct suite_value a, struct suite_value b)
@@ -60,7 +61,10 @@ START_TEST(disturbed_rounds_are_discarded_and_counted)
 
     add_round(&row, good, good);
     v = good;
-    v.foreign = 0.2;
+    v.own_cpu[0] = 0.8;
+    add_round(&row, good, v);
+    v = good;
+    v.foreign = 0.2; /* while nothing was measured: each had its CPU */
     add_round(&row, good, v);
     v = good;
     v.steal = 0.2;
@@ -72,11 +76,11 @@ START_TEST(disturbed_rounds_are_discarded_and_counted)
     v.round_trip_ns[1] = 365;
     add_round(&row, good, v);
     ck_assert_int_eq(suite_settle(&row), 0);
-    ck_assert_uint_eq(row.fates[SUITE_KEPT], 1);
+    ck_assert_uint_eq(row.fates[SUITE_KEPT], 2);
     ck_assert_uint_eq(row.fates[SUITE_FOREIGN], 2);
     ck_assert_uint_eq(row.fates[SUITE_STEAL], 1);
     ck_assert_uint_eq(row.fates[SUITE_MOVED], 1);
-    ck_assert_uint_eq(row.values[0].count, 1);
+    ck_assert_uint_eq(row.values[0].count, 2);
 }
 END_TEST
 
@@ -165,7 +169,7 @@ END_TEST
 START_TEST(rows_have_names_of_their_own)
 {
     unsigned count;
-    struct suite_row *rows = suite_rows(&count);
+    struct suite_row *rows = suite_rows(true, &count);
 
     ck_assert_ptr_nonnull(rows);
     ck_assert_uint_le(count, SUITE_ROWS_MAX);
@@ -176,9 +180,60 @@ START_TEST(rows_have_names_of_their_own)
 }
 END_TEST
 
+static unsigned rows_named(const char *name)
+{
+    unsigned count, found = 0;
+    struct suite_row *rows = suite_rows(true, &count);
+
+    ck_assert_ptr_nonnull(rows);
+    for (unsigned i = 0; i < count; i++)
+        found += !strcmp(rows[i].name, name);
+    free(rows);
+    return found;
+}
+
+/* A goal of a row that does not exist would never be missed. */
+START_TEST(goals_are_of_rows)
+{
+    unsigned count;
+    const struct suite_goal *goals = suite_goals(&count);
+
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_uint_eq(rows_named(goals[i].row), 1);
+}
+END_TEST
+
+START_TEST(goals_are_judged_by_the_interval)
+{
+    const struct suite_goal to_other = {"r", "unchecked", 1.5}, elsewhere = {"s", "unchecked", 9};
+    const struct suite_goal to_trip = {"r", "round trip", 0.2}, none = {"r", "floor", 9};
+    struct suite_row row = row_of_two();
+    struct sample s;
+
+    for (unsigned i = 0; i < 7; i++) {
+        ck_assert_int_eq(suite_goal_judge(&to_other, &row, 1, &s), SUITE_UNMEASURED);
+        add_round(&row, value(15, 80), value(10, 80));
+        ck_assert_int_eq(suite_settle(&row), 0);
+    }
+    ck_assert_int_eq(suite_goal_judge(&to_other, &row, 1, &s), SUITE_REACHED);
+    NEAR(s.median, 1.5);
+    ck_assert_int_eq(suite_goal_judge(&to_trip, &row, 1, &s), SUITE_REACHED);
+    NEAR(s.median, 15.0 / 80);
+    ck_assert_int_eq(suite_goal_judge(&none, &row, 1, &s), SUITE_UNMEASURED);
+    ck_assert_int_eq(suite_goal_judge(&elsewhere, &row, 1, &s), SUITE_UNMEASURED);
+    row.rounds[3].values[0].ns = 16;
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_int_eq(suite_goal_judge(&to_other, &row, 1, &s), SUITE_UNSURE);
+    for (unsigned i = 0; i < 7; i++)
+        row.rounds[i].values[0].ns = 16 + i;
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_int_eq(suite_goal_judge(&to_other, &row, 1, &s), SUITE_MISSED);
+}
+END_TEST
+
 START_TEST(files_say_what_was_measured)
 {
-    const struct suite_run run = {"id", "then", "v", "cpu", "kernel", 2, 1.5};
+    const struct suite_run run = {"id", "then", "v", "cpu", "kernel", NULL, 2, 1.5};
     struct suite_row row = row_of_two();
     json_t *o, *r;
 
@@ -206,6 +261,8 @@ int main(void)
     tcase_add_test(t, no_round_is_no_value);
     tcase_add_test(t, lines_of_programs);
     tcase_add_test(t, rows_have_names_of_their_own);
+    tcase_add_test(t, goals_are_of_rows);
+    tcase_add_test(t, goals_are_judged_by_the_interval);
     tcase_add_test(t, files_say_what_was_measured);
     suite_add_tcase(s, t);
     return unit_run(s);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* How fast the rings are meant to be, with all their checks. */
+#include <string.h>
+
+#include "suite/suite.h"
+#include "util/bits.h"
+
+#define FASTER(percent) (100.0 / (100.0 + (percent)))
+#define ROUND_TRIP      "round trip"
+
+/* Of a peer ten per cent are gained. The floor does nothing of what a virtqueue does; and a request
+ * cannot come back sooner than a cache line does. */
+static const struct suite_goal goals[] = {
+    {"split batch=1 beside ringtest", "ringtest", FASTER(10)},
+    {"split in_order batch=1 beside ringtest", "ringtest", FASTER(10)},
+    {"packed batch=1 beside ringtest", "ringtest", FASTER(10)},
+    {"packed batch=1 beside ringtest", "floor", 3.0},
+    {"split one outstanding beside ringtest", ROUND_TRIP, 1.2},
+    {"split in_order one outstanding beside ringtest", ROUND_TRIP, 1.2},
+    {"packed one outstanding beside ringtest", ROUND_TRIP, 1.2},
+};
+
+const struct suite_goal *suite_goals(unsigned *count)
+{
+    *count = ARRAY_LENGTH(goals);
+    return goals;
+}
+
+const char *suite_reached_name(enum suite_reached r)
+{
+    static const char *const names[] = {"reached", "missed", "unsure", "not measured"};
+
+    return names[r];
+}
+
+static const struct sample *measured(const struct suite_goal *g, const struct suite_row *row)
+{
+    if (!strcmp(g->than, ROUND_TRIP))
+        return &row->to_round_trip;
+    for (unsigned k = 1; k < row->variant_count; k++)
+        if (!strcmp(row->variants[k].name, g->than))
+            return &row->ratios[k];
+    return NULL;
+}
+
+enum suite_reached suite_goal_judge(const struct suite_goal *g, const struct suite_row *rows,
+                                    unsigned count, struct sample *ratio)
+{
+    const struct sample *s = NULL;
+
+    for (unsigned i = 0; i < count && !s; i++)
+        if (!strcmp(rows[i].name, g->row))
+            s = measured(g, &rows[i]);
+    *ratio = s ? *s : (struct sample){0};
+    if (ratio->count < SAMPLE_PAIRS_MIN)
+        return SUITE_UNMEASURED;
+    if (ratio->high <= g->at_most)
+        return SUITE_REACHED;
+    return ratio->low > g->at_most ? SUITE_MISSED : SUITE_UNSURE;
+}
