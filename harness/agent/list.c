@@ -57,6 +57,7 @@ static const struct {
     {NEED_IOMMU, "iommu"},
     {NEED_UNSERVED, "unserved"},
     {NEED_BACKENDS, "backends"},
+    {NEED_BRIDGES, "bridges"},
     {NEED_TIMELINE, "timeline"},
     {NEED_FOREIGN_REFUSED, "foreign-refused"},
     {NEED_DISCOVERY, "discovery"},

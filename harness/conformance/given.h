@@ -116,6 +116,7 @@ struct subject {
 #define NEED_TIMELINE        (1ull << 45)
 #define NEED_FOREIGN_REFUSED (1ull << 46) /* nobody may map frames of the domain by number */
 #define NEED_SLOT            (1ull << 47) /* the device is in a root port's hot-plug slot */
+#define NEED_BRIDGES         (1ull << 55) /* the guest knows of several host bridges */
 /* How long the driver grants: with each request, or as long as a queue lives. */
 #define NEED_STREAMING (1ull << 50)
 #define NEED_POOL      (1ull << 51)

@@ -56,6 +56,19 @@ int look_everywhere(struct fe_pci_host *h, struct look *l)
     return rc;
 }
 
+int look_machine(const struct subject *s, struct look *l)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < s->nr_bridges; i++) {
+        struct fe_pci_host h;
+
+        fe_pci_host_init(&h, s->platform, &s->bridges[i]);
+        rc = look_everywhere(&h, l);
+    }
+    return rc;
+}
+
 bool look_has(const struct look *l, sbdf_t at)
 {
     for (unsigned i = 0; i < l->found; i++)

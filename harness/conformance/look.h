@@ -3,7 +3,7 @@
 #ifndef RP_CONFORMANCE_LOOK_H
 #define RP_CONFORMANCE_LOOK_H
 
-#include "frontend/pci.h"
+#include "conformance/given.h"
 
 #define LOOK_MAX 32u
 
@@ -20,6 +20,8 @@ struct look {
 int look_at(struct fe_pci_host *h, struct look *l, sbdf_t at);
 /* As an operating system scans: functions 1 to 7 where function 0 says that there are more. */
 int look_everywhere(struct fe_pci_host *h, struct look *l);
+/* The same behind every host bridge that the guest knows of. */
+int look_machine(const struct subject *s, struct look *l);
 
 bool look_has(const struct look *l, sbdf_t at);
 

@@ -10,89 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conformance/blkdev.h"
 #include "conformance/look.h"
 #include "conformance/plug.h"
+#include "conformance/puts.h"
 #include "spec/pci.h"
 #include "util/bits.h"
 
-#define DEVICES_MAX LOOK_MAX
-#define TOPOLOGY    (NEED_PCI | NEED_BLK | NEED_TESTBED)
-#define ARGS_BYTES  64u
-
-/* ---- what the toolstack put there ---- */
-
-struct put {
-    struct subject subject; /* the bound one, at this device's place, of its backend's domain */
-    char backend[80];
-    bool late;
-};
-
-struct puts {
-    unsigned count;
-    struct put of[DEVICES_MAX];
-};
-
-static sbdf_t sbdf_of_text(struct check_ctx *t, const char *text)
-{
-    unsigned seg, bus, dev, fn;
-
-    if (sscanf(text, "%4x:%2x:%2x.%1x", &seg, &bus, &dev, &fn) != 4)
-        error_out(t, "the testbed says that a device is at '%s'", text);
-    return SBDF(seg, bus, dev, fn);
-}
-
-static struct puts *given_puts(struct check_ctx *t)
-{
-    const struct subject *s = check_subject(t);
-    struct puts *p = calloc(1, sizeof(*p));
-
-    if (!p)
-        error_out(t, "no memory");
-    check_defer(t, free, p);
-    p->count = (unsigned)given_ask_number(t, "device.info", NULL, "count");
-    if (p->count == 0 || p->count > DEVICES_MAX)
-        error_out(t, "the testbed says that there are %u devices", p->count);
-    for (unsigned i = 0; i < p->count; i++) {
-        struct put *d = &p->of[i];
-        char args[ARGS_BYTES], sbdf[24] = "";
-
-        snprintf(args, sizeof(args), "{\"index\": %u}", i);
-        given_ask_text(t, "device.info", args, "sbdf", sbdf, sizeof(sbdf));
-        given_ask_text(t, "device.info", args, "backend", d->backend, sizeof(d->backend));
-        d->late = given_ask_number(t, "device.info", args, "late") != 0;
-        d->subject = *s;
-        d->subject.place.sbdf = sbdf_of_text(t, sbdf);
-        d->subject.backend_domid = (uint16_t)given_ask_number(t, "device.info", args, "domid");
-    }
-    return p;
-}
-
-/* `beside`: the one that was opened before, or NULL. */
-static struct blk *open_disk(struct check_ctx *t, struct put *d, const struct blk *beside)
-{
-    d->subject.beside = beside ? &beside->d->host : NULL;
-    return given_blk_of(given_device_of(t, &d->subject), 0, 0);
-}
-
-static int ask_of(struct check_ctx *t, const char *what, const struct put *d, char *why,
-                  size_t why_bytes)
-{
-    char args[sizeof(d->backend) + ARGS_BYTES];
-
-    snprintf(args, sizeof(args), "{\"backend\": \"%s\"}", d->backend);
-    return given_try(t, what, args, why, why_bytes);
-}
-
-static void must_ask_of(struct check_ctx *t, const char *what, const struct put *d)
-{
-    char why[256] = "";
-    int rc = ask_of(t, what, d, why, sizeof(why));
-
-    expect(t, MUST, rc == 0, "%s of %s: %s", what, d->backend, why);
-    if (rc)
-        stop_check(t);
-}
+#define TOPOLOGY (NEED_PCI | NEED_BLK | NEED_TESTBED)
 
 /* A device that the first backend has not, and that is there from the start (or is not). */
 static struct put *foreign_put(struct check_ctx *t, struct puts *p, bool late)
@@ -126,13 +50,12 @@ CHECK(every_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology
       .needs = TOPOLOGY,
       .title = "A scan finds each function once, whichever process in whichever domain has it")
 {
-    struct fe_pci_host *h = given_host(t);
     struct puts *p = given_puts(t);
     struct fe_pci_cap caps[FE_PCI_CAPS_MAX];
     struct look l = {0};
     uint64_t start = given_now_ns();
 
-    must(t, look_everywhere(h, &l), "scanning the bridge");
+    must(t, look_machine(check_subject(t), &l), "scanning the machine");
     note(t, "row", "scan at boot");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", l.accesses);
@@ -146,7 +69,8 @@ CHECK(every_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology
 
         if (!look_has(&l, p->of[i].subject.place.sbdf))
             continue;
-        expect(t, MUST, fe_pci_caps_walk(h, p->of[i].subject.place.sbdf, caps, &n) > 0,
+        expect(t, MUST,
+               fe_pci_caps_walk(put_host(t, &p->of[i]), p->of[i].subject.place.sbdf, caps, &n) > 0,
                "the capability list of function %x has %u entries or is broken",
                p->of[i].subject.place.sbdf.raw, n);
     }
@@ -156,11 +80,11 @@ CHECK(every_function_serves, .judges = DEVICE, .proves = "xen.ecam.topology.2", 
       .title = "Functions of different processes and domains serve requests side by side")
 {
     struct puts *p = given_puts(t);
-    struct blk *disks[DEVICES_MAX] = {NULL}, *last = NULL;
+    struct blk *disks[PUTS_MAX] = {NULL}, *last = NULL;
 
     for (unsigned i = 0; i < p->count; i++)
         if (!p->of[i].late)
-            last = disks[i] = open_disk(t, &p->of[i], last);
+            last = disks[i] = put_open_disk(t, &p->of[i], last);
     for (unsigned i = 0; i < p->count; i++)
         if (disks[i])
             blk_write_pattern(disks[i], 8, 16, 1000 + i);
@@ -179,7 +103,7 @@ CHECK(every_function_interrupts, .judges = DEVICE, .proves = "xen.ecam.topology.
     for (unsigned i = 0; i < p->count; i++) {
         if (p->of[i].late)
             continue;
-        last = open_disk(t, &p->of[i], last);
+        last = put_open_disk(t, &p->of[i], last);
         ring_drain_irq(last->q);
         blk_write_pattern(last, 0, 1, i);
         expect_notified(last->q, MUST, "a request of this function was completed");
@@ -192,15 +116,15 @@ CHECK(death_of_one_leaves_the_others, .judges = TRANSPORT, .proves = "xen.ecam.t
 {
     struct puts *p = given_puts(t);
     struct put *victim = foreign_put(t, p, false);
-    struct blk *own = open_disk(t, &p->of[0], NULL);
-    struct blk *other = open_disk(t, victim, own);
+    struct blk *own = put_open_disk(t, &p->of[0], NULL);
+    struct blk *other = put_open_disk(t, victim, own);
 
     blk_write_pattern(own, 0, 8, 1);
     blk_write_pattern(other, 0, 8, 2);
     other->d->gone_on_purpose = true;
-    must_ask_of(t, "backend.kill", victim);
+    put_must(t, "backend.kill", victim);
     expect_pattern(own, 0, 8, 1, "a disk of another backend, one having been killed");
-    must_ask_of(t, "backend.start", victim);
+    put_must(t, "backend.start", victim);
     expect_pattern(own, 0, 8, 1, "a disk of another backend, one having come back");
     expect_device_there(own->d, "after another backend came back");
     device_reattach(other->d);
@@ -216,22 +140,21 @@ CHECK(late_backend_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.4
 {
     struct puts *p = given_puts(t);
     struct put *late = foreign_put(t, p, true);
-    struct fe_pci_host *h = given_host(t);
     struct look before = {0}, after = {0};
     struct blk *k;
     uint64_t start;
 
-    must(t, look_everywhere(h, &before), "scanning the bridge");
+    must(t, look_machine(check_subject(t), &before), "scanning the machine");
     expect_scan(t, p, &before, late, "before its backend started");
-    must_ask_of(t, "backend.start", late);
+    put_must(t, "backend.start", late);
     start = given_now_ns();
-    must(t, look_everywhere(h, &after), "scanning the bridge");
+    must(t, look_machine(check_subject(t), &after), "scanning the machine");
     note(t, "row", "rescan after a late start");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", after.accesses);
     note(t, "faults", "%u", after.faults);
     expect_scan(t, p, &after, NULL, "after its backend started");
-    k = open_disk(t, late, NULL);
+    k = put_open_disk(t, late, NULL);
     blk_write_pattern(k, 0, 8, 4);
     expect_pattern(k, 0, 8, 4, "a disk of a backend that came late");
 }
@@ -242,14 +165,13 @@ CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7
       .needs = TOPOLOGY | NEED_BACKENDS | NEED_SUCCESSOR | NEED_TIMELINE, .timeout_ms = 60000,
       .title = "A backend dies and comes back while the guest scans: no function is half there")
 {
-    struct fe_pci_host *h = given_host(t);
     struct puts *p = given_puts(t);
     struct look during = {0}, after = {0};
     struct blk *last = NULL;
     uint64_t start = given_now_ns();
 
     /* The timeline moves the backend of the last device while this runs. */
-    must(t, look_everywhere(h, &during), "scanning the bridge");
+    must(t, look_machine(check_subject(t), &during), "scanning the machine");
     note(t, "row", "scan during a death");
     note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
     note(t, "accesses", "%u", during.accesses);
@@ -263,10 +185,10 @@ CHECK(scan_survives_a_death, .judges = TRANSPORT, .proves = "xen.ecam.topology.7
                    p->of[i].backend);
     expect(t, MUST, during.found <= p->count && !during.too_many, "a scan finds %u functions of %u",
            during.found, p->count);
-    must(t, look_everywhere(h, &after), "scanning the bridge");
+    must(t, look_machine(check_subject(t), &after), "scanning the machine");
     expect_scan(t, p, &after, NULL, "after its backend came back");
     for (unsigned i = 0; i < p->count; i++) {
-        last = open_disk(t, &p->of[i], last);
+        last = put_open_disk(t, &p->of[i], last);
         blk_write_pattern(last, 0, 8, 10 + i);
         expect_pattern(last, 0, 8, 10 + i, "a disk after a death during a scan");
     }
@@ -279,7 +201,6 @@ CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topol
       .title = "A function attached at run time is found by a rescan, or at once where it is told")
 {
     static const char *const announced[] = {"silent: rescan", "told its place"};
-    struct fe_pci_host *h = given_host(t);
     struct puts *p = given_puts(t);
     unsigned last = p->count - 1;
     struct put *d = &p->of[last];
@@ -292,15 +213,15 @@ CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topol
         uint64_t start;
 
         plug_out(t, last);
-        must(t, look_everywhere(h, &gone), "scanning the bridge");
+        must(t, look_machine(check_subject(t), &gone), "scanning the machine");
         expect(t, MUST, !look_has(&gone, at), "a scan finds function %x, which was taken away",
                at.raw);
         start = given_now_ns();
         plug_in(t, last, NULL);
         if (i == 0)
-            must(t, look_everywhere(h, &l), "scanning the bridge");
+            must(t, look_machine(check_subject(t), &l), "scanning the machine");
         else
-            must(t, look_at(h, &l, at), "reading configuration space");
+            must(t, look_at(put_host(t, d), &l, at), "reading configuration space");
         found = look_has(&l, at);
         note(t, "row", "%s", announced[i]);
         note(t, "found after", "%.1f", (double)(given_now_ns() - start) / 1e6);
@@ -308,7 +229,7 @@ CHECK(attached_function_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topol
         note(t, "faults", "%u", l.faults);
         expect(t, MUST, found, "function %x is not found (%s)", at.raw, announced[i]);
     }
-    struct blk *k = open_disk(t, d, NULL);
+    struct blk *k = put_open_disk(t, d, NULL);
     blk_write_pattern(k, 0, 8, 5);
     expect_pattern(k, 0, 8, 5, "a disk that was attached at run time");
 }

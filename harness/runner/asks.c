@@ -12,6 +12,7 @@
 #include "util/bits.h"
 
 #define SECOND_END_NS 2000000000u
+#define OVERLAY_BYTES 4096u
 
 static int backend_start(struct session *s, const json_t *args, json_t **value)
 {
@@ -217,6 +218,36 @@ static int device_gone(struct session *s, const json_t *args, json_t **value)
     return testbed_device_wait_gone(s->cell, asked_device(s, args));
 }
 
+/* The bridge that the guest has not heard of yet: as it is, and as a guest with a device tree is
+ * told of it. */
+static int bridge_late(struct session *s, const json_t *args, json_t **value)
+{
+    const struct scenario_cell *plan = &s->cell->plan;
+    const struct scenario *sc = plan->scenario;
+    uint8_t overlay[OVERLAY_BYTES];
+    char text[TESTBED_BRIDGE_BYTES], hex[2 * OVERLAY_BYTES + 1] = "";
+    size_t bytes = sizeof(overlay);
+    unsigned i = 0;
+    int ret = 0;
+
+    while (i < sc->bridge_count && !scenario_bridge_late(sc, i))
+        i++;
+    if (i == sc->bridge_count)
+        return testbed_fail(s->cell, -ENOENT, "no host bridge comes late");
+    if (plan->arch == ARCH_ARM)
+        ret = testbed_read_overlay(s->cell, i, overlay, &bytes);
+    else
+        bytes = 0;
+    if (ret)
+        return ret;
+    for (size_t b = 0; b < bytes; b++)
+        snprintf(hex + 2 * b, 3, "%02x", overlay[b]);
+    *value =
+        json_pack("{s:s, s:s, s:s}", "bridge", testbed_map_bridge(&s->cell->map, i, text),
+                  "overlay", hex, "backend", scenario_backend_name(sc, sc->bridges[i].backend));
+    return 0;
+}
+
 static int domain_pause(struct session *s, const json_t *args, json_t **value)
 {
     return s->cell->ops->domain_pause(s->cell, true);
@@ -286,6 +317,7 @@ static const struct {
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
     {"domain.costs", domain_costs, false},      {"timeline.wait", timeline_wait, true},
     {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
+    {"bridge.late", bridge_late, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

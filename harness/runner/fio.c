@@ -41,7 +41,7 @@ static void add_environment(struct guest_run *g, struct words *extra)
     static const char *const addressings[] = {
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     const struct scenario_cell *plan = &g->cell->plan;
-    char bridge[160], window[64];
+    char bridge[TESTBED_BRIDGE_BYTES], window[64];
 
     words_add(extra, "RINGPROOF_ENGINE");
     words_addf(extra, "%s/ringproof-fio.so", g->cell->config->lib_dir);
@@ -52,7 +52,7 @@ static void add_environment(struct guest_run *g, struct words *extra)
     words_add(extra, "RINGPROOF_PLATFORM");
     words_add(extra, scenario_kills_backend(plan->scenario) ? "simxen:timeout_ms=60000" : "simxen");
     words_add(extra, "RINGPROOF_HOST_BRIDGE");
-    words_add(extra, testbed_map_bridge(&g->cell->map, bridge, sizeof(bridge)));
+    words_add(extra, testbed_map_bridge(&g->cell->map, 0, bridge));
     words_add(extra, "RINGPROOF_ADDRESSING");
     words_add(extra, addressings[plan->addressing]);
     words_add(extra, "RINGPROOF_RING");

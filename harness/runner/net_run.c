@@ -49,7 +49,7 @@ static void front_arguments(struct net *n, struct words *argv)
     const struct testbed_map *map = &n->g.cell->map;
     const struct scenario_device *d = &n->g.scenario->devices[0];
     unsigned pairs = plan->queues ? plan->queues : d->queues;
-    char text[160];
+    char text[TESTBED_BRIDGE_BYTES];
 
     words_addf(argv, "%s/ringproof-netfront", n->g.cell->config->bin_dir);
     words_add(argv, "--platform");
@@ -62,7 +62,7 @@ static void front_arguments(struct net *n, struct words *argv)
         words_add(argv, testbed_map_mmio(map, 0, text, sizeof(text)));
     } else {
         words_add(argv, "--host-bridge");
-        words_add(argv, testbed_map_bridge(map, text, sizeof(text)));
+        words_add(argv, testbed_map_bridge(map, 0, text));
         words_add(argv, "--sbdf");
         words_add(argv, d->sbdf);
     }

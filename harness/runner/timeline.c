@@ -11,8 +11,7 @@
 #include "runner/runner.h"
 #include "runner/session.h"
 
-#define WAIT_NS        10000000000ull
-#define ECAM_BUS_BYTES 0x100000ull
+#define WAIT_NS 10000000000ull
 
 uint64_t timeline_amount(const struct scenario_step *step, uint64_t seed, unsigned round)
 {
@@ -107,12 +106,11 @@ static int due(struct session *s, const struct scenario_step *step)
     }
     if (!c->ops->domain_stop_at)
         return testbed_fail(c, -EOPNOTSUPP, "this testbed cannot stop a guest at an access");
-    if (step->amount < c->map.bus_first || step->amount > c->map.bus_last)
+    if (!testbed_map_bus(&c->map, step->amount, &bus))
         return testbed_fail(c, -EINVAL, "bus %u is behind no bridge", (unsigned)step->amount);
-    bus = c->map.ecam_base + (step->amount - c->map.bus_first) * ECAM_BUS_BYTES;
     if (!t->armed) {
         t->armed = true;
-        ret = c->ops->domain_stop_at(c, bus, bus + ECAM_BUS_BYTES - 1);
+        ret = c->ops->domain_stop_at(c, bus, bus + ECAM_BYTES_PER_BUS - 1);
         return ret ? ret : -EAGAIN;
     }
     ret = c->ops->domain_stopped(c, &stopped);

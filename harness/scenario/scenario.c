@@ -13,6 +13,7 @@
 #include "scenario/doc.h"
 #include "scenario/units.h"
 #include "util/bits.h"
+#include "util/parse.h"
 
 #define DEFAULT_TIMEOUT_NS   (120ull * 1000000000)
 #define DEFAULT_MEMORY_BYTES (64ull << 20)
@@ -65,6 +66,11 @@ static const char *const discovery_names[] = {
     "machine-type",    "feature-bit",       NULL};
 static const char *const device_type_names[] = {"blk", "rng", "console", "net", "iommu", NULL};
 static const char *const wire_names[] = {"socket", "tap", NULL};
+static const char *const slot_part_names[] = {[SLOT_BUTTON] = "button",
+                                              [SLOT_POWER] = "power",
+                                              [SLOT_INDICATORS] = "indicators",
+                                              [SLOT_COMMANDS] = "commands",
+                                              [SLOT_PARTS] = NULL};
 static const char *const direction_names[] = {"to-backend", "to-frontend", "both", NULL};
 static const char *const backing_names[] = {"image", "null", "path", NULL}; /* from 1 on */
 static const char *const runs_in_names[] = {"domu", "dom0", "linux", NULL};
@@ -144,6 +150,11 @@ const char *scenario_memory_name(enum scenario_memory m)
 bool scenario_memory_mixes(enum scenario_memory m)
 {
     return m == MEMORY_AUTO || m == MEMORY_SHIM;
+}
+
+const char *scenario_slot_part_name(enum scenario_slot_part p)
+{
+    return slot_part_names[p];
 }
 
 bool scenario_discovery_is_boot_data(enum scenario_discovery d)
@@ -328,6 +339,24 @@ static int read_name(struct reader *r, const struct doc_node *n, const char *wha
     return refuse_at(r, n, "unknown %s '%.64s' (known: %s)", what, n->text, all);
 }
 
+static int read_names_as_mask(struct reader *r, const struct doc_node *n, const char *what,
+                              const char *const *names, unsigned *mask)
+{
+    int ret = want_kind(r, n, DOC_LIST, what);
+
+    if (!ret && !n->first)
+        ret = refuse_at(r, n, "%s is empty", what);
+    for (const struct doc_node *c = n->first; !ret && c; c = c->next) {
+        unsigned v = 0;
+        ret = read_name(r, c, what, names, &v);
+        if (!ret && *mask & 1u << v)
+            ret = refuse_at(r, c, "'%s' is listed twice", c->text);
+        if (!ret)
+            *mask |= 1u << v;
+    }
+    return ret;
+}
+
 /* A list of texts, or a single one. Repeated entries are refused. */
 static int read_texts(struct reader *r, const struct doc_node *n, const char *what, char ***out,
                       unsigned *count)
@@ -412,8 +441,8 @@ static bool sbdf_valid(const char *text)
 }
 
 /* Which keys a device of each type takes, beside those that every device has. */
-static const char *const device_keys[] = {"type",     "sbdf",    "queue-size",
-                                          "features", "backend", NULL};
+static const char *const device_keys[] = {"type",    "sbdf",       "queue-size", "features",
+                                          "backend", "slot-lacks", NULL};
 /* A key of every device but the IOMMU itself. */
 static const char *const endpoint_key = "endpoint";
 static const char *const *const device_type_keys[] = {
@@ -687,6 +716,86 @@ static int read_backends(struct reader *r, const struct doc_node *n)
     return ret;
 }
 
+/* "0-15" */
+static int read_buses(struct reader *r, const struct doc_node *n, struct scenario_bridge *b)
+{
+    uint64_t first = 0, last = 0;
+    int ret = want_kind(r, n, DOC_SCALAR, "buses");
+
+    if (ret)
+        return ret;
+    if (parse_interval(n->text, UINT8_MAX, &first, &last))
+        return refuse_at(r, n, "'%.64s' is no range of buses like 0-15", n->text);
+    b->bus_first = (uint8_t)first;
+    b->bus_last = (uint8_t)last;
+    return 0;
+}
+
+static int read_bridge_backend(struct reader *r, const struct doc_node *n,
+                               struct scenario_bridge *b)
+{
+    const struct scenario *s = r->s;
+    int ret = want_kind(r, n, DOC_SCALAR, "backend");
+
+    for (unsigned i = 1; !ret && i <= s->backend_count; i++)
+        if (!strcmp(s->backends[i].name, n->text))
+            b->backend = i;
+    if (!ret && !b->backend)
+        return refuse_at(r, n, "'%.64s' is none of the scenario's backends", n->text);
+    return ret;
+}
+
+static int read_bridge(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"segment", "buses", "backend", NULL};
+    struct scenario *s = r->s;
+    struct scenario_bridge b = {0};
+    uint32_t segment = 0;
+    int ret = want_kind(r, n, DOC_MAP, "a host bridge");
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    if (s->bridge_count == SCENARIO_BRIDGES_MAX)
+        return refuse_at(r, n, "more than %u host bridges", SCENARIO_BRIDGES_MAX);
+    const struct doc_node *c = doc_get(n, "segment");
+    if (c)
+        ret = read_count(r, c, "segment", 0, UINT16_MAX, &segment);
+    b.segment = (uint16_t)segment;
+    c = doc_get(n, "buses");
+    if (!ret && !c)
+        return refuse_at(r, n, "a host bridge needs buses");
+    if (!ret)
+        ret = read_buses(r, c, &b);
+    c = doc_get(n, "backend");
+    if (!ret && c)
+        ret = read_bridge_backend(r, c, &b);
+    for (unsigned i = 0; !ret && i < s->bridge_count; i++) {
+        const struct scenario_bridge *o = &s->bridges[i];
+        if (o->segment == b.segment && o->bus_first <= b.bus_last && b.bus_first <= o->bus_last)
+            ret = refuse_at(r, n, "another host bridge has one of these buses");
+    }
+    if (!ret)
+        s->bridges[s->bridge_count++] = b;
+    return ret;
+}
+
+static int read_bridges(struct reader *r, const struct doc_node *n)
+{
+    const struct scenario *s = r->s;
+    unsigned buses = 0;
+    int ret = want_kind(r, n, DOC_LIST, "host-bridges");
+
+    for (const struct doc_node *c = n->first; !ret && c; c = c->next)
+        ret = read_bridge(r, c);
+    for (unsigned i = 0; i < s->bridge_count; i++)
+        buses += s->bridges[i].bus_last - s->bridges[i].bus_first + 1u;
+    if (!ret && buses > SCENARIO_BUSES_MAX)
+        ret = refuse_at(r, n, "more than %u buses in all", SCENARIO_BUSES_MAX);
+    return ret;
+}
+
 static int read_device(struct reader *r, const struct doc_node *n)
 {
     static int (*const of_type[])(struct reader *, const struct doc_node *,
@@ -734,6 +843,9 @@ static int read_device(struct reader *r, const struct doc_node *n)
     c = doc_get(n, endpoint_key);
     if (!ret && c)
         ret = read_endpoint(r, c, d);
+    c = doc_get(n, "slot-lacks");
+    if (!ret && c)
+        ret = read_names_as_mask(r, c, "slot-lacks", slot_part_names, &d->slot_lacks);
     c = doc_get(n, "queue-size");
     if (!ret && c)
         ret = read_count(r, c, "queue-size", 1, QUEUE_SIZE_MAX, &d->queue_size);
@@ -1136,24 +1248,6 @@ static int read_domain(struct reader *r, const struct doc_node *n)
     return ret;
 }
 
-static int read_names_as_mask(struct reader *r, const struct doc_node *n, const char *what,
-                              const char *const *names, unsigned *mask)
-{
-    int ret = want_kind(r, n, DOC_LIST, what);
-
-    if (!ret && !n->first)
-        ret = refuse_at(r, n, "%s is empty", what);
-    for (const struct doc_node *c = n->first; !ret && c; c = c->next) {
-        unsigned v = 0;
-        ret = read_name(r, c, what, names, &v);
-        if (!ret && *mask & 1u << v)
-            ret = refuse_at(r, c, "'%s' is listed twice", c->text);
-        if (!ret)
-            *mask |= 1u << v;
-    }
-    return ret;
-}
-
 static int read_checks(struct reader *r, const struct doc_node *n)
 {
     int ret = read_texts(r, n, "checks", &r->s->checks, &r->s->check_count);
@@ -1210,21 +1304,63 @@ static int check_places(struct reader *r, const struct doc_node *root)
             return refuse_at(r, n, "a device needs an sbdf");
         if (!pci && s->devices[i].sbdf)
             return refuse_at(r, doc_get(n, "sbdf"), "nothing is on PCI here");
+        if (s->devices[i].slot_lacks && !axis_has(s, AXIS_ANNOUNCE, "slot-event"))
+            return refuse_at(r, doc_get(n, "slot-lacks"),
+                             "there is no slot (announce: slot-event)");
     }
     if (mmio && s->axis_count[AXIS_TOPOLOGY])
         return refuse_at(r, doc_get(matrix, "topology"), "virtio-mmio has no bridge");
     if (mmio && s->axis_count[AXIS_ANNOUNCE])
         return refuse_at(r, doc_get(matrix, "announce"), "virtio-mmio has no slots");
-    if (axis_has(s, AXIS_ANNOUNCE, "slot-event") &&
-        (axis_has(s, AXIS_TOPOLOGY, "ioreq-functions") ||
-         axis_has(s, AXIS_TOPOLOGY, "hypervisor-bridge")))
-        return refuse_at(r, doc_get(matrix, "announce"),
-                         "a slot's bus is the guest's choice: whoever has the port has to have the "
-                         "whole bridge (topology: ioreq-only)");
     if (mmio && s->device_count > SCENARIO_MMIO_DEVICES_MAX)
         return refuse_at(r, doc_get(matrix, "transport"),
                          "there are interrupt lines for %u virtio-mmio devices",
                          SCENARIO_MMIO_DEVICES_MAX);
+    return 0;
+}
+
+/* The bridge that a place is behind; s->bridge_count: none. */
+static unsigned bridge_of(const struct scenario *s, const char *sbdf)
+{
+    unsigned segment = 0, bus = 0, i = 0;
+
+    if (sscanf(sbdf, "%4x:%2x", &segment, &bus) != 2)
+        return s->bridge_count;
+    while (i < s->bridge_count && (s->bridges[i].segment != segment ||
+                                   s->bridges[i].bus_first > bus || s->bridges[i].bus_last < bus))
+        i++;
+    return i;
+}
+
+static int check_bridges(struct reader *r, const struct doc_node *root)
+{
+    const struct scenario *s = r->s;
+    const struct doc_node *n = doc_get(root, "host-bridges"), *device = doc_get(root, "device");
+    const struct doc_node *d = device && device->kind == DOC_LIST ? device->first : device;
+    bool whole = !s->axis_count[AXIS_TOPOLOGY] || axis_has(s, AXIS_TOPOLOGY, "ioreq-only");
+    unsigned owners = 1;
+
+    if (!s->bridge_count)
+        return 0;
+    if (s->testbeds != 1u << TESTBED_SIM || s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU)
+        return refuse_at(r, n, "host bridges go with checks in the domU, on the testbed sim");
+    if (s->axis_count[AXIS_TRANSPORT] || s->axis_count[AXIS_BACKGROUND] ||
+        s->axis_count[AXIS_DISCOVERY] || s->axis_count[AXIS_ANNOUNCE])
+        return refuse_at(r, n, "no axis transport, background, discovery or announce here");
+    if (s->bridges[0].backend)
+        return refuse_at(r, n, "the first host bridge is the first backend's");
+    for (unsigned i = 0; i < s->bridge_count; i++)
+        owners |= 1u << s->bridges[i].backend;
+    for (unsigned i = 1; whole && owners != 1 && i <= s->backend_count; i++)
+        if (!(owners & 1u << i))
+            return refuse_at(r, n, "the backend %.64s has no host bridge (topology: ioreq-only)",
+                             s->backends[i].name);
+    for (unsigned i = 0; d && i < s->device_count; i++, d = d->next)
+        if (s->devices[i].sbdf && bridge_of(s, s->devices[i].sbdf) == s->bridge_count)
+            return refuse_at(r, doc_get(d, "sbdf"), "%s is behind no host bridge",
+                             s->devices[i].sbdf);
+    if (s->device_count && bridge_of(s, s->devices[0].sbdf))
+        return refuse_at(r, n, "the first device is behind the first host bridge");
     return 0;
 }
 
@@ -1379,14 +1515,17 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "buffers"),
                          "only the frontend that runs checks has the choice");
     ret = check_backends(r, root);
-    return ret ? ret : check_places(r, root);
+    if (!ret)
+        ret = check_places(r, root);
+    return ret ? ret : check_bridges(r, root);
 }
 
 static int read_root(struct reader *r, const struct doc_node *root)
 {
-    static const char *const known[] = {
-        "scenario", "title",   "testbeds", "sets",     "backends", "device", "domain",  "matrix",
-        "checks",   "runs-in", "run",      "timeline", "expect",   "table",  "timeout", NULL};
+    static const char *const known[] = {"scenario",     "title",  "testbeds", "sets",   "backends",
+                                        "host-bridges", "device", "domain",   "matrix", "checks",
+                                        "runs-in",      "run",    "timeline", "expect", "table",
+                                        "timeout",      NULL};
     struct scenario *s = r->s;
     const struct doc_node *c;
     unsigned mask = 0, v = 0;
@@ -1423,6 +1562,9 @@ static int read_root(struct reader *r, const struct doc_node *root)
     c = doc_get(root, "backends");
     if (!ret && c)
         ret = read_backends(r, c);
+    c = doc_get(root, "host-bridges");
+    if (!ret && c)
+        ret = read_bridges(r, c);
     c = doc_get(root, "device");
     if (!ret && c)
         ret = read_devices(r, c);
@@ -1556,12 +1698,30 @@ bool scenario_in_set(const struct scenario *s, const char *set)
 
 unsigned scenario_cell_backends(const struct scenario_cell *cell)
 {
-    return cell->topology == TOPOLOGY_IOREQ_ONLY ? 1 : 1 + cell->scenario->backend_count;
+    const struct scenario *s = cell->scenario;
+    bool owners = false;
+
+    for (unsigned i = 0; i < s->bridge_count; i++)
+        owners |= s->bridges[i].backend != 0;
+    return cell->topology == TOPOLOGY_IOREQ_ONLY && !owners ? 1 : 1 + s->backend_count;
 }
 
 unsigned scenario_cell_backend_of(const struct scenario_cell *cell, unsigned device)
 {
-    return cell->topology == TOPOLOGY_IOREQ_ONLY ? 0 : cell->scenario->devices[device].backend;
+    const struct scenario *s = cell->scenario;
+    unsigned bridge;
+
+    if (cell->topology != TOPOLOGY_IOREQ_ONLY)
+        return s->devices[device].backend;
+    bridge = s->bridge_count ? bridge_of(s, s->devices[device].sbdf) : 0;
+    return bridge < s->bridge_count ? s->bridges[bridge].backend : 0;
+}
+
+bool scenario_bridge_late(const struct scenario *s, unsigned bridge)
+{
+    unsigned backend = s->bridges[bridge].backend;
+
+    return backend && s->backends[backend].late;
 }
 
 const char *scenario_backend_name(const struct scenario *s, unsigned backend)

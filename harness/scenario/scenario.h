@@ -20,6 +20,8 @@
 #define SCENARIO_DEVICES_MAX  32
 #define SCENARIO_LIST_MAX     64
 #define SCENARIO_BACKENDS_MAX 8   /* of one cell, the first included */
+#define SCENARIO_BRIDGES_MAX  4   /* host bridges of a domain */
+#define SCENARIO_BUSES_MAX    64u /* behind all of them */
 #define SCENARIO_PORTS_MAX    16u /* of a console */
 #define SCENARIO_TIMELINE_MAX 256
 #define SCENARIO_TIMES_MAX    10000
@@ -123,6 +125,11 @@ bool scenario_discovery_is_boot_data(enum scenario_discovery d);
 enum scenario_device_type { DEVICE_BLK, DEVICE_RNG, DEVICE_CONSOLE, DEVICE_NET, DEVICE_IOMMU };
 const char *scenario_device_type_name(enum scenario_device_type t);
 
+/* What a hot-plug slot need not have (PCI Express 7.5.3.9). */
+enum scenario_slot_part { SLOT_BUTTON, SLOT_POWER, SLOT_INDICATORS, SLOT_COMMANDS, SLOT_PARTS };
+/* As scenarios and the reference backend call it. */
+const char *scenario_slot_part_name(enum scenario_slot_part p);
+
 /* What a device keeps its data on, or takes it from. */
 enum scenario_backing {
     BACKING_NONE,
@@ -141,6 +148,7 @@ struct scenario_device {
     enum scenario_device_type type;
     unsigned backend;    /* whose it is: 0 the first, else one of scenario.backends */
     char *sbdf;          /* "0000:00:01.0"; NULL: never on PCI */
+    unsigned slot_lacks; /* mask of 1 << enum scenario_slot_part */
     uint32_t queue_size; /* 0: the backend's default */
     bool has_endpoint;   /* it is behind its backend's IOMMU */
     uint32_t endpoint;   /* and what it is called there */
@@ -171,6 +179,17 @@ struct scenario_other {
     char *name;
     enum scenario_backend domain;
     bool late; /* not there when the checks begin */
+};
+
+/*
+ * A host bridge of several. `backend` claims its windows where one process has a bridge whole
+ * (topology: ioreq-only). A bridge of a backend that comes late is late, too: the guest hears of it
+ * when it is there.
+ */
+struct scenario_bridge {
+    uint16_t segment;
+    uint8_t bus_first, bus_last;
+    unsigned backend; /* 0 the first */
 };
 
 /* Who runs the checks. */
@@ -268,7 +287,9 @@ struct scenario {
     /* From 1 on, so that numbers are those of devices and cells; 0 is the first backend. */
     struct scenario_other backends[SCENARIO_BACKENDS_MAX];
     unsigned backend_count; /* of those beside the first */
-    char **checks;          /* patterns, "blk.*"; checks or fio, never both */
+    struct scenario_bridge bridges[SCENARIO_BRIDGES_MAX];
+    unsigned bridge_count; /* 0: one, which has all of the testbed's buses */
+    char **checks;         /* patterns, "blk.*"; checks or fio, never both */
     unsigned check_count;
     enum scenario_run run;
     struct scenario_fio fio;
@@ -340,11 +361,13 @@ static inline bool scenario_cell_serves_itself(const struct scenario_cell *cell)
 {
     return cell->frontend == FRONTEND_DOM0 && cell->backend == BACKEND_DOM0;
 }
-/* How many backend processes the cell has, at least 1: with topology ioreq-only the first has every
- * device. */
+/* How many backend processes the cell has, at least 1: with topology ioreq-only a process has whole
+ * bridges, with every device there. */
 unsigned scenario_cell_backends(const struct scenario_cell *cell);
 /* Which of them has a device. */
 unsigned scenario_cell_backend_of(const struct scenario_cell *cell, unsigned device);
+/* Does the guest hear of it only at run time? */
+bool scenario_bridge_late(const struct scenario *s, unsigned bridge);
 /* "backend" of the first, its name of another one. */
 const char *scenario_backend_name(const struct scenario *s, unsigned backend);
 

@@ -10,17 +10,18 @@
 #ifndef RP_TESTBED_MAP_H
 #define RP_TESTBED_MAP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "profile/profile.h"
 #include "scenario/scenario.h"
+#include "util/host_bridge.h"
 
 struct testbed_map {
     uint64_t ram_base;
-    uint16_t segment;
-    uint8_t bus_first, bus_last;
-    uint64_t ecam_base, ecam_bytes;
-    uint64_t mem_base, mem_bytes;
+    struct host_bridge bridges[SCENARIO_BRIDGES_MAX];
+    unsigned bridge_count; /* at least 1 */
     /* The first of four lines that INTx pins share; 0: fixed by the architecture. */
     unsigned intx_line;
     /* The first virtio-mmio device; the next has the next window and the next line. */
@@ -35,8 +36,14 @@ unsigned testbed_map_mmio_line(const struct testbed_map *p, unsigned n);
 const struct testbed_map *testbed_map(enum scenario_arch arch);
 /* The host bridge is where a backend's profile says. */
 void testbed_map_override(struct testbed_map *m, const struct profile_map *other);
-/* The bridge as backend and agent take it: "seg=0,bus=0-63,ecam=0x..+0x..,mem=0x..+0x..". */
-const char *testbed_map_bridge(const struct testbed_map *p, char *buf, size_t size);
+/* A scenario that has several bridges: the windows of the one are theirs, piece by piece. */
+void testbed_map_divide(struct testbed_map *m, const struct scenario *s);
+/* A bridge as backend and agent take it: "seg=0,bus=0-63,ecam=0x..+0x..,mem=0x..+0x..". */
+#define TESTBED_BRIDGE_BYTES 160
+const char *testbed_map_bridge(const struct testbed_map *p, unsigned bridge,
+                               char text[TESTBED_BRIDGE_BYTES]);
+/* Configuration space of a bus of segment 0; false: it is behind no bridge. */
+bool testbed_map_bus(const struct testbed_map *p, uint64_t bus, uint64_t *addr);
 /* The n-th device as the agent takes it: "base=0x..,irq=N". */
 const char *testbed_map_mmio(const struct testbed_map *p, unsigned n, char *buf, size_t size);
 

@@ -221,6 +221,7 @@ static int create_guest(struct testbed_cell *c)
     struct sim_cell *s = sim_of(c);
     const struct scenario_cell *plan = &c->plan;
     const struct testbed_map *p = &c->map;
+    const struct host_bridge *b = &p->bridges[0];
     struct sim_dom_config cfg = {
         .arch = plan->arch == ARCH_ARM ? SIM_ARCH_ARM : SIM_ARCH_X86,
         .nr_vcpus = plan->vcpus,
@@ -235,14 +236,16 @@ static int create_guest(struct testbed_cell *c)
         uint64_t value = plan->background == BACKGROUND_ONES ? ~0ull : 0;
 
         cfg.background[0] =
-            (struct sim_background){.base = p->ecam_base, .bytes = p->ecam_bytes, .value = value};
+            (struct sim_background){.base = b->ecam_base, .bytes = b->ecam_bytes, .value = value};
         cfg.background[1] =
-            (struct sim_background){.base = p->mem_base, .bytes = p->mem_bytes, .value = value};
+            (struct sim_background){.base = b->mem_base, .bytes = b->mem_bytes, .value = value};
     }
-    if (plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE) {
-        cfg.ecam[0].base = p->ecam_base;
-        cfg.ecam[0].bytes = p->ecam_bytes;
-        cfg.ecam[0].segment = p->segment;
+    for (unsigned i = 0; plan->topology == TOPOLOGY_HYPERVISOR_BRIDGE && i < p->bridge_count; i++) {
+        b = &p->bridges[i];
+        cfg.ecam[i].base = b->ecam_base;
+        cfg.ecam[i].bytes = b->ecam_bytes;
+        cfg.ecam[i].segment = b->segment;
+        cfg.ecam[i].bus_first = b->bus_first;
     }
     ret = simxen_dom_create(s->sim, "guest", &cfg, &s->domid);
     if (ret)

@@ -485,24 +485,37 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
                               struct words *argv)
 {
     const struct testbed_map *p = &c->map;
-    char bridge[160];
+    char bridge[TESTBED_BRIDGE_BYTES];
 
     if (c->config->profile)
         return vendor_arguments(c, program, ready_fd, argv);
     words_add(argv, program);
     words_add(argv, "--domid");
     words_addf(argv, "%u", c->ops->domid(c));
-    if (c->plan.transport == TRANSPORT_PCI) {
+    for (unsigned i = 0; c->plan.transport == TRANSPORT_PCI && i < p->bridge_count; i++) {
+        /* Whoever claims a bridge whole has it to itself. */
+        if (c->plan.topology == TOPOLOGY_IOREQ_ONLY && c->plan.scenario->bridge_count &&
+            c->plan.scenario->bridges[i].backend != c->selected)
+            continue;
         words_add(argv, "--host-bridge");
-        words_add(argv, testbed_map_bridge(p, bridge, sizeof(bridge)));
+        words_add(argv, testbed_map_bridge(p, i, bridge));
+    }
+    if (c->plan.transport == TRANSPORT_PCI) {
         words_add(argv, "--claim");
         words_add(argv, claim_options[c->plan.topology]);
     }
     for (unsigned i = 0;
          c->plan.announce == ANNOUNCE_SLOT_EVENT && i < c->plan.scenario->device_count; i++) {
+        const struct scenario_device *d = &c->plan.scenario->devices[i];
+        char lacks[80] = "";
+
+        for (unsigned part = 0, n = 0; part < SLOT_PARTS; part++)
+            if (d->slot_lacks & 1u << part)
+                n += (unsigned)snprintf(lacks + n, sizeof(lacks) - n, ",%s=0",
+                                        scenario_slot_part_name((enum scenario_slot_part)part));
         words_add(argv, "--root-port");
         /* A pin that the device in the slot does not have: see pci/port.h. */
-        words_addf(argv, "sbdf=%s,slot=%u,pin=2", c->plan.scenario->devices[i].sbdf, i + 1);
+        words_addf(argv, "sbdf=%s,slot=%u,pin=2%s", d->sbdf, i + 1, lacks);
     }
     if (c->plan.topology == TOPOLOGY_IOREQ_DISTRIBUTED) {
         words_add(argv, c->selected ? "--link" : "--link-listen");
@@ -578,7 +591,7 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
         [ADDRESSING_GRANTS] = "grants", [ADDRESSING_FOREIGN] = "foreign"};
     static const char *const rings[] = {[RING_SPLIT] = "split", [RING_PACKED] = "packed"};
     const struct scenario *s = c->plan.scenario;
-    char bridge[160], window[64];
+    char bridge[TESTBED_BRIDGE_BYTES], window[64];
 
     words_add(argv, "--role");
     words_add(argv, testbed_agent_role(c, role));
@@ -588,8 +601,12 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
         words_add(argv, "--platform");
         words_add(argv, platform);
     }
-    words_add(argv, "--host-bridge");
-    words_add(argv, testbed_map_bridge(&c->map, bridge, sizeof(bridge)));
+    for (unsigned i = 0; i < c->map.bridge_count; i++) {
+        if (s->bridge_count && scenario_bridge_late(s, i))
+            continue;
+        words_add(argv, "--host-bridge");
+        words_add(argv, testbed_map_bridge(&c->map, i, bridge));
+    }
     words_add(argv, "--backend-domid");
     /* A driver that has to find it out would be helped by a guess that is right. */
     if (c->plan.discovery == DISCOVERY_GIVEN)

@@ -50,6 +50,7 @@ void testbed_cell_init(struct testbed_cell *c, const struct testbed_ops *ops,
     c->domain_bytes = plan->scenario->memory_bytes;
     if (cfg->profile && cfg->profile->map.given)
         testbed_map_override(&c->map, &cfg->profile->map);
+    testbed_map_divide(&c->map, plan->scenario);
     c->backend = PROCESS_INIT;
     for (unsigned i = 0; i < SCENARIO_BACKENDS_MAX; i++)
         c->others[i].process = PROCESS_INIT;

@@ -285,6 +285,9 @@ bool testbed_has_boot_data(const struct testbed_cell *c);
 /* Writes the data of a mechanism that has any into a file here; a device tree onto the partial one
  * in the file `onto` (NULL: one of its own). 0 or -errno with a message. */
 int testbed_write_boot_data(struct testbed_cell *c, const char *path, const char *onto);
+/* What a guest that runs is given of a host bridge that comes: an overlay of its device tree, in
+ * `buf` of *bytes, which are then as many as it has. 0 or -errno with a message. */
+int testbed_read_overlay(struct testbed_cell *c, unsigned bridge, uint8_t *buf, size_t *bytes);
 /* Where it needs a key of the domain's, writes it; before the agent is started. */
 int testbed_tell_by_store(struct testbed_cell *c);
 /* Where the boot data of a domain lie for its agent, with a discovery that has such; malloc'd. */

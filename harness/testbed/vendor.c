@@ -71,7 +71,7 @@ static const char *lookup(void *ctx, const char *name)
 
 static void add_common(struct testbed_cell *c, struct values *v)
 {
-    const struct testbed_map *m = &c->map;
+    const struct host_bridge *m = &c->map.bridges[0];
     const struct scenario_cell *plan = &c->plan;
 
     add(v, "domid", "%u", c->ops->domid(c));
@@ -86,7 +86,7 @@ static void add_common(struct testbed_cell *c, struct values *v)
     add(v, "mem.base", "0x%" PRIx64, m->mem_base);
     add(v, "mem.size", "0x%" PRIx64, m->mem_bytes);
     add(v, "bus.last", "%u", m->bus_last);
-    add(v, "ram.base", "0x%" PRIx64, m->ram_base);
+    add(v, "ram.base", "0x%" PRIx64, c->map.ram_base);
     add(v, "ram.size", "%" PRIu64, c->domain_bytes);
     add(v, "dir", "%s", c->image_dir);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What firmware left may hold anything: answers to whole trees, and to damaged ones. */
+/* What firmware left, or a toolstack gave, may hold anything: answers to what is whole, and to what
+ * is damaged. */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/bridge.h"
 #include "frontend/discovery.h"
 #include "spec/discovery.h"
 #include "unit/run.h"
@@ -134,6 +136,113 @@ START_TEST(window_answers)
 }
 END_TEST
 
+/* ---- a host bridge that comes, by an overlay ---- */
+
+enum { REG, RANGES, BUSES, DOMAIN, BRIDGE_PROPERTIES };
+
+/* As a toolstack's overlay has it, but for one property, which is `cut` bytes shorter. */
+static void build_overlay(unsigned which, unsigned cut)
+{
+    static const char names[] = "compatible\0reg\0ranges\0bus-range\0linux,pci-domain\0target-path";
+    static const uint8_t reg[16] = {0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0};
+    /* An I/O window, one whose addresses differ, and one that serves. */
+    static const uint8_t ranges[84] = {
+        1, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+        2, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+        2, 0, 0, 0, 0, 0, 0, 0, 0x30, 0, 0, 0, 0, 0, 0, 0, 0x30, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    static const uint8_t buses[8] = {0, 0, 0, 4, 0, 0, 0, 7}, domain[4] = {0, 0, 0, 1};
+    const struct {
+        uint32_t name, bytes;
+        const uint8_t *value;
+    } list[] = {[REG] = {11, sizeof(reg), reg},
+                [RANGES] = {15, sizeof(ranges), ranges},
+                [BUSES] = {22, sizeof(buses), buses},
+                [DOMAIN] = {32, sizeof(domain), domain}};
+
+    memset(tree, 0, sizeof(tree));
+    used = 40;
+    word(1);
+    text("");
+    word(1);
+    text("fragment@0");
+    property(49, "/", 2);
+    word(1);
+    text("__overlay__");
+    word(1);
+    text("pcie@20000000");
+    property(0, "pci-host-ecam-generic", 22);
+    for (unsigned i = 0; i < BRIDGE_PROPERTIES; i++)
+        if (i != which || cut < list[i].bytes)
+            property(list[i].name, list[i].value, list[i].bytes - (i == which ? cut : 0));
+    word(2);
+    word(2);
+    word(2);
+    finish(names, sizeof(names));
+}
+
+START_TEST(bridge_comes)
+{
+    struct fe_host_bridge b;
+
+    build_overlay(BRIDGE_PROPERTIES, 0);
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), 0);
+    ck_assert_uint_eq(b.segment, 1);
+    ck_assert_uint_eq(b.bus_first, 4);
+    ck_assert_uint_eq(b.bus_last, 7);
+    ck_assert_uint_eq(b.ecam_base, 0x20000000);
+    ck_assert_uint_eq(b.ecam_bytes, 0x400000);
+    ck_assert_uint_eq(b.mem_base, 0x30000000);
+    ck_assert_uint_eq(b.mem_bytes, 0x1000000);
+    build_overlay(DOMAIN, 4); /* which is optional */
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), 0);
+    ck_assert_uint_eq(b.segment, 0);
+    for (unsigned which = 0; which < BRIDGE_PROPERTIES; which++) {
+        build_overlay(which, 1);
+        ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), -EPROTO);
+    }
+    build_overlay(BUSES, 8);
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), -EPROTO);
+    build_overlay(RANGES, 28);
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), -ENOTSUP);
+    build(1, 3, "xen,grant-dma"); /* a bridge without windows */
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), -EPROTO);
+    build_window(2, 3); /* no bridge */
+    ck_assert_int_eq(fe_bridge_from_tree(tree, used, &b), -ENOENT);
+}
+END_TEST
+
+/* Whatever is in it: a bridge that is sound, or an error. */
+START_TEST(bridge_damage)
+{
+    build_overlay(BRIDGE_PROPERTIES, 0);
+    for (size_t at = 0; at < used; at++) {
+        for (unsigned v = 0; v < 256; v++) {
+            uint8_t *copy = malloc(used);
+            struct fe_host_bridge b;
+
+            memcpy(copy, tree, used);
+            copy[at] = (uint8_t)v;
+            if (fe_bridge_from_tree(copy, used, &b) == 0) {
+                ck_assert_uint_le(b.bus_first, b.bus_last);
+                ck_assert_uint_ge(b.ecam_bytes, (b.bus_last - b.bus_first + 1u) * 0x100000ull);
+                ck_assert_uint_eq(b.ecam_base % 0x100000, 0);
+                ck_assert_uint_gt(b.mem_bytes, 0);
+                ck_assert_uint_gt(b.mem_base + b.mem_bytes, b.mem_base);
+            }
+            free(copy);
+        }
+    }
+    for (size_t bytes = 0; bytes < used; bytes++) {
+        uint8_t *copy = malloc(bytes + 1);
+        struct fe_host_bridge b;
+
+        memcpy(copy, tree, bytes);
+        ck_assert_int_eq(fe_bridge_from_tree(copy, bytes, &b), -EPROTO);
+        free(copy);
+    }
+}
+END_TEST
+
 /* ---- the ACPI table ---- */
 
 static struct {
@@ -240,6 +349,10 @@ int main(void)
     tcase_add_test(tc, answers);
     tcase_add_test(tc, window_answers);
     tcase_add_test(tc, damage);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("overlay");
+    tcase_add_test(tc, bridge_comes);
+    tcase_add_test(tc, bridge_damage);
     suite_add_tcase(suite, tc);
     tc = tcase_create("table");
     tcase_add_test(tc, table_answers);

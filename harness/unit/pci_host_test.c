@@ -78,7 +78,8 @@ static void bar_write(void *ctx, uint64_t offset, unsigned bytes, uint64_t value
     w->bar_value = value;
 }
 
-static const struct pci_host_ops host_ops = {on_msi, on_intx, on_map, on_unmap};
+static const struct pci_host_ops host_ops = {
+    .msi = on_msi, .intx = on_intx, .bar_mapped = on_map, .bar_unmapped = on_unmap};
 static const struct pci_bar_ops bar_ops = {bar_read, bar_write};
 
 static struct pci_function *make_function(struct world *w)

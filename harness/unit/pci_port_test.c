@@ -21,7 +21,8 @@ struct world {
     struct pci_port *port;
     struct pci_function *card;
     unsigned express; /* offset of the capability */
-    unsigned msis, powered, resets;
+    unsigned msis, powered, resets, moves;
+    unsigned bus; /* that the last move was to */
     bool level, power;
 };
 
@@ -42,7 +43,19 @@ static int on_map(void *ctx, sbdf_t of, unsigned bar, struct pci_range range)
 
 static void on_unmap(void *ctx, sbdf_t of, unsigned bar, struct pci_range range) {}
 
-static const struct pci_host_ops host_ops = {on_msi, on_intx, on_map, on_unmap};
+static void on_move(void *ctx, sbdf_t port)
+{
+    struct world *w = ctx;
+
+    w->moves++;
+    w->bus = pci_port_bus(w->port);
+}
+
+static const struct pci_host_ops host_ops = {.msi = on_msi,
+                                             .intx = on_intx,
+                                             .bar_mapped = on_map,
+                                             .bar_unmapped = on_unmap,
+                                             .bus_moved = on_move};
 
 static void on_power(void *ctx, bool on)
 {
@@ -166,8 +179,12 @@ START_TEST(driver_gives_the_bus)
 
     setup(&w, &usual);
     put_in(&w, false);
+    w.moves = 0;
     set(&w, PORT, PCI_REG_SECONDARY_BUS, 1, 9);
+    ck_assert_uint_eq(w.moves, 1);
+    ck_assert_uint_eq(w.bus, 9);
     set(&w, PORT, PCI_REG_SECONDARY_BUS + 1, 1, 9);
+    ck_assert_uint_eq(w.moves, 1);
     ck_assert(answers_on(&w, 9));
     ck_assert(!answers_on(&w, 5));
     ck_assert_uint_eq(get(&w, SBDF(0, 9, 1, 0), PCI_REG_VENDOR_ID, 4), 0xffffffff);

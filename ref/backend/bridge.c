@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "backend/link.h"
+#include "pci/port.h"
 #include "util/log.h"
 #include "util/mutant.h"
 #include "xen/irq.h"
@@ -30,9 +31,12 @@ struct occupant {
     sbdf_t at;
     sbdf_t wire; /* whose pin its pin is: its own, or its port's (device 0 of a slot, no swizzle) */
     struct bridge *bridge;
+    struct pci_port *port,
+        *behind;                   /* the port that it is, or in whose slot it is; NULL; borrowed */
     struct pci_function *function; /* borrowed */
     uint64_t *interrupts;          /* borrowed, may be NULL */
     bool claimed;
+    unsigned claimed_bus; /* of a slot, for a port or what is in it; 0: none */
 };
 
 struct bridges {
@@ -157,6 +161,8 @@ static int host_bar_mapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range 
     return rc;
 }
 
+static void host_bus_moved(void *ctx, sbdf_t port);
+
 static void host_bar_unmapped(void *ctx, sbdf_t of, unsigned bar, struct pci_range range)
 {
     struct bridges *b = ((struct bridge *)ctx)->all;
@@ -171,6 +177,7 @@ static const struct pci_host_ops function_ops = {
     .intx = host_intx,
     .bar_mapped = host_bar_mapped,
     .bar_unmapped = host_bar_unmapped,
+    .bus_moved = host_bus_moved,
 };
 
 static int claim_window(struct bridges *b, uint64_t base, uint64_t bytes, bool same)
@@ -257,6 +264,79 @@ const struct ioreq_ops *bridges_ioreq_ops(void)
 
 /* ---- claims ---- */
 
+/*
+ * A slot is on the bus that the guest gives to its port, and moves with it. By addresses the port
+ * claims this bus whole: nothing else can be there, and what is not there reads all ones. By
+ * function numbers each function in the slot claims its own.
+ */
+static unsigned slot_bus(const struct bridges *b, const struct occupant *p)
+{
+    const struct pci_port *port = b->config.claim == BRIDGE_CLAIM_FUNCTIONS ? p->port
+                                  : b->config.claim == BRIDGE_CLAIM_PCIDEV  ? p->behind
+                                                                            : NULL;
+    const struct host_bridge *w = &p->bridge->where;
+    unsigned bus = port ? pci_port_bus(port) : 0;
+
+    if (MUTANT(slot_bus_claimed_once) && p->claimed_bus)
+        return p->claimed_bus;
+    return bus > w->bus_first && bus <= w->bus_last ? bus : 0;
+}
+
+static sbdf_t in_slot(const struct occupant *p, unsigned bus)
+{
+    return SBDF(p->bridge->where.segment, bus, 0, sbdf_function(p->at));
+}
+
+static uint64_t bus_address(const struct occupant *p, unsigned bus)
+{
+    return host_bridge_config_addr(&p->bridge->where, SBDF(p->bridge->where.segment, bus, 0, 0));
+}
+
+static int claim_slot(struct bridges *b, struct occupant *p)
+{
+    unsigned bus = slot_bus(b, p);
+    int rc;
+
+    if (!bus || p->claimed_bus)
+        return 0;
+    if (p->port)
+        rc = claim_range(b, bus_address(p, bus), bus_address(p, bus) + ECAM_BYTES_PER_BUS - 1);
+    else
+        rc = ioreq_server_map_function(b->server, in_slot(p, bus));
+    if (!rc)
+        p->claimed_bus = bus;
+    return rc;
+}
+
+static void unclaim_slot(struct bridges *b, struct occupant *p)
+{
+    unsigned bus = p->claimed_bus;
+
+    p->claimed_bus = 0;
+    if (bus && p->port)
+        unclaim_range(b, bus_address(p, bus), bus_address(p, bus) + ECAM_BYTES_PER_BUS - 1);
+    else if (bus)
+        (void)ioreq_server_unmap_function(b->server, in_slot(p, bus));
+}
+
+/* First all that is not right any more, so that ports can change their buses. */
+static void host_bus_moved(void *ctx, sbdf_t port)
+{
+    struct bridges *b = ((struct bridge *)ctx)->all;
+
+    if (!connected(b))
+        return;
+    for (struct occupant *p = b->occupants; p; p = p->next)
+        if (p->claimed_bus && p->claimed_bus != slot_bus(b, p))
+            unclaim_slot(b, p);
+    for (struct occupant *p = b->occupants; p; p = p->next) {
+        int rc = claim_slot(b, p);
+
+        if (rc)
+            log_warn_limited("the bus behind port %#x cannot be claimed: error %d", port.raw, rc);
+    }
+}
+
 static int claim_occupant(struct bridges *b, struct occupant *p)
 {
     uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
@@ -264,19 +344,21 @@ static int claim_occupant(struct bridges *b, struct occupant *p)
 
     if (MUTANT(functions_beyond_bus_0_unclaimed) && sbdf_bus(p->at) > 0)
         return 0;
-
+    if (p->behind)
+        return claim_slot(b, p);
     if (b->config.claim == BRIDGE_CLAIM_FUNCTIONS)
         rc = claim_range(b, base, base + ECAM_FN_BYTES - 1);
     else if (b->config.claim == BRIDGE_CLAIM_PCIDEV)
         rc = ioreq_server_map_function(b->server, p->at);
     p->claimed = rc == 0;
-    return rc;
+    return rc ? rc : claim_slot(b, p);
 }
 
 static void unclaim_occupant(struct bridges *b, struct occupant *p)
 {
     uint64_t base = host_bridge_config_addr(&p->bridge->where, p->at);
 
+    unclaim_slot(b, p);
     if (!p->claimed)
         return;
     p->claimed = false;
@@ -374,14 +456,14 @@ void bridges_link_pin(void *ctx, sbdf_t from, unsigned pin, bool level)
         host_intx(br, from, pin, level);
 }
 
-static int attach(struct bridges *b, const struct occupant *what, struct pci_port *port)
+static int attach(struct bridges *b, const struct occupant *what)
 {
     struct bridge *br = bridge_of(b, what->at);
     sbdf_t at = what->at;
     struct occupant *p;
     int rc;
 
-    if (!br || bridge_of(b, what->wire) != br || (port && b->config.claim != BRIDGE_CLAIM_WINDOW))
+    if (!br || bridge_of(b, what->wire) != br || (what->behind && b->config.link))
         return -EINVAL;
     if (find_occupant(b, at))
         return -EEXIST;
@@ -390,8 +472,8 @@ static int attach(struct bridges *b, const struct occupant *what, struct pci_por
         return -ENOMEM;
     *p = *what;
     p->bridge = br;
-    rc = port ? pci_host_attach_behind(br->host, port, at, p->function)
-              : pci_host_attach(br->host, at, p->function);
+    rc = p->behind ? pci_host_attach_behind(br->host, p->behind, at, p->function)
+                   : pci_host_attach(br->host, at, p->function);
     if (rc) {
         free(p);
         return rc;
@@ -411,16 +493,24 @@ int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_
 {
     const struct occupant what = {.at = at, .wire = at, .function = f, .interrupts = interrupts};
 
-    return attach(b, &what, NULL);
+    return attach(b, &what);
+}
+
+int bridges_attach_port(struct bridges *b, sbdf_t at, struct pci_port *port)
+{
+    const struct occupant what = {
+        .at = at, .wire = at, .port = port, .function = pci_port_function(port)};
+
+    return attach(b, &what);
 }
 
 int bridges_attach_behind(struct bridges *b, sbdf_t at, sbdf_t port_at, struct pci_port *port,
                           struct pci_function *f, uint64_t *interrupts)
 {
     const struct occupant what = {
-        .at = at, .wire = port_at, .function = f, .interrupts = interrupts};
+        .at = at, .wire = port_at, .behind = port, .function = f, .interrupts = interrupts};
 
-    return attach(b, &what, port);
+    return attach(b, &what);
 }
 
 void bridges_detach(struct bridges *b, sbdf_t at)

@@ -72,8 +72,11 @@ void bridges_disconnect(struct bridges *b);
  *   -EINVAL  no bridge has this bus    -EEXIST  the place is taken    -ENOSPC  too many ranges
  */
 int bridges_attach(struct bridges *b, sbdf_t at, struct pci_function *f, uint64_t *interrupts);
+/* A port with a slot. The bus behind it is the guest's choice, and is claimed as the guest chooses.
+ */
+int bridges_attach_port(struct bridges *b, sbdf_t at, struct pci_port *port);
 /* The same into the slot of a port at port_at; its INTx pins are the port's wires. -EINVAL also
- * where the claim is not the whole window: the guest chooses the bus. */
+ * where the bridge is another process's. */
 int bridges_attach_behind(struct bridges *b, sbdf_t at, sbdf_t port_at, struct pci_port *port,
                           struct pci_function *f, uint64_t *interrupts);
 void bridges_detach(struct bridges *b, sbdf_t at);

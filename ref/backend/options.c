@@ -351,10 +351,6 @@ static int check(const struct backend_options *o)
         log_error("--domid: required");
         return -EINVAL;
     }
-    if (o->port_count && o->claim != BRIDGE_CLAIM_WINDOW) {
-        log_error("--root-port: the guest chooses its buses, so --claim has to be window");
-        return -EINVAL;
-    }
     if (!o->device_count && !o->xenstore) {
         log_error("--device: at least one is required, or --xenstore");
         return -EINVAL;

@@ -36,8 +36,8 @@ struct slots {
 };
 
 const char root_port_help[] =
-    "a root port with a slot, for devices with port=SBDF, which needs --claim window;\n"
-    "        may be repeated. slot=N is its number, pin=N its INTx pin; button=0, power=0, "
+    "a root port with a slot, for devices with port=SBDF; may be repeated.\n"
+    "        slot=N is its number, pin=N its INTx pin; button=0, power=0, "
     "indicators=0,\n"
     "        surprise=0: it has none; commands=0: it reports no completion of commands";
 
@@ -143,7 +143,7 @@ int slots_create(struct bridges *b, const struct root_port *list, unsigned count
         if (rc)
             break;
         s->count = i + 1;
-        rc = bridges_attach(b, slot->at, pci_port_function(slot->port), NULL);
+        rc = bridges_attach_port(b, slot->at, slot->port);
     }
     if (rc)
         slots_destroy(s);
@@ -218,6 +218,8 @@ bool slots_ask_back(struct slots *s, sbdf_t at)
 {
     struct card *c = s ? *find_card(s, at) : NULL;
 
+    if (c && !pci_port_has_button(c->slot->port) && MUTANT(slot_waits_for_nobody))
+        return true;
     if (!c || !c->slot->has_power || !pci_port_has_button(c->slot->port) ||
         !pci_port_is_powered(c->slot->port) || MUTANT(slot_card_not_asked_for))
         return false;

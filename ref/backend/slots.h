@@ -37,7 +37,7 @@ int root_port_parse(struct root_port *port, const char *text, char why[SLOTS_WHY
 extern const char root_port_help[];
 
 /* Puts the ports onto their buses. `b`, `ops` and `ctx` are borrowed. Errors as of bridges_attach,
- * or -ENOMEM; -EINVAL also when the bridges' claim is not the whole window. */
+ * or -ENOMEM. */
 int slots_create(struct bridges *b, const struct root_port *list, unsigned count,
                  const struct slots_ops *ops, void *ctx, struct slots **out);
 /* Every device has to be detached. NULL is allowed. */

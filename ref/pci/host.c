@@ -102,8 +102,8 @@ const struct pci_host_config *pci_host_get_config(const struct pci_host *h)
 
 bool pci_host_serves(const struct pci_host *h, sbdf_t sbdf)
 {
-    return sbdf_segment(sbdf) == h->config.segment && sbdf_bus(sbdf) >= h->config.bus_first &&
-           sbdf_bus(sbdf) <= h->config.bus_last;
+    return (sbdf_segment(sbdf) == h->config.segment || MUTANT(pci_segment_ignored)) &&
+           sbdf_bus(sbdf) >= h->config.bus_first && sbdf_bus(sbdf) <= h->config.bus_last;
 }
 
 static unsigned slot_index(sbdf_t at)
@@ -238,7 +238,7 @@ static bool bar_wanted(const struct pci_host *h, const struct pci_function *f, u
     for (unsigned i = 0; i < h->config.window_count; i++)
         if (range->first >= h->config.windows[i].first && range->last <= h->config.windows[i].last)
             return true;
-    return false;
+    return MUTANT(pci_bar_outside_windows);
 }
 
 static void undecode(struct pci_host *h, struct pci_function *f, unsigned bar)
@@ -340,6 +340,12 @@ void pci_host_drive_intx(struct pci_host *h, const struct pci_function *f, unsig
     h->ops->intx(h->ctx, f->at, pin, level);
 }
 
+void pci_host_move_bus(struct pci_host *h, const struct pci_function *port)
+{
+    if (h->ops->bus_moved)
+        h->ops->bus_moved(h->ctx, port->at);
+}
+
 /* ---- accesses ---- */
 
 uint64_t pci_host_config_read(struct pci_host *h, sbdf_t at, unsigned offset, unsigned bytes)
@@ -374,6 +380,8 @@ static bool ecam_decode(const struct pci_host *h, uint64_t addr, sbdf_t *at, uns
     uint64_t rel = addr - h->config.ecam_base;
     uint64_t bus = h->config.bus_first + rel / PCI_ECAM_BYTES_PER_BUS;
 
+    if (MUTANT(ecam_counts_from_bus_0))
+        bus = rel / PCI_ECAM_BYTES_PER_BUS;
     if (bus > h->config.bus_last)
         return false;
     if (MUTANT(ecam_function_ignored))

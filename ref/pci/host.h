@@ -50,6 +50,9 @@ struct pci_host_ops {
     int (*bar_mapped)(void *ctx, sbdf_t of, unsigned bar, struct pci_range range);
     /* ... is not decoded any more. May be NULL. */
     void (*bar_unmapped)(void *ctx, sbdf_t of, unsigned bar, struct pci_range range);
+    /* The driver gave the port at `port` another bus: what is in its slot is there from now on. May
+     * be NULL. */
+    void (*bus_moved)(void *ctx, sbdf_t port);
 };
 
 /* `ops` and `ctx` are borrowed. -EINVAL: an empty bus range, an ECAM window that is too small

@@ -58,6 +58,9 @@ void pci_host_send_msi(struct pci_host *h, const struct pci_function *f, uint64_
 void pci_host_drive_intx(struct pci_host *h, const struct pci_function *f, unsigned pin,
                          bool level);
 
+/* The driver changed the number of the bus behind a port. */
+void pci_host_move_bus(struct pci_host *h, const struct pci_function *port);
+
 /* As power that goes and comes leaves it: registers as they were when it was put into the slot. */
 void pci_function_reset(struct pci_function *f);
 

@@ -112,9 +112,14 @@ static void set_link(struct pci_port *p)
     }
 }
 
+unsigned pci_port_bus(const struct pci_port *p)
+{
+    return get(p, PCI_REG_SECONDARY_BUS, 1);
+}
+
 bool pci_port_has_bus(const struct pci_port *p, unsigned bus)
 {
-    unsigned secondary = get(p, PCI_REG_SECONDARY_BUS, 1);
+    unsigned secondary = pci_port_bus(p);
 
     if (MUTANT(slot_bus_number_fixed))
         return bus == 1;
@@ -123,8 +128,7 @@ bool pci_port_has_bus(const struct pci_port *p, unsigned bus)
 
 struct pci_function *pci_port_find(const struct pci_port *p, sbdf_t at)
 {
-    if (!p->link ||
-        (sbdf_bus(at) != get(p, PCI_REG_SECONDARY_BUS, 1) && !MUTANT(slot_bus_number_fixed)) ||
+    if (!p->link || (sbdf_bus(at) != pci_port_bus(p) && !MUTANT(slot_bus_number_fixed)) ||
         (sbdf_device(at) && !MUTANT(slot_device_number_ignored)))
         return NULL;
     return p->below[sbdf_function(at)];
@@ -174,12 +178,15 @@ static void written(void *ctx, unsigned offset, unsigned bytes)
 
     p->power = power;
     set_link(p);
+    if (touches(offset, bytes, PCI_REG_SECONDARY_BUS, 1) && p->function->host)
+        pci_host_move_bus(p->function->host, p->function);
     if (offset < PCI_HEADER_BYTES)
         for (unsigned i = 0; i < PCI_FUNCTIONS_PER_DEVICE; i++)
             if (p->below[i])
                 pci_host_update_decode(p->below[i]->host, p->below[i]);
     /* Every write to Slot Control is a command, one that changes nothing too (PCIe 6.7.3.2). */
-    if (command && !p->options.no_command_completed && !MUTANT(slot_command_never_completes))
+    if (command && (!p->options.no_command_completed || MUTANT(slot_completion_in_spite)) &&
+        !MUTANT(slot_command_never_completes))
         set_slot_status(p, PCI_SLOT_COMMAND_COMPLETED, 0);
     update_interrupt(p);
     if (switched && p->ops && p->ops->powered)

@@ -61,6 +61,9 @@ void pci_port_set_card(struct pci_port *p, bool present, bool hot);
 /* Somebody presses the attention button: nothing happens on a slot without one. */
 void pci_port_press_button(struct pci_port *p);
 
+/* The bus that the driver has given to it, on which its slot is; 0: none yet. */
+unsigned pci_port_bus(const struct pci_port *p);
+
 bool pci_port_has_card(const struct pci_port *p);
 bool pci_port_has_button(const struct pci_port *p);
 bool pci_port_is_powered(const struct pci_port *p);

@@ -2,7 +2,8 @@
 /*
  * ringproof-bootdata: what a toolstack leaves in a guest's memory, or on its command line, so that
  * the guest's driver grants its memory to the right domain. One mechanism a call; the result goes
- * to standard output, for the domain's builder to put into place.
+ * to standard output, for the domain's builder to put into place. And what it gives to a guest that
+ * runs already: an overlay with one host bridge more.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -63,7 +64,10 @@ static int add_bridge(void *tree, int parent, const struct host_bridge *b,
     /* 32-bit memory space, where the guest sees it. */
     rc |= ADD(tree, node, "ranges", 0x02000000, HIGH(b->mem_base), LOW(b->mem_base),
               HIGH(b->mem_base), LOW(b->mem_base), HIGH(b->mem_bytes), LOW(b->mem_bytes));
-    rc |= ADD(tree, node, "bus-range", b->bus_first, b->bus_last);
+    if (MUTANT(overlay_counts_from_bus_0))
+        rc |= ADD(tree, node, "bus-range", 0, b->bus_last - b->bus_first);
+    else
+        rc |= ADD(tree, node, "bus-range", b->bus_first, b->bus_last);
     if (who && !who->mmio)
         rc |=
             ADD(tree, node, "iommu-map", who->sbdf.raw & 0xffff, GRANT_DMA_PHANDLE, who->domid, 1);
@@ -154,6 +158,24 @@ static int write_tree(const struct host_bridge *b, const struct spoken_of *who, 
     return fwrite(tree, fdt_totalsize(tree), 1, f) == 1 ? 0 : -1;
 }
 
+/* What comes is a child of the root. */
+static int write_overlay(const struct host_bridge *b, FILE *f)
+{
+    static uint8_t tree[TREE_BYTES];
+    int rc = fdt_create_empty_tree(tree, TREE_BYTES), fragment, body;
+
+    if (rc)
+        return -1;
+    fragment = fdt_add_subnode(tree, 0, "fragment@0");
+    if (fragment < 0 || fdt_setprop_string(tree, fragment, "target-path", "/"))
+        return -1;
+    body = fdt_add_subnode(tree, fragment, "__overlay__");
+    if (body < 0 || ADD(tree, body, "#address-cells", 2) || ADD(tree, body, "#size-cells", 2) ||
+        add_bridge(tree, body, b, NULL) || fdt_pack(tree))
+        return -1;
+    return fwrite(tree, fdt_totalsize(tree), 1, f) == 1 ? 0 : -1;
+}
+
 static int write_acpi(sbdf_t sbdf, uint16_t domid, FILE *f)
 {
     struct {
@@ -188,8 +210,10 @@ static int usage(void)
     fputs(
         "usage: ringproof-bootdata device-tree|machine-type|boot-parameter|acpi HOST-BRIDGE "
         "SBDF|WINDOW DOMID [TREE]\n"
+        "       ringproof-bootdata overlay HOST-BRIDGE\n"
         "Writes what tells a guest that the device at SBDF takes grants for DOMID. A device tree\n"
-        "also speaks of a virtio-mmio device in a WINDOW, and can be added to a partial TREE.\n",
+        "also speaks of a virtio-mmio device in a WINDOW, and can be added to a partial TREE.\n"
+        "An overlay gives a guest that runs one host bridge more.\n",
         stderr);
     return 3;
 }
@@ -212,6 +236,8 @@ int main(int argc, char **argv)
     struct host_bridge bridge;
     int rc;
 
+    if (argc == 3 && !strcmp(argv[1], "overlay") && !host_bridge_parse(argv[2], &bridge, why))
+        return write_overlay(&bridge, stdout) || fflush(stdout) ? 1 : 0;
     if (argc < 5 || argc > 6 || host_bridge_parse(argv[2], &bridge, why) ||
         parse_place(argv[3], &who) || parse_u16(argv[4], 0, 0x7fef, &who.domid))
         return usage();

@@ -182,10 +182,11 @@ struct sim_dom {
     uint64_t memfile_bytes;
     struct sim_background background[4];
     /* A bridge in the hypervisor: accesses in [base, base+bytes) become PCI_CONFIG requests for
-     * the function that the ECAM offset names, on this segment. bytes == 0: none. */
+     * the function that the ECAM offset names, on this segment, counted from bus_first. bytes == 0:
+     * none. */
     struct {
         uint64_t base, bytes;
-        uint32_t segment, pad;
+        uint32_t segment, bus_first;
     } ecam[4];
 
     uint64_t hvm_params[64]; /* [hv] */

@@ -71,7 +71,7 @@ struct sim_dom_config {
     struct sim_background background[4];
     struct {
         uint64_t base, bytes;
-        uint32_t segment, pad;
+        uint32_t segment, bus_first;
     } ecam[4];
     uint32_t paused;         /* created paused, as xl create -p does */
     uint32_t msi_lost_every; /* a fault to test with: each N-th message is lost; 0: none */

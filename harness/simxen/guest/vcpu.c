@@ -446,11 +446,11 @@ static int mmio_part(struct guest *g, unsigned vcpu, uint64_t addr, unsigned byt
     }
     for (unsigned i = 0; i < sizeof(d->ecam) / sizeof(d->ecam[0]); i++) {
         uint64_t offset = addr - d->ecam[i].base;
+        uint32_t rid = (d->ecam[i].bus_first << 8) + (uint32_t)(offset >> 12);
 
         if (within(addr, bytes, d->ecam[i].base, d->ecam[i].bytes))
-            return config_access(g, vcpu,
-                                 d->ecam[i].segment << 16 | (uint32_t)(offset >> 12 & 0xffff),
-                                 offset & 0xfff, bytes, write, value);
+            return config_access(g, vcpu, d->ecam[i].segment << 16 | (rid & 0xffff), offset & 0xfff,
+                                 bytes, write, value);
     }
     if (!server_select(g, vcpu, SIM_RANGE_MMIO, addr, addr + bytes - 1, &s))
         return unclaimed(d, addr, bytes, write, value);

@@ -180,7 +180,7 @@ static int config_check(const struct sim_dom_config *cfg)
     for (i = 0; i < 4; i++)
         if (cfg->ecam[i].base + cfg->ecam[i].bytes < cfg->ecam[i].base ||
             cfg->background[i].base + cfg->background[i].bytes < cfg->background[i].base ||
-            cfg->ecam[i].segment > 0xffff)
+            cfg->ecam[i].segment > 0xffff || cfg->ecam[i].bus_first > 0xff)
             return -EINVAL;
     return 0;
 }
@@ -224,6 +224,7 @@ static int block_init(struct hv_dom *d, const struct sim_dom_config *cfg)
         c->ecam[i].base = cfg->ecam[i].base;
         c->ecam[i].bytes = cfg->ecam[i].bytes;
         c->ecam[i].segment = cfg->ecam[i].segment;
+        c->ecam[i].bus_first = cfg->ecam[i].bus_first;
     }
     c->alloc_pages = d->alloc_pages;
     c->alloc_bitmap_offset = d->alloc_offset;
