@@ -149,19 +149,25 @@ bool service_of_device(uint32_t device_id)
 
 /* ---- services ---- */
 
-struct service *given_service_negotiated(struct check_ctx *t, uint64_t features)
+static struct service *service_make(struct device *d)
 {
     struct service *s = calloc(1, sizeof(*s));
+    struct check_ctx *t = d->t;
 
     if (!s)
         error_out(t, "no memory");
     check_defer(t, free, s);
-    s->d = given_negotiated(t, features);
+    s->d = d;
     s->type = type_of(s->d->v->device_id);
     if (!s->type)
         skip_check(t, "no request is known that a device of type %u completes by itself",
                    s->d->v->device_id);
     return s;
+}
+
+struct service *given_service_negotiated(struct check_ctx *t, uint64_t features)
+{
+    return service_make(given_negotiated(t, features));
 }
 
 void service_queue(struct service *s, unsigned size)
@@ -180,6 +186,14 @@ struct service *given_service(struct check_ctx *t, uint64_t features, unsigned s
     struct service *s = given_service_negotiated(t, features);
 
     service_run(s, size);
+    return s;
+}
+
+struct service *given_service_of(struct device *d, uint64_t features, unsigned size)
+{
+    struct service *s = service_make(d);
+
+    service_restart(s, features, size);
     return s;
 }
 
@@ -251,6 +265,16 @@ unsigned request_pieces(const struct request *r, struct piece p[REQUEST_PIECES_M
 bool request_is_answered(const struct request *r, uint32_t used_len)
 {
     return r->s->type->is_answered(r, used_len);
+}
+
+bool request_claims(const struct request *r, const struct piece *p, unsigned bad, uint32_t used_len)
+{
+    uint32_t before = 0;
+
+    for (unsigned i = 0; i < bad; i++)
+        before += p[i].writable ? p[i].len : 0;
+    return p[bad].writable && request_is_answered(r, used_len) &&
+           !(r->s->type->may_be_short && used_len <= before);
 }
 
 void expect_answered(struct request *r, uint32_t used_len)
@@ -339,13 +363,10 @@ void expect_bad_address_handled(struct service *s, enum bad_part part, gpa_t bad
     struct piece p[REQUEST_PIECES_MAX];
     struct virtq_raw_used u = {0};
     unsigned n = request_pieces(r, p, 3);
-    uint32_t before = 0; /* writable bytes in front of the bad piece */
 
     if (s->q->size < n)
         skip_check(t, "the queue has only %u entries", s->q->size);
     if (part < BAD_TABLE) {
-        for (unsigned i = 0; i < (unsigned)part; i++)
-            before += p[i].writable ? p[i].len : 0;
         p[part].addr = bad;
         ring_offer(s->q, ring_chain(s->q, 0, p, n));
     } else {
@@ -361,9 +382,7 @@ void expect_bad_address_handled(struct service *s, enum bad_part part, gpa_t bad
     expect(t, MUST, used || needs_reset, "after %s the request was neither used nor a reset asked",
            what);
     if (used && part == BAD_MIDDLE && p[part].writable)
-        expect(t, MUST,
-               !request_is_answered(r, u.len) || (s->type->may_be_short && u.len <= before),
-               "%s: the request says success", what);
+        expect(t, MUST, !request_claims(r, p, part, u.len), "%s: the request says success", what);
     expect_service_recovers(s, what);
     /* What the provocation left in the device's hands is free again after the reset. */
     request_release(r);

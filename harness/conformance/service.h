@@ -39,6 +39,8 @@ bool service_of_device(uint32_t device_id);
 
 /* The bound device, running with these features and one queue of `size` (0: maximum). */
 struct service *given_service(struct check_ctx *t, uint64_t features, unsigned size);
+/* The same of another device than the bound one. */
+struct service *given_service_of(struct device *d, uint64_t features, unsigned size);
 /* The same without the queue and DRIVER_OK, for checks about just these: service_queue and
  * device_driver_ok follow. */
 struct service *given_service_negotiated(struct check_ctx *t, uint64_t features);
@@ -55,6 +57,10 @@ void request_refresh(struct request *r);
 unsigned request_pieces(const struct request *r, struct piece p[REQUEST_PIECES_MAX], unsigned want);
 /* Can the driver see that all of it was done? */
 bool request_is_answered(const struct request *r, uint32_t used_len);
+/* Does the answer to a request with these pieces claim bytes of piece `bad`, which nobody could
+ * have reached? False where that cannot be seen: a piece that is only read. */
+bool request_claims(const struct request *r, const struct piece *p, unsigned bad,
+                    uint32_t used_len);
 /* It was done, and nothing around its buffers or in its readable ones was written. */
 void expect_answered(struct request *r, uint32_t used_len);
 /* The device is through with it (xen.grant.release.1). */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/vdev_queue.h"
 #include "spec/virtio.h"
@@ -456,7 +457,15 @@ static int request_resolve(struct vdev_slot *s, const struct gmem_range *ranges,
     }
     if (is_host_shortage(rc))
         return rc;
+    if (MUTANT(unreachable_is_done)) {
+        virtq_dev_push(&q->vq, s->token, 16);
+        d->unpublished |= 1ull << q->index;
+    }
     slot_give(s);
+    if (MUTANT(unreachable_is_done) || MUTANT(unreachable_is_dropped))
+        return rc;
+    if (MUTANT(unreachable_stalls))
+        (void)sleep(4);
     vdev_fault(d, "buffer-unreachable", "queue %u: a chain of %u: %s", q->index, count,
                strerror(-rc));
     return rc;

@@ -63,6 +63,8 @@ static int entry_mark(const struct shim *m, grant_entry_v1_t *e, bool writable)
             return -EFAULT;
         if (writable && seen & GTF_readonly && !MUTANT(shim_readonly_ignored))
             return -EFAULT;
+        if (MUTANT(shim_marks_nothing))
+            want = seen;
         if (atomic_compare_exchange_weak(entry_word(e), &seen, want))
             return 0;
     }
