@@ -4,7 +4,7 @@
 #define STEPS (1u << HISTOGRAM_STEP_BITS)
 
 /* Below STEPS each value has a bucket; above, the top bits of a value name it. */
-static unsigned bucket_of(uint64_t ns)
+unsigned histogram_bucket_of(uint64_t ns)
 {
     unsigned shift, bucket;
 
@@ -29,7 +29,7 @@ uint64_t histogram_bucket_end(unsigned bucket)
 void histogram_add(struct histogram *h, uint64_t ns)
 {
     h->count++;
-    h->buckets[bucket_of(ns)]++;
+    h->buckets[histogram_bucket_of(ns)]++;
     if (ns > h->max_ns)
         h->max_ns = ns;
 }

@@ -23,6 +23,7 @@ void histogram_merge(struct histogram *h, const struct histogram *other);
 /* The time that the part q (0 to 1) of all values does not exceed: the upper end of its bucket, and
  * never beyond the largest value. 0 of an empty histogram. */
 uint64_t histogram_quantile(const struct histogram *h, double q);
+unsigned histogram_bucket_of(uint64_t ns);
 /* The largest value of a bucket. */
 uint64_t histogram_bucket_end(unsigned bucket);
 

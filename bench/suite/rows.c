@@ -51,8 +51,10 @@ static const struct suite_row short_form[] = {
     BATCHES("packed in_order", "--ring packed --in-order"),
     PAYLOADS("split", "--ring split"),
     PAYLOADS("packed", "--ring packed"),
-    ROW("split one outstanding", "--ring split --depth 1"),
-    ROW("packed one outstanding", "--ring packed --depth 1"),
+    ROW("split one outstanding", "--ring split --depth 1 --latency-ms 30"),
+    ROW("packed one outstanding", "--ring packed --depth 1 --latency-ms 30"),
+    ROW_SLEEPS("split one outstanding sleeping", "--ring split --depth 1 --latency-ms 30"),
+    ROW_SLEEPS("packed one outstanding sleeping", "--ring packed --depth 1 --latency-ms 30"),
     ROW_SLEEPS("split batch=1 sleeping", "--ring split --batch 1"),
     ROW_SLEEPS("split batch=32 sleeping", "--ring split --batch 32"),
     ROW_SLEEPS("packed batch=1 sleeping", "--ring packed --batch 1"),
@@ -86,6 +88,15 @@ static const struct suite_row beside_peers[] = {
                "virtio_ring_inorder"),
     ROW_BESIDE("packed one outstanding", "--depth 1", "--ring packed", "ring"),
 };
+
+void suite_rows_free(struct suite_row *rows, unsigned count)
+{
+    for (unsigned i = 0; rows && i < count; i++)
+        for (unsigned k = 0; k < SUITE_ATTEMPTS; k++)
+            for (unsigned v = 0; v < SUITE_VARIANTS; v++)
+                json_decref(rows[i].rounds[k].values[v].latency);
+    free(rows);
+}
 
 struct suite_row *suite_rows(bool peers, unsigned *count)
 {

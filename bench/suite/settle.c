@@ -32,12 +32,17 @@ static bool read_two(const json_t *o, const char *name, double out[2])
 int suite_value_read(const char *line, struct suite_value *v)
 {
     json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *latency = json_object_get(o, "latency");
+    struct histogram h = {0};
     int ret = 0;
 
     v->ns = number_of(json_object_get(o, "ns_per_buffer"));
     if (!(isfinite(v->ns) && v->ns > 0) || !read_two(o, "round_trip_ns", v->round_trip_ns) ||
         !read_two(o, "own_cpu", v->own_cpu) || v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0)
         ret = -EPROTO;
+    if (ret == 0 && latency)
+        ret = suite_latency_add(latency, &h);
+    v->latency = ret == 0 ? json_incref((json_t *)latency) : NULL;
     json_decref(o);
     return ret;
 }

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "stats/histogram.h"
 #include "stats/sample.h"
 
 #define SUITE_FORMAT   2 /* of the file; changes when a reader has to */
@@ -56,6 +57,7 @@ struct suite_value {
     double round_trip_ns[2]; /* before and after */
     double own_cpu[2];       /* of driver and device: the part of the time that each ran */
     double foreign, steal;   /* parts of the CPUs' time */
+    json_t *latency;         /* a histogram as the program printed it; owned; NULL: none */
 };
 
 struct suite_round {
@@ -89,9 +91,11 @@ struct suite_row {
 /* The rows of the short form, and with `peers` those of programs of others beside ours: `count` of
  * them; const tables are copied into them. malloc'd; NULL without memory. */
 struct suite_row *suite_rows(bool peers, unsigned *count);
+/* Those, or as many of them as are left. */
+void suite_rows_free(struct suite_row *rows, unsigned count);
 
 /* One line of JSON of a program of bench/ring. 0; -EPROTO for anything else. foreign and steal stay
- * as they are. */
+ * as they are; `latency` is replaced, and is the value's. */
 int suite_value_read(const char *line, struct suite_value *v);
 
 /* What the round's values alone say of its fate. */
@@ -100,6 +104,11 @@ enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite
 unsigned suite_kept(const struct suite_row *row);
 /* Computes all that follows from the rounds. 0 or -ENOMEM. */
 int suite_settle(struct suite_row *row);
+
+/* Adds a histogram that a program printed. 0 or -EPROTO. */
+int suite_latency_add(const json_t *latency, struct histogram *h);
+/* That of the first variant in all rounds that were kept: the file's member; null without one. */
+json_t *suite_latency_json(const struct suite_row *row);
 
 /* ---- goals ---- */
 
@@ -132,6 +141,9 @@ struct suite_run {
 
 /* The file's contents (results/schema/bench.schema.json); the caller's. NULL without memory. */
 json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count);
+
+/* Those, a row on a line. */
+void suite_write_json(const json_t *contents, FILE *f);
 
 /* As a Markdown table: every row with its median, spread, the cost of safety and its interval. */
 void suite_write_markdown(const struct suite_run *run, const struct suite_row *rows, unsigned count,

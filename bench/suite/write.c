@@ -47,12 +47,12 @@ static json_t *row_json(const struct suite_row *row)
     for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
         json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
                             json_integer(row->fates[f]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o}", "name", row->name,
-                     "options", row->options, "unit", "ns/buffer", "testbed", SUITE_TESTBED,
-                     "sleeps", row->sleeps, "placement", row->near ? "near" : "far",
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+                     row->name, "options", row->options, "unit", "ns/buffer", "testbed",
+                     SUITE_TESTBED, "sleeps", row->sleeps, "placement", row->near ? "near" : "far",
                      "round_trip_ns", sample_json(&row->round_trip), "ratio_of_round_trip",
-                     sample_json(&row->to_round_trip), "variants", variants, "discarded", discarded,
-                     "rounds", rounds_json(row));
+                     sample_json(&row->to_round_trip), "latency", suite_latency_json(row),
+                     "variants", variants, "discarded", discarded, "rounds", rounds_json(row));
 }
 
 static json_t *goals_json(const struct suite_row *rows, unsigned row_count)
@@ -87,6 +87,32 @@ json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows,
         "cpu", run->cpu, "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign",
         SUITE_FOREIGN_MAX, "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns",
         SUITE_NEAR_NS, "goals", goals_json(rows, count), "rows", list);
+}
+
+void suite_write_json(const json_t *contents, FILE *f)
+{
+    const size_t flags = JSON_REAL_PRECISION(6);
+    const json_t *v, *row;
+    const char *name, *comma = "{";
+    size_t i;
+
+    json_object_foreach((json_t *)contents, name, v)
+    {
+        fprintf(f, "%s\n\"%s\": ", comma, name);
+        comma = ",";
+        if (strcmp(name, "rows") != 0) {
+            json_dumpf(v, f, flags | JSON_ENCODE_ANY);
+            continue;
+        }
+        putc('[', f);
+        json_array_foreach(v, i, row)
+        {
+            fputs(i ? ",\n" : "\n", f);
+            json_dumpf(row, f, flags);
+        }
+        fputs("\n]", f);
+    }
+    fputs("\n}\n", f);
 }
 
 static void write_ratio_of(const struct sample *s, FILE *f)

@@ -9,8 +9,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "runner/bench_files.h"
 #include "runner/runner.h"
 #include "runner/tool.h"
+#include "suite/compare.h"
 #include "suite/suite.h"
 
 #define PROGRAM_NS 30000000000ull /* they give up by themselves long before */
@@ -120,7 +122,7 @@ static unsigned keep_rows(const struct run_options *o, struct suite_row *rows, u
 
     for (unsigned i = 0; i < count; i++)
         if (!o->filter || !fnmatch(o->filter, rows[i].name, 0))
-            rows[kept++] = rows[i];
+            rows[kept++] = rows[i]; /* nothing was measured yet: a copy owns nothing */
     return kept;
 }
 
@@ -162,36 +164,6 @@ static char *cpu_name(void)
     return name;
 }
 
-static int write_files(const struct suite_run *run, const struct suite_row *rows, unsigned count,
-                       const char *dir)
-{
-    char *json_path = NULL, *table_path = NULL;
-    json_t *o = suite_to_json(run, rows, count);
-    FILE *f = NULL;
-    int ret = -ENOMEM;
-
-    if (!o || asprintf(&json_path, "%s/bench.json", dir) < 0 ||
-        asprintf(&table_path, "%s/bench.md", dir) < 0)
-        goto out;
-    ret = json_dump_file(o, json_path, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) ? -EIO : 0;
-    f = ret ? NULL : fopen(table_path, "we");
-    if (!f) {
-        ret = -EIO;
-        goto out;
-    }
-    suite_write_markdown(run, rows, count, f);
-    ret = fclose(f) ? -EIO : 0;
-    suite_write_markdown(run, rows, count, stdout);
-    printf("\nresults in %s\n", dir);
-out:
-    if (ret)
-        fprintf(stderr, "ringproof bench: %s: %s\n", dir, strerror(-ret));
-    json_decref(o);
-    free(json_path);
-    free(table_path);
-    return ret;
-}
-
 /* Every row, with progress. The number of those of which nothing could be kept, or -errno. */
 static int measure_all(const struct run_options *o, const struct install *in,
                        struct suite_row *rows, unsigned count)
@@ -216,12 +188,39 @@ static int measure_all(const struct run_options *o, const struct install *in,
     return lost;
 }
 
+/* Pictures and page of a run that is there already, into a folder. Exit status. */
+static int redraw(const struct run_options *o, int argc, char **argv)
+{
+    struct report *r = NULL;
+    json_t *contents = NULL;
+    char *dir = NULL, why[1024];
+    int status = REPORT_BAD_USAGE;
+
+    if (suite_load(o->redraw, &contents, why, sizeof(why))) {
+        command_complain("bench", why);
+        goto out;
+    }
+    status = REPORT_HARNESS_ERROR;
+    r = command_report_create("bench", argc, argv);
+    dir = run_results_dir(o, r);
+    if (dir && bench_files_draw(contents, dir) == 0) {
+        printf("drawn in %s\n", dir);
+        status = REPORT_PASSED;
+    }
+out:
+    free(dir);
+    report_destroy(r);
+    json_decref(contents);
+    return status;
+}
+
 int command_bench(int argc, char **argv)
 {
     struct run_options o;
     struct install in = {0};
     struct suite_row *rows = NULL;
     struct report *r = NULL;
+    json_t *contents = NULL;
     struct utsname uts;
     char *dir = NULL, *cpu = NULL, *peers = NULL;
     unsigned count = 0;
@@ -231,6 +230,10 @@ int command_bench(int argc, char **argv)
     if (ret || o.name_count) {
         if (!ret)
             command_complain("bench", "takes no names");
+        goto out;
+    }
+    if (o.redraw) {
+        status = redraw(&o, argc, argv);
         goto out;
     }
     status = REPORT_HARNESS_ERROR;
@@ -269,13 +272,19 @@ int command_bench(int argc, char **argv)
                                   .peers = peers,
                                   .cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
                                   .duration_s = (double)(monotonic_ns() - begin) / 1e9};
-    if (write_files(&run, rows, count, dir) == 0)
-        status = ret ? REPORT_HARNESS_ERROR : REPORT_PASSED;
+    contents = suite_to_json(&run, rows, count);
+    if (!contents || bench_files_write(&run, rows, count, contents, dir) ||
+        bench_files_draw(contents, dir))
+        goto out;
+    suite_write_markdown(&run, rows, count, stdout);
+    printf("\nresults in %s\n", dir);
+    status = ret ? REPORT_HARNESS_ERROR : REPORT_PASSED;
 out:
+    json_decref(contents);
     free(dir);
     free(cpu);
     free(peers);
-    free(rows);
+    suite_rows_free(rows, count);
     report_destroy(r);
     install_fini(&in);
     free(o.names);

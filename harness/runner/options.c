@@ -70,6 +70,7 @@ static const struct option_desc {
     TEXT_OF(RUN | COMPARE, "--filter", "PATTERN", filter,
             "only checks that match, such as 'blk.*'"),
     TEXT_OF(BENCH, "--filter", "PATTERN", filter, "only rows that match, such as 'packed*'"),
+    TEXT_OF(BENCH, "--redraw", "BENCH", redraw, "measure nothing: pictures and page of that run"),
     TEXT_OF(BENCH, "--peers", "DIR", peers, "Linux's rings, too (make bench-peers)"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
     {"--jobs", "N", "cells at once (default: one for each CPU)", OPT_JOBS, RUN, 0},

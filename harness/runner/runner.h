@@ -14,6 +14,7 @@
  *   fio           ... a stock fio
  *   net_run       ... a network interface, and iperf3 or a transfer over it
  *   transfer      streams of which every byte is known
+ *   bench_files   what a run of benchmarks leaves
  */
 #ifndef RP_RUNNER_RUNNER_H
 #define RP_RUNNER_RUNNER_H
@@ -45,7 +46,8 @@ struct run_options {
     bool has_seed, keep, verbose, quiet;
     /* of certify and verify */
     const char *key, *signers, *identity;
-    const char *peers; /* of bench: where programs of others are */
+    /* of bench: where programs of others are; a run that is drawn again */
+    const char *peers, *redraw;
     /* of merge and compare */
     const char *output; /* folder of the result, NULL: a new one in results_dir */
     uint64_t at_least;

@@ -176,7 +176,7 @@ START_TEST(rows_have_names_of_their_own)
     for (unsigned i = 0; i < count; i++)
         for (unsigned k = 0; k < i; k++)
             ck_assert_str_ne(rows[i].name, rows[k].name);
-    free(rows);
+    suite_rows_free(rows, count);
 }
 END_TEST
 
@@ -188,7 +188,7 @@ static unsigned rows_named(const char *name)
     ck_assert_ptr_nonnull(rows);
     for (unsigned i = 0; i < count; i++)
         found += !strcmp(rows[i].name, name);
-    free(rows);
+    suite_rows_free(rows, count);
     return found;
 }
 

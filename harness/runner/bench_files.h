@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The files of a run of benchmarks: bench.json, bench.md, pictures, and a page with them. */
+#ifndef RP_RUNNER_BENCH_FILES_H
+#define RP_RUNNER_BENCH_FILES_H
+
+#include <jansson.h>
+
+#include "suite/suite.h"
+
+/* bench.json and bench.md. 0 or -errno after an explanation on stderr. */
+int bench_files_write(const struct suite_run *run, const struct suite_row *rows, unsigned count,
+                      const json_t *contents, const char *dir);
+
+/* Of a file's contents: <picture>.gp, .svg and .png, and bench.html. Without gnuplot the page has
+ * no pictures, and that is said. 0 or -errno after an explanation on stderr. */
+int bench_files_draw(const json_t *contents, const char *dir);
+
+#endif
