@@ -380,6 +380,17 @@ struct buffer *given_buffer(struct device *d, uint32_t bytes, uint32_t offset, e
     return b;
 }
 
+void buffer_move(struct buffer *b, uint32_t offset, uint32_t bytes)
+{
+    if (b->mapped || bytes > b->pages * XEN_PAGE_BYTES ||
+        offset > b->pages * XEN_PAGE_BYTES - bytes)
+        error_out(b->d->t, "a buffer of %u pages cannot be moved", b->pages);
+    memset(b->base, CANARY, (size_t)b->pages * XEN_PAGE_BYTES);
+    b->va = (uint8_t *)b->base + offset;
+    b->offset = offset;
+    b->bytes = bytes;
+}
+
 void buffer_map(struct buffer *b, enum fe_dma_dir dir)
 {
     int rc = fe_dma_map(&b->d->mem, b->va, b->bytes, dir, &b->map);

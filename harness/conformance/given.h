@@ -237,6 +237,8 @@ struct buffer {
 struct buffer *given_buffer(struct device *d, uint32_t bytes, uint32_t offset, enum fe_dma_dir dir);
 /* The device is through with it: its access has to be over (xen.grant.release.1). */
 void buffer_release(struct buffer *b);
+/* A released buffer becomes another range of its pages, with canaries all around. */
+void buffer_move(struct buffer *b, uint32_t offset, uint32_t bytes);
 /* Map a released buffer again, perhaps for the other direction. */
 void buffer_map(struct buffer *b, enum fe_dma_dir dir);
 /* No byte around the buffer changed. */

@@ -246,6 +246,11 @@ static bool port_transmit_rest(struct console_port *p)
             return false;
         count =
             vdev_iov_slice(r->out, r->out_count, p->out_done_bytes, left, iov, IOV_AT_ONCE, &got);
+        if (MUTANT(console_last_byte_of_page_lost) && iov[count - 1].iov_len > 1 &&
+            ((uintptr_t)iov[count - 1].iov_base + iov[count - 1].iov_len) % XEN_PAGE_BYTES == 0) {
+            iov[count - 1].iov_len--;
+            p->out_done_bytes++;
+        }
         n = console_end_write(&p->end, iov, count);
         if (MUTANT(console_output_rest_lost) && n && n < got)
             n = got;

@@ -132,6 +132,9 @@ static bool serve(struct rng *g, struct vdev_request *r)
         return false;
     }
     count = vdev_iov_slice(r->in, r->in_count, 0, bytes, iov, IOV_AT_ONCE, &bytes);
+    if (MUTANT(rng_last_byte_unwritten) && count && iov[count - 1].iov_len > 1 &&
+        ((uintptr_t)iov[count - 1].iov_base + iov[count - 1].iov_len) % XEN_PAGE_BYTES == 0)
+        iov[count - 1].iov_len -= 1;
     got = MUTANT(rng_bytes_unwritten) ? (ssize_t)bytes : source_read(g, iov, count);
     if (got < 0) {
         if (got == -EAGAIN) {
@@ -142,6 +145,8 @@ static bool serve(struct rng *g, struct vdev_request *r)
         }
         return false;
     }
+    if (MUTANT(rng_last_byte_unwritten))
+        got = (ssize_t)bytes;
     if (g->rate_bytes_per_s)
         g->portion_bytes -= (uint64_t)got;
     g->stats.requests++;

@@ -57,6 +57,13 @@ static int segments_add(struct copy *m, const struct gmem_range *range, char *lo
     m->segments = grown;
     for (uint32_t ref = first.raw; bytes; ref++) {
         uint32_t len = (uint32_t)min_u64(XEN_PAGE_BYTES - offset, bytes);
+
+        if (MUTANT(copy_last_byte_of_page_lost) && len == 1 && bytes > 1) {
+            offset = 0;
+            local++;
+            bytes--;
+            continue;
+        }
         xengnttab_grant_copy_segment_t *s = &m->segments[m->segment_count++];
 
         *s = (xengnttab_grant_copy_segment_t){

@@ -21,6 +21,9 @@ static int grant_gather(struct permap_pages *pages, const struct gmem_range *ran
         return rc;
     if (MUTANT(grant_page_count_ignores_offset))
         n = (uint32_t)(((uint64_t)range->len_bytes + XEN_PAGE_BYTES - 1) / XEN_PAGE_BYTES);
+    if (MUTANT(grant_page_end_counts_one_more) &&
+        (*offset_bytes + range->len_bytes) % XEN_PAGE_BYTES == 0)
+        n++;
     if (MUTANT(grant_high_refs_refused) && first.raw >= REF_LIMIT_OF_SMALL_REGION)
         return -EINVAL;
     rc = permap_pages_reserve(pages, n, PERMAP_GRANT);
