@@ -117,6 +117,7 @@ struct subject {
 #define NEED_FOREIGN_REFUSED (1ull << 46) /* nobody may map frames of the domain by number */
 #define NEED_SLOT            (1ull << 47) /* the device is in a root port's hot-plug slot */
 #define NEED_BRIDGES         (1ull << 55) /* the guest knows of several host bridges */
+#define NEED_QUOTA           (1ull << 48) /* the backend's domain may map few granted pages at once */
 /* How long the driver grants: with each request, or as long as a queue lives. */
 #define NEED_STREAMING (1ull << 50)
 #define NEED_POOL      (1ull << 51)

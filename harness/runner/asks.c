@@ -253,6 +253,12 @@ static int domain_pause(struct session *s, const json_t *args, json_t **value)
     return s->cell->ops->domain_pause(s->cell, true);
 }
 
+static int domain_quota(struct session *s, const json_t *args, json_t **value)
+{
+    *value = json_pack("{s:I}", "mappings", (json_int_t)s->cell->plan.scenario->max_mappings);
+    return 0;
+}
+
 static int domain_costs(struct session *s, const json_t *args, json_t **value)
 {
     struct testbed_costs k = {0};
@@ -315,9 +321,9 @@ static const struct {
     {"net.recv", wire_end_recv, true},          {"net.link", wire_end_link, true},
     {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
-    {"domain.costs", domain_costs, false},      {"timeline.wait", timeline_wait, true},
-    {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
-    {"bridge.late", bridge_late, true},
+    {"domain.quota", domain_quota, false},      {"domain.costs", domain_costs, false},
+    {"timeline.wait", timeline_wait, true},     {"domain.accesses", domain_accesses, true},
+    {"store.requests", store_requests, true},   {"bridge.late", bridge_late, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

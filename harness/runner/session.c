@@ -334,7 +334,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     const struct profile *p = s->cell->config->profile;
     const struct scenario_cell *plan = &s->cell->plan;
     q.params = json_pack(
-        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed",
+        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed",
         (json_int_t)s->seed, "mixed",
         scenario_memory_mixes(plan->memory) && !plan->scenario->refuse_foreign, "host_ends", true,
         "wire", testbed_has_wire(s->cell), "unserved", !s->backends[0].has_baseline, "restarts",
@@ -343,7 +343,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE, "backends",
         scenario_cell_backends(plan) > 1, "timeline", plan->scenario->timeline_count > 0,
         "background_zeroes", plan->background == BACKGROUND_ZEROES, "foreign_refused",
-        plan->scenario->refuse_foreign);
+        plan->scenario->refuse_foreign, "mappings_limited", plan->scenario->max_mappings > 0);
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

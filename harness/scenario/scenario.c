@@ -23,6 +23,7 @@
 #define TRANSFER_STREAMS_MAX 64u
 #define VCPUS_MAX            128u
 #define LOSE_MAX             1000000u
+#define MAPPINGS_MAX         4096u
 /* Of one device, and the end of the list. */
 #define SCENARIO_DEVICE_KEYS_MAX 32
 
@@ -1218,8 +1219,9 @@ static int read_expect(struct reader *r, const struct doc_node *n)
 
 static int read_domain(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"memory",         "vcpus",          "lose-interrupts",
-                                        "lose-doorbells", "refuse-foreign", NULL};
+    static const char *const known[] = {
+        "memory",       "vcpus", "lose-interrupts", "lose-doorbells", "refuse-foreign",
+        "max-mappings", NULL};
     int ret = want_kind(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -1245,6 +1247,9 @@ static int read_domain(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "refuse-foreign");
     if (!ret && c)
         ret = read_bool(r, c, "refuse-foreign", &r->s->refuse_foreign);
+    c = doc_get(n, "max-mappings");
+    if (!ret && c)
+        ret = read_count(r, c, "max-mappings", 4, MAPPINGS_MAX, &r->s->max_mappings);
     return ret;
 }
 
@@ -1494,6 +1499,11 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         (s->testbeds != 1u << TESTBED_SIM || axis_has(s, AXIS_FRONTEND, "dom0")))
         return refuse_at(r, doc_get(domain, "refuse-foreign"),
                          "only a domU of the testbed sim can be kept from being mapped");
+    if (s->max_mappings &&
+        (s->testbeds != 1u << TESTBED_SIM || !axis_has(s, AXIS_BACKEND, "driver") ||
+         s->axis_count[AXIS_BACKEND] > 1))
+        return refuse_at(r, doc_get(domain, "max-mappings"),
+                         "only a driver domain of the testbed sim has a limit (axis backend)");
     if (s->lose_interrupts && s->axis_count[AXIS_TRANSPORT])
         return refuse_at(r, doc_get(domain, "lose-interrupts"),
                          "message-signalled interrupts are virtio-pci's: no axis transport here");

@@ -204,6 +204,7 @@ static int create_backend_domain(struct testbed_cell *c)
         .nr_vcpus = 1,
         .unclaimed = plan->arch == ARCH_ARM ? SIM_UNCLAIMED_ABORT : SIM_UNCLAIMED_ONES,
         .ram_bytes = DRIVER_RAM_BYTES,
+        .maptrack_max = plan->scenario->max_mappings,
         .outside = where == BACKEND_OUTSIDE,
     };
     int ret;

@@ -737,15 +737,13 @@ static void order_retire(struct vdev_queue *q)
 /* What a mutant does not give back. */
 static bool stays_mapped(const struct vdev_queue *q)
 {
-    const struct vdev *d = q->dev;
-
     if (MUTANT(queue_reset_keeps_requests))
         return q->resetting;
     if (MUTANT(reset_keeps_requests))
-        return d->resetting && d->transport;
+        return q->dev->resetting && q->dev->transport;
     if (MUTANT(fault_keeps_requests))
-        return d->resetting && d->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
-    return MUTANT(removal_keeps_requests) && d->resetting && !d->transport;
+        return q->dev->resetting && q->dev->status & VIRTIO_STATUS_DEVICE_NEEDS_RESET;
+    return MUTANT(removal_keeps_requests) && q->dev->resetting && !q->dev->transport;
 }
 
 void vdev_request_done(struct vdev_request *r, uint32_t written)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "gmem/gref.h"
@@ -77,6 +78,8 @@ static int grant_map(const struct gmem_strategy_args *args, struct permap_pages 
     if (!p) {
         int rc = xen_map_error(errno);
 
+        if (MUTANT(map_shortage_ends_backend))
+            abort();
         if (MUTANT(grant_rest_of_run_mapped) && pages->count > 1)
             (void)xengnttab_map_grant_ref(args->xen->gnttab, args->domid, pages->refs[0], prot);
         return rc;
