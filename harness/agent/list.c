@@ -58,6 +58,7 @@ static const struct {
     {NEED_UNSERVED, "unserved"},
     {NEED_BACKENDS, "backends"},
     {NEED_BRIDGES, "bridges"},
+    {NEED_VHOST_USER, "vhost-user"},
     {NEED_TIMELINE, "timeline"},
     {NEED_FOREIGN_REFUSED, "foreign-refused"},
     {NEED_DISCOVERY, "discovery"},

@@ -14,6 +14,7 @@
 #include "conformance/plug.h"
 #include "conformance/puts.h"
 #include "spec/pci.h"
+#include "spec/virtio.h"
 #include "util/bits.h"
 
 #define TOPOLOGY (NEED_PCI | NEED_BLK | NEED_TESTBED)
@@ -132,6 +133,59 @@ CHECK(death_of_one_leaves_the_others, .judges = TRANSPORT, .proves = "xen.ecam.t
     blk_restart(other, 0, 0);
     blk_write_pattern(other, 0, 8, 3);
     expect_pattern(other, 0, 8, 3, "a disk of a backend that came back");
+}
+
+static uint64_t held_by(struct check_ctx *t, const struct put *d)
+{
+    char args[sizeof(d->backend) + 32];
+
+    snprintf(args, sizeof(args), "{\"backend\": \"%s\"}", d->backend);
+    return given_ask_number(t, "backend.audit", args, "grants_mapped");
+}
+
+CHECK(reset_lets_go_of_the_rings, .judges = DEVICE, .proves = "xen.ecam.topology.9",
+      .needs = TOPOLOGY | NEED_BACKENDS | NEED_GRANTS,
+      .title =
+          "A reset that the driver sees done has let go of the rings, whichever process has them")
+{
+    struct puts *p = given_puts(t);
+    struct put *other = foreign_put(t, p, false);
+    uint64_t before = held_by(t, other);
+    struct blk *k = put_open_disk(t, other, NULL);
+
+    blk_write_pattern(k, 0, 8, 1);
+    expect(t, MUST, held_by(t, other) > before, "%s has no page of a running ring mapped",
+           other->backend);
+    must(t, fe_virtio_reset(k->d->v, LIMIT_RESET_NS), "resetting the device");
+    expect_eq(t, MUST, held_by(t, other), before,
+              "pages that the backend has mapped after a reset");
+    blk_restart(k, 0, 0);
+    blk_write_pattern(k, 0, 8, 2);
+    expect_pattern(k, 0, 8, 2, "a disk after a reset");
+}
+
+CHECK(transport_outlives_its_back_end, .judges = DEVICE, .proves = "xen.ecam.topology.8",
+      .needs = TOPOLOGY | NEED_BACKENDS | NEED_SUCCESSOR | NEED_VHOST_USER, .timeout_ms = 60000,
+      .title = "Queues die with their process; the function stays, says that it needs a reset, "
+               "and serves again")
+{
+    struct puts *p = given_puts(t);
+    struct put *victim = foreign_put(t, p, false);
+    struct blk *k = put_open_disk(t, victim, NULL);
+
+    blk_write_pattern(k, 0, 8, 1);
+    put_must(t, "backend.kill", victim);
+    expect_device_there(k->d, "after the process with its queues was killed");
+    expect(t, MUST,
+           device_status_wait(k->d, VIRTIO_STATUS_DEVICE_NEEDS_RESET,
+                              VIRTIO_STATUS_DEVICE_NEEDS_RESET, LIMIT_REPLY_NS),
+           "the driver is not told: the status is 0x%x", device_status(k->d));
+    device_reset(k->d);
+    expect_eq(t, MUST, device_status(k->d), 0, "the status after a reset");
+    put_must(t, "backend.start", victim);
+    blk_restart(k, 0, 0);
+    blk_write_pattern(k, 0, 8, 2);
+    expect_pattern(k, 0, 8, 2, "a disk whose queues are another process's now");
 }
 
 CHECK(late_backend_is_found, .judges = TRANSPORT, .proves = "xen.ecam.topology.4",

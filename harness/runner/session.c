@@ -12,6 +12,7 @@
 #include "runner/asks.h"
 #include "runner/host_ends.h"
 #include "runner/wire_end.h"
+#include "util/bits.h"
 
 #define HELLO_NS 20000000000ull
 #define WRITE_NS 5000000000ull
@@ -298,6 +299,22 @@ static int answer(struct session *s, const struct wire_call *ask, uint64_t deadl
     return ret;
 }
 
+/* What the first holds because another has come, such as a connection, is no leftover. */
+static int raise_first_baseline(struct session *s)
+{
+    unsigned other = testbed_select(s->cell, 0);
+    struct testbed_audit now;
+    int ret = 0;
+
+    if (other && s->backends[0].has_baseline && process_running(&s->cell->backend)) {
+        ret = testbed_backend_audit(s->cell, &now);
+        if (!ret && now.fds > s->backends[0].baseline.fds)
+            s->backends[0].baseline.fds = now.fds;
+    }
+    testbed_select(s->cell, other);
+    return ret;
+}
+
 int session_backend_start(struct session *s)
 {
     const struct testbed_ops *ops = s->cell->ops;
@@ -308,6 +325,8 @@ int session_backend_start(struct session *s)
     if (!ret && !b->has_baseline) {
         ret = testbed_backend_audit(s->cell, &b->baseline);
         b->has_baseline = ret == 0;
+        if (!ret)
+            ret = raise_first_baseline(s);
     }
     return ret;
 }
@@ -333,17 +352,29 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     /* Where the backend takes each address its own way a check may mix them. */
     const struct profile *p = s->cell->config->profile;
     const struct scenario_cell *plan = &s->cell->plan;
-    q.params = json_pack(
-        "{s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "seed",
-        (json_int_t)s->seed, "mixed",
-        scenario_memory_mixes(plan->memory) && !plan->scenario->refuse_foreign, "host_ends", true,
-        "wire", testbed_has_wire(s->cell), "unserved", !s->backends[0].has_baseline, "restarts",
-        !p || p->restarts, "intx", !p || p->intx, "takes_grants",
-        plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM, "dom0_serves",
-        plan->backend == BACKEND_DOM0, "outside", plan->backend == BACKEND_OUTSIDE, "backends",
-        scenario_cell_backends(plan) > 1, "timeline", plan->scenario->timeline_count > 0,
-        "background_zeroes", plan->background == BACKGROUND_ZEROES, "foreign_refused",
-        plan->scenario->refuse_foreign, "mappings_limited", plan->scenario->max_mappings > 0);
+    const struct {
+        const char *name;
+        bool is;
+    } params[] = {
+        {"mixed", scenario_memory_mixes(plan->memory) && !plan->scenario->refuse_foreign},
+        {"host_ends", true},
+        {"wire", testbed_has_wire(s->cell)},
+        {"unserved", !s->backends[0].has_baseline},
+        {"restarts", !p || p->restarts},
+        {"intx", !p || p->intx},
+        {"takes_grants", plan->memory < MEMORY_FOREIGN_MAP || plan->memory == MEMORY_SHIM},
+        {"dom0_serves", plan->backend == BACKEND_DOM0},
+        {"outside", plan->backend == BACKEND_OUTSIDE},
+        {"backends", scenario_cell_backends(plan) > 1},
+        {"vhost_user", plan->topology == TOPOLOGY_VHOST_USER},
+        {"timeline", plan->scenario->timeline_count > 0},
+        {"background_zeroes", plan->background == BACKGROUND_ZEROES},
+        {"foreign_refused", plan->scenario->refuse_foreign},
+        {"mappings_limited", plan->scenario->max_mappings > 0},
+    };
+    q.params = json_pack("{s:I}", "seed", (json_int_t)s->seed);
+    for (size_t i = 0; i < ARRAY_LENGTH(params); i++)
+        json_object_set_new(q.params, params[i].name, json_boolean(params[i].is));
     /* A backend that does not listen is found out by the check. */
     if (testbed_has_wire(s->cell))
         (void)wire_end_plug_in(s);

@@ -38,8 +38,8 @@ struct reader {
 
 static const char *const testbed_names[] = {"sim", "qemu", "xen", NULL};
 static const char *const arch_names[] = {"x86", "arm", NULL};
-static const char *const topology_names[] = {"ioreq-only", "ioreq-functions", "ioreq-distributed",
-                                             "hypervisor-bridge", NULL};
+static const char *const topology_names[] = {"ioreq-only", "ioreq-functions",   "ioreq-distributed",
+                                             "vhost-user", "hypervisor-bridge", NULL};
 static const char *const background_names[] = {"default", "ones", "zeroes", NULL};
 static const char *const addressing_names[] = {"grants", "foreign", NULL};
 static const char *const buffers_names[] = {"streaming", "pool", NULL};
@@ -652,7 +652,6 @@ static int read_endpoint(struct reader *r, const struct doc_node *n, struct scen
     return ret;
 }
 
-/* Behind one that the first backend has: checks are bound to that. */
 static int read_device_backend(struct reader *r, const struct doc_node *n,
                                struct scenario_device *d)
 {
@@ -664,8 +663,6 @@ static int read_device_backend(struct reader *r, const struct doc_node *n,
             d->backend = i;
     if (!ret && !d->backend)
         return refuse_at(r, n, "'%.64s' is none of the scenario's backends", n->text);
-    if (!ret && s->device_count == 1)
-        return refuse_at(r, n, "the first device is the first backend's");
     return ret;
 }
 
@@ -1390,9 +1387,24 @@ static int check_backends(struct reader *r, const struct doc_node *root)
     const struct scenario *s = r->s;
     const struct doc_node *n = doc_get(root, "backends");
 
-    if (!s->backend_count && axis_has(s, AXIS_TOPOLOGY, "ioreq-distributed"))
+    bool vhost = axis_has(s, AXIS_TOPOLOGY, "vhost-user");
+
+    if (!s->backend_count && (vhost || axis_has(s, AXIS_TOPOLOGY, "ioreq-distributed")))
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "topology"),
-                         "ioreq-distributed needs several backends");
+                         "ioreq-distributed and vhost-user need several backends");
+    /* Checks are bound to the first device, and ask of the first backend. */
+    if (s->device_count && s->devices[0].backend && !(vhost && s->axis_count[AXIS_TOPOLOGY] == 1))
+        return refuse_at(r, doc_get(root, "device"),
+                         "the first device is the first backend's (or its queues are another's: "
+                         "topology vhost-user alone)");
+    if (vhost && axis_has(s, AXIS_CONFIG, "xenstore"))
+        return refuse_at(r, doc_get(doc_get(root, "matrix"), "config"),
+                         "a vhost-user back-end has its device by its command line");
+    for (unsigned i = 0; vhost && i < s->device_count; i++)
+        if (s->devices[i].type != DEVICE_BLK && s->devices[i].type != DEVICE_RNG)
+            return refuse_at(r, doc_get(doc_get(root, "matrix"), "topology"),
+                             "a device of type %s is never behind vhost-user",
+                             device_type_names[s->devices[i].type]);
     if (!s->backend_count)
         return 0;
     if (s->testbeds != 1u << TESTBED_SIM)

@@ -62,6 +62,8 @@ enum scenario_topology {
     TOPOLOGY_IOREQ_ONLY,        /* the backend claims the bridge's windows whole */
     TOPOLOGY_IOREQ_FUNCTIONS,   /* it claims what its functions need */
     TOPOLOGY_IOREQ_DISTRIBUTED, /* the first claims the windows, others are behind it by a socket */
+    /* The same, with the others' transports too: they are vhost-user back-ends in its domain. */
+    TOPOLOGY_VHOST_USER,
     TOPOLOGY_HYPERVISOR_BRIDGE, /* the hypervisor decodes ECAM, the backend has functions */
 };
 enum scenario_background { BACKGROUND_DEFAULT, BACKGROUND_ONES, BACKGROUND_ZEROES };

@@ -209,7 +209,8 @@ static int create_backend_domain(struct testbed_cell *c)
     };
     int ret;
 
-    if (where == BACKEND_DOM0)
+    /* A socket that carries descriptors is within one domain. */
+    if (where == BACKEND_DOM0 || (c->selected && plan->topology == TOPOLOGY_VHOST_USER))
         return 0;
     ret = simxen_dom_create(s->sim, cfg.outside ? "outside" : "driver", &cfg, &c->backend_domid);
     if (!ret)

@@ -47,7 +47,21 @@ char *testbed_image_path(const struct testbed_cell *c, unsigned device)
 static const char *const claim_options[] = {[TOPOLOGY_IOREQ_ONLY] = "window",
                                             [TOPOLOGY_IOREQ_FUNCTIONS] = "functions",
                                             [TOPOLOGY_IOREQ_DISTRIBUTED] = "window",
+                                            [TOPOLOGY_VHOST_USER] = "window",
                                             [TOPOLOGY_HYPERVISOR_BRIDGE] = "pcidev"};
+
+/* A vhost-user back-end has no transport; the first backend has those of all. */
+static bool is_vhost_back_end(const struct testbed_cell *c)
+{
+    return c->plan.topology == TOPOLOGY_VHOST_USER && c->selected != 0;
+}
+
+/* A device of which the selected backend has the transport alone. */
+static bool is_vhost_front_end(const struct testbed_cell *c, unsigned index)
+{
+    return c->plan.topology == TOPOLOGY_VHOST_USER && c->selected == 0 &&
+           scenario_cell_backend_of(&c->plan, index) != 0;
+}
 
 /* Where the settings of a device go: the command line or the store. The first error stays. */
 struct settings {
@@ -227,6 +241,14 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
     if (c->plan.announce == ANNOUNCE_SLOT_EVENT)
         setting(&to, "port", d->sbdf);
     if (of_type[d->type])
+        if (is_vhost_front_end(c, index) || is_vhost_back_end(c)) {
+            char *path = NULL;
+            if (asprintf(&path, "%s/vhost%u", c->image_dir, index) < 0)
+                return -ENOMEM;
+            setting(&to, is_vhost_back_end(c) ? "vhost" : "vhost-listen", path);
+            free(path);
+        }
+    if (!is_vhost_front_end(c, index))
         of_type[d->type](c, index, &to);
     snprintf(endpoint, sizeof(endpoint), "%u", d->endpoint);
     setting(&to, "endpoint", d->has_endpoint ? endpoint : NULL);
@@ -381,7 +403,7 @@ static int device_arguments(struct testbed_cell *c, struct words *argv)
         words_add(argv, "--xenstore");
     for (unsigned i = 0; !ret && i < s->device_count; i++) {
         const char *type = scenario_device_type_name(s->devices[i].type);
-        if (scenario_cell_backend_of(&c->plan, i) != c->selected)
+        if (scenario_cell_backend_of(&c->plan, i) != c->selected && !is_vhost_front_end(c, i))
             continue;
         if (c->plan.config == CONFIG_XENSTORE) {
             ret = describe_device(c, i, NULL);
@@ -485,6 +507,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
                               struct words *argv)
 {
     const struct testbed_map *p = &c->map;
+    bool pci = c->plan.transport == TRANSPORT_PCI && !is_vhost_back_end(c);
     char bridge[TESTBED_BRIDGE_BYTES];
 
     if (c->config->profile)
@@ -492,7 +515,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
     words_add(argv, program);
     words_add(argv, "--domid");
     words_addf(argv, "%u", c->ops->domid(c));
-    for (unsigned i = 0; c->plan.transport == TRANSPORT_PCI && i < p->bridge_count; i++) {
+    for (unsigned i = 0; pci && i < p->bridge_count; i++) {
         /* Whoever claims a bridge whole has it to itself. */
         if (c->plan.topology == TOPOLOGY_IOREQ_ONLY && c->plan.scenario->bridge_count &&
             c->plan.scenario->bridges[i].backend != c->selected)
@@ -500,7 +523,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
         words_add(argv, "--host-bridge");
         words_add(argv, testbed_map_bridge(p, i, bridge));
     }
-    if (c->plan.transport == TRANSPORT_PCI) {
+    if (pci) {
         words_add(argv, "--claim");
         words_add(argv, claim_options[c->plan.topology]);
     }
@@ -521,7 +544,7 @@ int testbed_backend_arguments(struct testbed_cell *c, const char *program, int r
         words_add(argv, c->selected ? "--link" : "--link-listen");
         words_addf(argv, "%s/link", c->image_dir);
     }
-    if (c->plan.transport == TRANSPORT_PCI && p->intx_line) {
+    if (pci && p->intx_line) {
         words_add(argv, "--intx-line");
         words_addf(argv, "%u", p->intx_line);
     }

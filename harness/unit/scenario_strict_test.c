@@ -58,7 +58,7 @@ static const struct bad_row {
      "5:19: 'backend' is no name of a backend"},
     {HEAD "checks: [blk.*]\nbackends: [{name: b}]\n"
           "device: [{type: rng, sbdf: \"0000:00:01.0\", backend: b}]\n",
-     "5:53: the first device is the first backend's"},
+     "5:9: the first device is the first backend's"},
     {HEAD "checks: [blk.*]\nbackends: [{name: b}]\n"
           "device: [{type: rng, sbdf: \"0000:00:01.0\", backend: c}]\n",
      "5:53: 'c' is none of the scenario's backends"},

@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "backend/device_types.h"
+#include "backend/vhost_listener.h"
+#include "device/vhost_user.h"
 #include "gmem/iommu.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
+#include "transport/vhost_user.h"
 #include "transport/virtio_pci.h"
 #include "util/bits.h"
 #include "util/log.h"
@@ -33,13 +36,20 @@ struct device {
     struct virtio_pci *pci; /* NULL: virtio-mmio, which the window owns */
     bool attached, in_slot;
     uint64_t interrupts;
+    /* Its transport is in another process. */
+    struct vhost_back_end *back_end;
+    /* Its queues are another process's; it is made when the first has come. */
+    struct vhost_listener *listener;
+    struct device_env env;
+    struct device_spec spec; /* without what is owned */
 };
 
-static int make_vdev(struct device *d, const struct device_env *env, const struct device_spec *spec,
-                     char error[DEVICE_ERROR_BYTES])
+static struct vdev_config vdev_config_of(const struct device *d, const struct device_env *env,
+                                         const struct device_spec *spec)
 {
     uint64_t on = spec->features_on & ~device_spec_own_features(spec->features_on);
-    struct vdev_config config = {
+
+    return (struct vdev_config){
         .loop = env->loop,
         .gmem = d->endpoint ? d->endpoint : d->memory,
         .iommu = env->iommu,
@@ -47,6 +57,12 @@ static int make_vdev(struct device *d, const struct device_env *env, const struc
         .queue_size_max = spec->queue_size ? spec->queue_size : QUEUE_SIZE_DEFAULT,
         .label = d->label,
     };
+}
+
+static int make_vdev(struct device *d, const struct device_env *env, const struct device_spec *spec,
+                     char error[DEVICE_ERROR_BYTES])
+{
+    struct vdev_config config = vdev_config_of(d, env, spec);
     char why[DEVICE_ERROR_BYTES - 64] = "";
     int rc = spec->type->create(&config, spec, &d->vdev, why, sizeof(why));
 
@@ -121,8 +137,83 @@ static int make_mmio(struct device *d, char error[DEVICE_ERROR_BYTES])
     return rc;
 }
 
-int device_create(const struct device_env *env, const struct device_spec *spec, struct device **out,
-                  char error[DEVICE_ERROR_BYTES])
+/* ---- in two processes ---- */
+
+static int make_back_end(struct device *d, const struct device_env *env,
+                         const struct device_spec *spec, char error[DEVICE_ERROR_BYTES])
+{
+    const struct vhost_back_end_config config = {
+        .loop = env->loop,
+        .path = spec->vhost,
+        .wait_ms = env->wait_ms,
+        .vdev = d->vdev,
+        .domid = env->domid,
+        .gone = env->front_end_gone,
+        .ctx = env->ctx,
+    };
+    int rc = vhost_back_end_create(&config, &d->back_end);
+
+    if (rc)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: vhost %s: %s", d->label, spec->vhost,
+                 strerror(-rc));
+    return rc;
+}
+
+static int make_front_end(struct device *d, int fd, char error[DEVICE_ERROR_BYTES])
+{
+    const struct vhost_user_options options = {.as = d->type->vdev, .domid = d->env.domid};
+    struct vdev_config config = vdev_config_of(d, &d->env, &d->spec);
+    char why[DEVICE_ERROR_BYTES - 64] = "";
+    int rc = vhost_user_create(&config, &options, fd, &d->vdev, why, sizeof(why));
+
+    if (rc) {
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: %s", d->label, why);
+        return rc;
+    }
+    rc = d->at.kind == PLACE_PCI ? make_pci(d, &d->spec, error) : make_mmio(d, error);
+    if (!rc)
+        return 0;
+    virtio_pci_destroy(d->pci);
+    d->pci = NULL;
+    vdev_destroy(d->vdev);
+    d->vdev = NULL;
+    return rc;
+}
+
+static void back_end_came(void *ctx, int fd)
+{
+    struct device *d = ctx;
+    char error[DEVICE_ERROR_BYTES];
+    int rc = d->vdev ? vhost_user_connect(d->vdev, fd, error, sizeof(error))
+                     : make_front_end(d, fd, error);
+
+    if (rc)
+        log_warn("%s: a back-end is refused: %s", d->label, error);
+    else
+        vhost_user_own(d->vdev);
+}
+
+static int listen_for_back_ends(struct device *d, const struct device_env *env,
+                                const struct device_spec *spec, char error[DEVICE_ERROR_BYTES])
+{
+    int rc;
+
+    d->env = *env;
+    d->spec = *spec;
+    d->spec.path = d->spec.manage = d->spec.vhost = d->spec.vhost_listen = NULL;
+    for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
+        d->spec.ports[i].end = NULL;
+    rc = vhost_listener_create(env->loop, spec->vhost_listen, back_end_came, d, &d->listener);
+    if (rc)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: vhost-listen %s: %s", d->label, spec->vhost_listen,
+                 strerror(-rc));
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static int make_memory(struct device *d, const struct device_env *env,
+                       const struct device_spec *spec, char error[DEVICE_ERROR_BYTES])
 {
     const struct gmem_strategy *strategy =
         gmem_strategy_find(*spec->memory ? spec->memory : env->memory);
@@ -131,14 +222,31 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
                                             .own_domid = env->own_domid,
                                             .banks = env->banks,
                                             .bank_count = env->bank_count};
+    int rc = strategy ? strategy->create(&args, &d->memory) : -EINVAL;
+
+    if (rc) {
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: memory %s: %s", d->label,
+                 strategy ? strategy->name : "", strerror(-rc));
+        return rc;
+    }
+    if (spec->has_endpoint)
+        rc = gmem_iommu_create(env->iommu, spec->endpoint, d->memory, &d->endpoint);
+    if (rc)
+        snprintf(error, DEVICE_ERROR_BYTES, "%s: endpoint %u: %s", d->label, spec->endpoint,
+                 rc == -EEXIST ? "there is one already" : strerror(-rc));
+    return rc;
+}
+
+int device_create(const struct device_env *env, const struct device_spec *spec, struct device **out,
+                  char error[DEVICE_ERROR_BYTES])
+{
     struct device *d = calloc(1, sizeof(*d));
     char at[PLACE_TEXT_BYTES];
     int rc;
 
-    if (!d || !strategy) {
-        rc = d ? -EINVAL : -ENOMEM;
-        snprintf(error, DEVICE_ERROR_BYTES, "%s", strerror(-rc));
-        goto out;
+    if (!d) {
+        snprintf(error, DEVICE_ERROR_BYTES, "%s", strerror(ENOMEM));
+        return -ENOMEM;
     }
     d->type = spec->type;
     d->machine = env->machine;
@@ -146,28 +254,23 @@ int device_create(const struct device_env *env, const struct device_spec *spec, 
     place_format(&d->at, at);
     snprintf(d->label, sizeof(d->label), "%s %s", d->type->name, at);
 
-    rc = strategy->create(&args, &d->memory);
-    if (rc) {
-        snprintf(error, DEVICE_ERROR_BYTES, "%s: memory %s: %s", d->label, strategy->name,
-                 strerror(-rc));
-        goto out;
+    if (spec->vhost_listen) {
+        rc = listen_for_back_ends(d, env, spec, error);
+    } else {
+        rc = make_memory(d, env, spec, error);
+        if (!rc)
+            rc = make_vdev(d, env, spec, error);
+        if (!rc && spec->vhost)
+            rc = make_back_end(d, env, spec, error);
+        else if (!rc)
+            rc = d->at.kind == PLACE_PCI ? make_pci(d, spec, error) : make_mmio(d, error);
     }
-    if (spec->has_endpoint)
-        rc = gmem_iommu_create(env->iommu, spec->endpoint, d->memory, &d->endpoint);
-    if (rc) {
-        snprintf(error, DEVICE_ERROR_BYTES, "%s: endpoint %u: %s", d->label, spec->endpoint,
-                 rc == -EEXIST ? "there is one already" : strerror(-rc));
-        goto out;
-    }
-    rc = make_vdev(d, env, spec, error);
-    if (!rc)
-        rc = d->at.kind == PLACE_PCI ? make_pci(d, spec, error) : make_mmio(d, error);
-out:
     if (rc) {
         device_destroy(d);
         return rc;
     }
-    log_info("%s: in place, memory %s", d->label, strategy->name);
+    log_info("%s: in place, memory %s", d->label,
+             d->memory ? d->memory->ops->name : "of a back-end");
     *out = d;
     return 0;
 }
@@ -176,6 +279,8 @@ void device_destroy(struct device *d)
 {
     if (!d)
         return;
+    vhost_listener_destroy(d->listener);
+    vhost_back_end_destroy(d->back_end);
     if (d->attached && d->at.kind == PLACE_PCI)
         teller_remove(machine_teller(d->machine), d->at.sbdf);
     if (d->attached && d->in_slot)
@@ -201,10 +306,27 @@ const char *device_label(const struct device *d)
     return d->label;
 }
 
+/* Of the one with the transport: the other counts what is done. */
+static void front_end_stats_json(const struct device *d, FILE *out)
+{
+    struct vhost_user_stats s = {0};
+
+    if (d->vdev)
+        vhost_user_get_stats(d->vdev, &s);
+    fprintf(out,
+            "{\"device\":\"%s\",\"interrupts\":%" PRIu64 ",\"vhost-user\":{\"back_ends\":%" PRIu64
+            ",\"kicks\":%" PRIu64 ",\"calls\":%" PRIu64 "}}",
+            d->label, d->interrupts, s.back_ends, s.kicks, s.calls);
+}
+
 void device_stats_json(const struct device *d, FILE *out)
 {
-    const struct gmem_stats *m = &d->memory->stats;
+    const struct gmem_stats *m = d->memory ? &d->memory->stats : NULL;
 
+    if (!m) {
+        front_end_stats_json(d, out);
+        return;
+    }
     fprintf(out,
             "{\"device\":\"%s\",\"interrupts\":%" PRIu64 ",\"memory\":{\"name\":\"%s\","
             "\"leases\":%" PRIu64 ",\"leases_out\":%u,\"ranges\":%" PRIu64 ",\"map_calls\":%" PRIu64

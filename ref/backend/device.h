@@ -25,6 +25,10 @@ struct device_env {
     const char *memory;            /* the program's strategy */
     const struct gmem_bank *banks; /* of the guest's memory, as far as it was told */
     unsigned bank_count;
+    uint32_t wait_ms; /* of a vhost-user back-end, for its front-end */
+    /* The front-end of a device that is a back-end has gone: there is nothing to do for it. */
+    void (*front_end_gone)(void *ctx);
+    void *ctx;
 };
 
 /* On an error `error` holds one line for the user, which names the device. */

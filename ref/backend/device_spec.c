@@ -42,6 +42,8 @@ enum key_kind {
     KEY_TOLD_DOMID,
     KEY_TOLD_IN,
     KEY_ENDPOINT,
+    KEY_VHOST,
+    KEY_VHOST_LISTEN,
 };
 
 /* Whose a key is. */
@@ -123,6 +125,11 @@ static const struct key keys[] = {
      "how addresses are reached, instead of --memory"},
     {"endpoint", NULL, FOR_ALL & ~FOR_IOMMU, KEY_ENDPOINT, FIELD(endpoint), 0, UINT32_MAX,
      "it is behind the process's IOMMU, as the endpoint of this number"},
+    {"vhost-listen", NULL, FOR_BLK | FOR_RNG, KEY_VHOST_LISTEN, 0, 0, 0,
+     "its queues are another process's, a vhost-user back-end that connects to this\n"
+     "                         socket; the device is there when it has come"},
+    {"vhost", NULL, FOR_BLK | FOR_RNG, KEY_VHOST, 0, 0, 0,
+     "its transport is another process's: be the back-end that connects to this socket"},
     {"grant_usage", NULL, FOR_ALL, KEY_GRANT_USAGE, 0, 0, 0,
      "1: memory=grant-map, 0: memory=foreign-map, as libxl writes it"},
     {"vectors", NULL, FOR_ALL, KEY_U32, FIELD(vectors), 1, 2048, "MSI-X vectors"},
@@ -180,6 +187,8 @@ void device_spec_fini(struct device_spec *spec)
 {
     free(spec->path);
     free(spec->manage);
+    free(spec->vhost);
+    free(spec->vhost_listen);
     for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
         free(spec->ports[i].end);
     *spec = (struct device_spec){0};
@@ -371,6 +380,10 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         rc = parse_u32(value, key->min, key->max, field);
         spec->has_endpoint = rc == 0;
         return rc;
+    case KEY_VHOST:
+        return set_text(&spec->vhost, value);
+    case KEY_VHOST_LISTEN:
+        return set_text(&spec->vhost_listen, value);
     case KEY_TOLD_IN:
         return set_told_in(spec, value);
     case KEY_TOLD_DOMID:
@@ -545,7 +558,13 @@ int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYT
     what = place_lacks(spec);
     if (!what && spec->queue_size && !is_pow2(spec->queue_size))
         what = "queue-size is not a power of two";
-    if (!what)
+    if (!what && spec->vhost && spec->vhost_listen)
+        what = "a back-end (vhost) has no back-end (vhost-listen)";
+    if (!what && spec->vhost_listen && (spec->path || spec->null_bytes))
+        what = "path goes to the back-end, which has the data";
+    if (!what && (spec->vhost || spec->vhost_listen) && spec->has_endpoint)
+        what = "no IOMMU (endpoint) with vhost-user";
+    if (!what && !spec->vhost_listen)
         what = spec->type->lacks(spec);
     if (!what)
         return take_features(spec, error);

@@ -39,6 +39,8 @@ struct device_spec {
     uint64_t null_bytes;                       /* size of the null store */
     uint32_t queue_size;                       /* 0: the default */
     char memory[DEVICE_SPEC_MEMORY_BYTES];     /* strategy, "" for the program's */
+    char *vhost;                               /* owned; see the key; NULL: none */
+    char *vhost_listen;                        /* owned; NULL: none */
     bool has_endpoint;                         /* it is behind the IOMMU */
     uint32_t endpoint;                         /* and what it is called there */
     char features[DEVICE_SPEC_FEATURES_BYTES]; /* edits as they were written */

@@ -315,7 +315,7 @@ static int check_place(const struct backend_options *o, unsigned device)
 {
     const struct place *p = &o->devices[device].place;
     char at[PLACE_TEXT_BYTES];
-    bool covered = p->kind == PLACE_MMIO;
+    bool covered = p->kind == PLACE_MMIO || o->devices[device].vhost;
 
     place_format(p, at);
     for (unsigned i = 0; i < o->bridge_count; i++)
@@ -345,6 +345,26 @@ static int check_memory(const struct backend_options *o, unsigned device)
     return -EINVAL;
 }
 
+/* A back-end of vhost-user has no transport, and so nothing to claim. */
+static int check_vhost(const struct backend_options *o)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < o->device_count; i++)
+        count += o->devices[i].vhost != NULL;
+    if (!count)
+        return 0;
+    if (count != o->device_count || o->xenstore) {
+        log_error("--device: with vhost on one device all devices are such, and none of the store");
+        return -EINVAL;
+    }
+    if (o->bridge_count || o->link || o->link_listen) {
+        log_error("--host-bridge, --link: the bridge is that of the process with the transport");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check(const struct backend_options *o)
 {
     if (!o->has_domid) {
@@ -372,7 +392,7 @@ static int check(const struct backend_options *o)
     for (unsigned i = 0; i < o->device_count; i++)
         if (check_place(o, i) || check_memory(o, i))
             return -EINVAL;
-    return 0;
+    return check_vhost(o);
 }
 
 int backend_options_parse(struct backend_options *o, int argc, char **argv)

@@ -49,7 +49,6 @@ struct backend {
     struct ioreq_server *server;
     struct link *link; /* to the process that has the bridges; NULL: they are ours */
     bool adopted;
-    bool bridge_gone;
 
     int signal_fd;
     struct evloop_fd signal_watch;
@@ -211,6 +210,20 @@ static int count_vcpus(struct backend *b, unsigned *vcpus)
 
 /* ---- devices ---- */
 
+/* The devices have their transports in another process, which claims. */
+static bool is_vhost_back_end(const struct backend *b)
+{
+    return b->o->device_count && b->o->devices[0].vhost;
+}
+
+static void front_end_has_gone(void *user)
+{
+    struct backend *b = user;
+
+    log_error("--device: the process that has the transport has ended the connection");
+    evloop_stop(b->loop, -EPIPE);
+}
+
 static int add_device(struct backend *b, const struct device_spec *spec,
                       char error[DEVICE_ERROR_BYTES])
 {
@@ -224,6 +237,9 @@ static int add_device(struct backend *b, const struct device_spec *spec,
         .memory = b->o->memory,
         .banks = b->o->banks,
         .bank_count = b->o->bank_count,
+        .wait_ms = b->o->wait_ms,
+        .front_end_gone = front_end_has_gone,
+        .ctx = b,
     };
     /* The image's lock may still be held by what is left of a predecessor. */
     unsigned tries = b->heritage.adopt_id != IOREQ_ADOPT_NONE && !b->server ? PREDECESSOR_TRIES : 1;
@@ -354,7 +370,8 @@ static int take_claim(struct backend *b)
             return rc;
         n += store_devices_places(b->store_devices, places + n, PLACES_MAX - n);
     }
-    if (b->link) /* the process that has the bridge decides who is there */
+    /* The process that has the bridge, or the transport, decides who is there. */
+    if (b->link || is_vhost_back_end(b))
         return 0;
     config.devices = places;
     config.device_count = n;
@@ -405,7 +422,6 @@ static void bridge_has_gone(void *user)
     struct backend *b = user;
 
     log_error("--link: the process that has the bridge has ended the connection");
-    b->bridge_gone = true;
     evloop_stop(b->loop, -EPIPE);
 }
 
@@ -469,6 +485,8 @@ static int go_live(struct backend *b, unsigned vcpus)
     char error[CLAIM_ERROR_BYTES];
     int rc;
 
+    if (is_vhost_back_end(b))
+        return 0;
     if (b->link) {
         rc = machine_connect_link(b->machine);
         if (rc)

@@ -49,7 +49,7 @@ int vdev_init(struct vdev *d, const struct vdev_type *type, const struct vdev_co
     d->iov_max = params->chain_max * 2;
     d->user_bytes = align_up(params->user_bytes, 16);
     snprintf(d->label, sizeof(d->label), "%s", config->label ? config->label : type->name);
-    d->offered = config->features | type->features(d);
+    d->offered = (type->remote ? 0 : config->features) | type->features(d);
     d->queues = calloc(num_queues, sizeof(*d->queues));
     d->segs = calloc(d->chain_max, sizeof(*d->segs));
     d->ranges = calloc(d->chain_max, sizeof(*d->ranges));
@@ -226,7 +226,7 @@ static void device_reset(struct vdev *d)
     if (stopped_before || !MUTANT(queues_survive_reset))
         vdev_queues_reset(d);
     /* Whatever was kept across requests belongs to the driver that just went. */
-    if (!stopped_before && !MUTANT(ring_lease_leaked) && !MUTANT(queues_survive_reset))
+    if (!stopped_before && d->gmem && !MUTANT(ring_lease_leaked) && !MUTANT(queues_survive_reset))
         gmem_forget(d->gmem);
     d->driver_features = 0;
     d->fault = NULL;

@@ -45,6 +45,16 @@ struct vdev_feature {
     unsigned bit;
 };
 
+/*
+ * Queues that another process runs (device/vhost_user.h): the core keeps their registers, and takes
+ * no request from them.
+ */
+struct vdev_remote_ops {
+    /* The queue is enabled and the device runs; there may be requests. The first time since it was
+     * enabled it has to be started. */
+    void (*kick)(struct vdev *d, unsigned queue);
+};
+
 struct vdev_type {
     const char *name;
     uint32_t device_id;    /* VIRTIO section 5 */
@@ -85,6 +95,9 @@ struct vdev_type {
      */
     bool (*queue_pulled)(struct vdev *d, unsigned queue);
     bool (*queue_ready)(struct vdev *d, unsigned queue);
+    /* NULL: the core runs the queues. With these, what config->features has beside VERSION_1 is
+     * what `features` says. */
+    const struct vdev_remote_ops *remote;
     void (*destroy)(struct vdev *d);
 };
 
@@ -158,6 +171,10 @@ void vdev_queue_disable(struct vdev *d, unsigned queue);
 void vdev_queue_reset(struct vdev *d, unsigned queue);
 /* The driver rang the doorbell. */
 void vdev_queue_notify(struct vdev *d, unsigned queue);
+
+/* Where a queue stands, as vhost-user has it: the index of the next available entry, and for a
+ * packed ring those of both sides with their wrap counters in bits 15 and 31. */
+uint32_t vdev_queue_base(const struct vdev *d, unsigned queue);
 
 const struct vdev_type *vdev_get_type(const struct vdev *d);
 

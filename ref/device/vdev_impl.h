@@ -145,6 +145,9 @@ int vdev_queue_take(struct vdev *d, unsigned queue, struct vdev_request **out);
 /* Have queue_ready called in the next round: what kept the type from taking is over. */
 void vdev_queue_again(struct vdev *d, unsigned queue);
 
+/* A queue that another process runs has used something. */
+void vdev_queue_interrupt(struct vdev *d, unsigned queue);
+
 /* Gather completions: one publish and one interrupt decision a queue at the outermost end. */
 void vdev_batch_begin(struct vdev *d);
 void vdev_batch_end(struct vdev *d);

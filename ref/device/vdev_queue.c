@@ -31,6 +31,10 @@ static void queue_mark(struct vdev_queue *q)
 
     if (!q->regs.enabled || q->resetting || !may_run(d))
         return;
+    if (d->type->remote) {
+        d->type->remote->kick(d, q->index);
+        return;
+    }
     d->marked |= 1ull << q->index;
     if (!d->pump_timer.armed)
         evloop_timer_arm(d->loop, &d->pump_timer, MUTANT(reset_forgets_requests) ? 2000000 : 0);
@@ -214,6 +218,11 @@ void vdev_queue_enable(struct vdev *d, unsigned queue)
                    (unsigned long long)q->regs.device.raw);
         return;
     }
+    if (d->type->remote) {
+        q->regs.enabled = true;
+        queue_mark(q);
+        return;
+    }
     if (pool_make(q)) {
         vdev_fault(d, "host-memory", "queue %u: no memory for %u requests", queue, q->regs.size);
         return;
@@ -258,7 +267,7 @@ static void queue_release(struct vdev_queue *q)
         q->stalled = NULL;
         slot_give(s);
     }
-    if (q->regs.enabled) {
+    if (q->regs.enabled && !d->type->remote) {
         assert(q->in_flight == 0);
         if (!MUTANT(ring_lease_leaked) && !(q->resetting && MUTANT(queue_reset_keeps_ring)))
             (void)gmem_put(d->gmem, &q->ring);
@@ -348,6 +357,18 @@ void vdev_queue_set_addr(struct vdev *d, unsigned queue, gpa_t desc, gpa_t drive
     regs->desc = desc;
     regs->driver = driver;
     regs->device = device;
+}
+
+uint32_t vdev_queue_base(const struct vdev *d, unsigned queue)
+{
+    struct virtq_dev_state s = {0};
+
+    if (queue < d->num_queues && d->queues[queue].regs.enabled && !d->type->remote)
+        virtq_dev_get_state(&d->queues[queue].vq, &s);
+    if (!vdev_has(d, VIRTIO_F_RING_PACKED))
+        return s.avail_idx;
+    return s.avail_idx | (s.avail_lap_odd ? 0 : 1u << 15) | (uint32_t)s.used_idx << 16 |
+           (s.used_lap_odd ? 0 : 1u << 31);
 }
 
 /* Give back everything of one queue while the device goes on. */
@@ -685,6 +706,12 @@ void vdev_queues_publish(struct vdev *d)
             !MUTANT(interrupt_lost))
             d->transport->queue_interrupt(d->transport_ctx, i);
     }
+}
+
+void vdev_queue_interrupt(struct vdev *d, unsigned queue)
+{
+    if (d->transport && may_run(d))
+        d->transport->queue_interrupt(d->transport_ctx, queue);
 }
 
 void vdev_batch_begin(struct vdev *d)
