@@ -192,6 +192,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_TIMELINE, subject_param(s, "timeline"), "the scenario has no timeline"},
         {NEED_FOREIGN_REFUSED, subject_param(s, "foreign_refused"),
          "frames of the domain may be mapped (refuse-foreign)"},
+        {NEED_STORE_HALT, subject_param(s, "store_halts"),
+         "the testbed does not keep the store from answering"},
         {NEED_QUOTA, subject_param(s, "mappings_limited"),
          "the backend's domain may map as much as it likes (max-mappings)"},
         {NEED_TESTBED, s->ask != NULL, "no testbed answers"},

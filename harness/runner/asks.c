@@ -107,6 +107,29 @@ static int store_write(struct session *s, const json_t *args, json_t **value)
     return s->cell->ops->store_write(s->cell, path, text);
 }
 
+static int store_halt(struct session *s, enum testbed_store store)
+{
+    const struct testbed_ops *ops = s->cell->ops;
+
+    return ops->store_halt ? ops->store_halt(s->cell, store)
+                           : testbed_fail(s->cell, -EOPNOTSUPP, "not supported: xenstored runs");
+}
+
+static int store_pause(struct session *s, const json_t *args, json_t **value)
+{
+    return store_halt(s, STORE_PAUSED);
+}
+
+static int store_unpause(struct session *s, const json_t *args, json_t **value)
+{
+    return store_halt(s, STORE_RUNS);
+}
+
+static int store_end(struct session *s, const json_t *args, json_t **value)
+{
+    return store_halt(s, STORE_ENDED);
+}
+
 static void console_info(const struct scenario_device *d, json_t *info)
 {
     json_object_set_new(info, "ports", json_integer(d->ports));
@@ -322,8 +345,10 @@ static const struct {
     {"device.attach", device_attach, true},     {"device.detach", device_detach, true},
     {"device.ask-back", device_ask_back, true}, {"device.gone", device_gone, true},
     {"domain.quota", domain_quota, false},      {"domain.costs", domain_costs, false},
-    {"timeline.wait", timeline_wait, true},     {"domain.accesses", domain_accesses, true},
-    {"store.requests", store_requests, true},   {"bridge.late", bridge_late, true},
+    {"timeline.wait", timeline_wait, true},     {"store.pause", store_pause, false},
+    {"store.unpause", store_unpause, false},    {"store.end", store_end, false},
+    {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
+    {"bridge.late", bridge_late, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

@@ -655,6 +655,15 @@ static int sim_store_write(struct testbed_cell *c, const char *path, const char 
     return 0;
 }
 
+static int sim_store_halt(struct testbed_cell *c, enum testbed_store store)
+{
+    struct simxen *sim = sim_of(c)->sim;
+    int ret = store == STORE_ENDED ? simxen_store_end(sim)
+                                   : simxen_store_pause(sim, store == STORE_PAUSED);
+
+    return ret ? testbed_fail(c, ret, "xenstored: %s", strerror(-ret)) : 0;
+}
+
 /* As libxl makes a backend's folder. */
 static int sim_store_give(struct testbed_cell *c, const char *path, uint16_t owner)
 {
@@ -750,5 +759,6 @@ const struct testbed_ops testbed_sim = {
     .store_read = sim_store_read,
     .store_write = sim_store_write,
     .store_give = sim_store_give,
+    .store_halt = sim_store_halt,
     .alive = sim_alive,
 };

@@ -83,6 +83,9 @@ struct testbed_audit {
     uint64_t grants_mapped, foreign_frames, resource_frames, ports, ioservers, fds;
 };
 
+/* What becomes of xenstored. */
+enum testbed_store { STORE_RUNS, STORE_PAUSED, STORE_ENDED };
+
 enum testbed_role { AGENT_DOMU, AGENT_DOM0, TESTBED_ROLES };
 
 /* An agent that was started: descriptors to its standard streams, owned by the cell. */
@@ -203,6 +206,9 @@ struct testbed_ops {
     /* A folder, made if it is not there, and what comes under it from now on belong to `owner`; the
      * frontend may read. NULL: backends are in dom0, to which all belongs. */
     int (*store_give)(struct testbed_cell *c, const char *path, uint16_t owner);
+
+    /* xenstored answers nobody, or has ended for good; NULL where it cannot be had so. */
+    int (*store_halt)(struct testbed_cell *c, enum testbed_store store);
 
     /* -ESHUTDOWN with a message when the world itself has died. */
     int (*alive)(struct testbed_cell *c);

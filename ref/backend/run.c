@@ -55,6 +55,7 @@ struct backend {
     bool stopping; /* a signal asked for the end */
     bool domain_told;
     struct store_watch introduced, released;
+    struct evloop_timer poll; /* only a mutant's */
     FILE *stats;
 };
 
@@ -567,6 +568,22 @@ static void say_ready(const struct backend *b)
         close(b->o->ready_fd);
 }
 
+#define MUTANT_POLL_NS 20000000ull
+
+static void poll_store(struct evloop_timer *t)
+{
+    struct backend *b = t->user;
+    char *value = NULL;
+
+    int rc = store_read(b->store, STORE_DIRECT, "domid", &value);
+
+    if (rc == 0)
+        free(value);
+    else if (rc == -ENOTCONN && MUTANT(store_loss_ends_backend))
+        evloop_stop(b->loop, rc);
+    evloop_timer_arm(b->loop, t, MUTANT_POLL_NS);
+}
+
 /* 0 when it may serve, 1 when a signal ended it before, or -errno, explained. */
 static int start(struct backend *b)
 {
@@ -666,6 +683,9 @@ static int start(struct backend *b)
         log_error("Xenstore: %s", store_error(b->store));
         return rc;
     }
+    b->poll = (struct evloop_timer){.fired = poll_store, .user = b};
+    if (MUTANT(store_is_polled) || MUTANT(store_loss_ends_backend))
+        evloop_timer_arm(b->loop, &b->poll, MUTANT_POLL_NS);
     if (b->store_devices) {
         rc = store_devices_watch(b->store_devices, error);
         if (rc)

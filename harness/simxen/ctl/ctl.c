@@ -714,6 +714,28 @@ int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit)
     return rc;
 }
 
+int simxen_store_pause(struct simxen *s, bool paused)
+{
+    if (!s->xenstored)
+        return -ESRCH;
+    return kill(s->xenstored, paused ? SIGSTOP : SIGCONT) ? -errno : 0;
+}
+
+int simxen_store_end(struct simxen *s)
+{
+    if (!s->xenstored)
+        return -ESRCH;
+    pthread_mutex_lock(&s->lock);
+    kill(s->xenstored, SIGKILL);
+    (void)spawn_wait(s->xenstored, UINT64_C(5000000000));
+    s->xenstored = 0;
+    if (s->xs >= 0)
+        close(s->xs);
+    s->xs = -1;
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
 void simxen_servants(const struct simxen *s, pid_t *hv, pid_t *xenstored)
 {
     *hv = s->hv;
