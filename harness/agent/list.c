@@ -55,6 +55,7 @@ static const struct {
     {NEED_NET, "net"},
     {NEED_WIRE, "wire"},
     {NEED_IOMMU, "iommu"},
+    {NEED_BEHIND, "behind"},
     {NEED_UNSERVED, "unserved"},
     {NEED_BACKENDS, "backends"},
     {NEED_BRIDGES, "bridges"},

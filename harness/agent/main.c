@@ -42,6 +42,9 @@ struct options {
     char place_text[32]; /* as Linux names it; "": no device */
     enum wire_role role;
     bool has_device, list_checks, packed;
+    bool has_iommu, has_endpoint; /* both or none */
+    struct fe_place iommu;
+    uint32_t endpoint;
     bool has_mechanism;
     enum fe_mechanism mechanism;
     const char *boot_data; /* with a mechanism that has any; borrowed from argv */
@@ -153,6 +156,22 @@ static int set_mmio(struct options *o, const char *v, char *why)
     snprintf(o->place_text, sizeof(o->place_text), "%" PRIx64 ".virtio", o->place.window.base);
     return 0;
 }
+/* As --sbdf and --mmio have it. */
+static int set_iommu(struct options *o, const char *v, char *why)
+{
+    o->has_iommu = true;
+    if (parse_sbdf(v, &o->iommu.sbdf) == 0)
+        return 0;
+    o->iommu.transport = FE_TRANSPORT_MMIO;
+    return mmio_window_parse(v, &o->iommu.window, why) ? -EINVAL : 0;
+}
+
+static int set_endpoint(struct options *o, const char *v, char *why)
+{
+    (void)why;
+    o->has_endpoint = true;
+    return parse_u32(v, 0, UINT32_MAX, &o->endpoint);
+}
 _Static_assert(HOST_BRIDGE_ERROR_BYTES >= MMIO_WINDOW_ERROR_BYTES, "one buffer for both");
 
 static int set_role(struct options *o, const char *v, char *why)
@@ -220,6 +239,9 @@ static const struct {
     {"port", "SBDF", set_port,
      "the root port that it is behind; --sbdf has the bus that the port is given"},
     {"mmio", "base=ADDR,irq=N", set_mmio, "the same for a virtio-mmio device and its line"},
+    {"iommu", "PLACE", set_iommu,
+     "the IOMMU that the device under test is behind, as --sbdf or --mmio has places"},
+    {"endpoint", "N", set_endpoint, "and what the device is called there"},
     {"addressing", "grants|foreign", set_addressing,
      "what addresses in descriptors are (default: grants)"},
     {"buffers", "streaming|pool", set_buffers,
@@ -286,6 +308,10 @@ static int options_parse(struct options *o, int argc, char **argv)
     }
     if (!o->list_checks && o->role == WIRE_DOMU && !o->platform) {
         fprintf(stderr, "ringproof-agent: --platform is needed for role domu\n");
+        return -EINVAL;
+    }
+    if (o->has_iommu != o->has_endpoint) {
+        fprintf(stderr, "ringproof-agent: --iommu and --endpoint go together\n");
         return -EINVAL;
     }
     if (o->role != WIRE_DOMU && o->platform) {
@@ -418,6 +444,9 @@ static int domu_start(struct agent *a)
                                   .buffers = a->opt.buffers,
                                   .backend_domid = a->opt.backend_domid,
                                   .packed = a->opt.packed,
+                                  .has_iommu = a->opt.has_iommu,
+                                  .iommu = a->opt.iommu,
+                                  .endpoint = a->opt.endpoint,
                                   .has_mechanism = a->opt.has_mechanism,
                                   .mechanism = a->opt.mechanism,
                                   .ask = ask_text,

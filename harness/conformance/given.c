@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "conformance/behind.h"
 #include "conformance/ring.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
@@ -80,6 +81,8 @@ void device_reattach(struct device *d)
         given_pause();
     } while (given_now_ns() < deadline);
     must(d->t, rc, "finding the device of the new backend");
+    if (d->behind)
+        behind_reattach(d);
     d->gone_on_purpose = false;
 }
 
@@ -95,19 +98,20 @@ struct fe_pci_host *given_host(struct check_ctx *t)
     return h;
 }
 
-static int driver_of(struct check_ctx *t, const struct subject *s, struct fe_pci_host *h,
-                     struct fe_virtio **v)
+/* `beside`: a bridge whose addresses are given out in part; NULL: none. */
+static int driver_of(struct check_ctx *t, const struct subject *s, const struct fe_pci_host *beside,
+                     struct fe_pci_host *h, struct fe_virtio **v)
 {
     if (s->place.transport == FE_TRANSPORT_PCI && subject_host_init(s, h))
         error_out(t, "no host bridge is known that the device could be behind");
-    if (s->place.transport == FE_TRANSPORT_PCI && s->beside)
-        memcpy(h->ranges, s->beside->ranges, sizeof(h->ranges));
+    if (s->place.transport == FE_TRANSPORT_PCI && beside)
+        memcpy(h->ranges, beside->ranges, sizeof(h->ranges));
     return fe_place_open(&s->place, s->platform, h, v);
 }
 
 int given_driver(struct check_ctx *t, struct fe_pci_host *h, struct fe_virtio **v)
 {
-    return driver_of(t, given_subject(t), h, v);
+    return driver_of(t, given_subject(t), NULL, h, v);
 }
 
 /*
@@ -154,11 +158,13 @@ static void device_end(void *arg)
         expect(d->t, MUST, rc == 0, "after a reset the backend still maps pages of the pool");
     if (d->v)
         fe_virtio_destroy(d->v);
+    behind_end(d);
     free(d);
 }
 
 static struct device *device_open(struct check_ctx *t, const struct subject *s)
 {
+    const struct fe_pci_host *beside = s->beside;
     struct device *d = calloc(1, sizeof(*d));
 
     if (!d)
@@ -170,7 +176,11 @@ static struct device *device_open(struct check_ctx *t, const struct subject *s)
         error_out(t, "no device is bound (--sbdf, --mmio)");
     fe_memory_init(&d->mem, s->platform, s->addressing, s->backend_domid);
     d->mem.buffers = s->buffers;
-    must(t, driver_of(t, s, &d->host, &d->v), "opening the virtio device");
+    if (s->has_iommu) {
+        behind_begin(d);
+        beside = beside ? beside : &d->behind->host;
+    }
+    must(t, driver_of(t, s, beside, &d->host, &d->v), "opening the virtio device");
     d->pci = fe_virtio_pci_of(d->v);
     d->mmio = fe_virtio_mmio_of(d->v);
     return d;
@@ -393,10 +403,7 @@ void buffer_move(struct buffer *b, uint32_t offset, uint32_t bytes)
 
 void buffer_map(struct buffer *b, enum fe_dma_dir dir)
 {
-    int rc = fe_dma_map(&b->d->mem, b->va, b->bytes, dir, &b->map);
-
-    if (rc)
-        error_out(b->d->t, "granting %u pages: %s", b->pages, strerror(-rc));
+    must(b->d->t, fe_dma_map(&b->d->mem, b->va, b->bytes, dir, &b->map), "giving a buffer");
     b->mapped = true;
     b->addr = b->map.addr;
 }
@@ -415,8 +422,7 @@ void buffer_release(struct buffer *b)
                b->bytes);
         stop_check(b->d->t);
     }
-    if (rc)
-        error_out(b->d->t, "revoking a grant: %s", strerror(-rc));
+    must(b->d->t, rc, "taking a buffer back");
     b->mapped = false;
 }
 

@@ -46,6 +46,11 @@ struct subject {
     bool has_mechanism;
     enum fe_mechanism mechanism;
     struct fe_discovery_sources sources; /* the function is a check's own */
+    /* The device is behind an IOMMU. */
+    bool has_iommu;
+    struct fe_place iommu;
+    uint32_t endpoint;
+    struct behind *behind; /* of another device that is open; NULL: the IOMMU is not driven yet */
     /* Of another device that is open: what its host has given out is taken. May be NULL. */
     const struct fe_pci_host *beside;
     bool packed; /* the driver wants packed rings: RING_PACKED is negotiated wherever queues are */
@@ -110,6 +115,7 @@ struct subject {
 /* No backend has served the domain yet; the check has it started (backend.start). */
 #define NEED_UNSERVED (1ull << 40)
 #define NEED_IOMMU    (1ull << 41) /* the device is a virtual IOMMU */
+#define NEED_BEHIND   (1ull << 42) /* the device is behind one */
 /* The cell has several backends (parameter "backends": true). */
 #define NEED_BACKENDS (1ull << 44)
 /* The scenario moves what is tested while the check runs (parameter "timeline": true). */
@@ -146,6 +152,7 @@ void must_at(struct check_ctx *t, int rc, const char *file, int line, const char
 #define must(t, rc, what) must_at(t, (rc), __FILE__, __LINE__, what)
 
 /* ---- the device ---- */
+struct behind;
 struct ring;
 struct buffer;
 
@@ -159,6 +166,9 @@ struct device {
     struct fe_virtio_pci *pci;
     struct fe_virtio_mmio *mmio;
     uint64_t offered; /* features */
+    /* conformance/behind.h; NULL: it is behind no IOMMU. */
+    struct behind *behind;
+    uint32_t domain; /* in front of it */
     struct ring *rings;
     struct buffer *buffers;
     bool gone_on_purpose; /* the check killed the backend: no reset at the end */

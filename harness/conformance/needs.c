@@ -131,6 +131,7 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
          "no request is known that this type of device completes by itself"},
         {NEED_NET, f.device_id == VIRTIO_ID_NET, "the device is no network device"},
         {NEED_IOMMU, f.device_id == VIRTIO_ID_IOMMU, "the device is no IOMMU"},
+        {NEED_BEHIND, s->has_iommu, "the device is behind no IOMMU (key endpoint)"},
         {NEED_WIRE, subject_param(s, "wire"), "nobody has the other end of the device's wire"},
         {NEED_WRITABLE, !facts_feature(&f, VIRTIO_BLK_F_RO), "the device is read-only"},
         {NEED_READONLY, facts_feature(&f, VIRTIO_BLK_F_RO), "the device is not read-only"},

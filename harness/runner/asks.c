@@ -203,6 +203,13 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
         json_object_set_new(*value, "domid", json_integer(s->cell->backend_domid));
         json_object_set_new(*value, "endpoint",
                             json_integer(d->has_endpoint ? (json_int_t)d->endpoint : -1));
+        if (plan->transport == TRANSPORT_MMIO) {
+            json_object_set_new(
+                *value, "base",
+                json_integer((json_int_t)testbed_map_mmio_base(&s->cell->map, index)));
+            json_object_set_new(*value, "irq",
+                                json_integer(testbed_map_mmio_line(&s->cell->map, index)));
+        }
         json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
         const char *edits = plan->features ? plan->features : d->features;
         json_object_set_new(*value, "features", json_string(edits ? edits : ""));

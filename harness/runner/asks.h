@@ -15,6 +15,7 @@
  *                                                      slot: its number, 0 when it is in none
  *                                                      endpoint: of the IOMMU, -1 when it is
  *                                                      not behind it
+ *                                                      of virtio-mmio: base, irq
  *                                                      of a console: ports, cols, rows, name1, ...
  *   device.attach   {type}                         -> {}      the first device, by the store;
  *                                                      it may come back as another type

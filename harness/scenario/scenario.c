@@ -1366,6 +1366,30 @@ static int check_bridges(struct reader *r, const struct doc_node *root)
     return 0;
 }
 
+/* Whose driver is ours: no other knows how to get through an IOMMU. */
+static int check_endpoints(struct reader *r, const struct doc_node *root)
+{
+    const struct scenario *s = r->s;
+    const struct doc_node *device = doc_get(root, "device");
+    const struct doc_node *n = device && device->kind == DOC_LIST ? device->first : device;
+
+    for (unsigned i = 0; n && i < s->device_count; i++, n = n->next) {
+        unsigned of = 0;
+
+        if (!s->devices[i].has_endpoint)
+            continue;
+        while (of < s->device_count && (s->devices[of].type != DEVICE_IOMMU ||
+                                        s->devices[of].backend != s->devices[i].backend))
+            of++;
+        if (of == s->device_count)
+            return refuse_at(r, doc_get(n, endpoint_key),
+                             "its backend has no device of type iommu");
+        if (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU)
+            return refuse_at(r, doc_get(n, endpoint_key), "this goes with checks in the domU");
+    }
+    return 0;
+}
+
 static int check_network_run(struct reader *r, const struct doc_node *root)
 {
     const struct scenario *s = r->s;
@@ -1537,6 +1561,8 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(doc_get(root, "matrix"), "buffers"),
                          "only the frontend that runs checks has the choice");
     ret = check_backends(r, root);
+    if (!ret)
+        ret = check_endpoints(r, root);
     if (!ret)
         ret = check_places(r, root);
     return ret ? ret : check_bridges(r, root);

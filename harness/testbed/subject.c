@@ -607,6 +607,26 @@ const char *testbed_agent_role(const struct testbed_cell *c, enum testbed_role r
     return c->plan.scenario->runs_in == RUNS_IN_LINUX ? "linux" : "domu";
 }
 
+/* The first device is driven through the IOMMU that it is behind. */
+static void iommu_arguments(const struct testbed_cell *c, struct words *argv)
+{
+    const struct scenario *s = c->plan.scenario;
+    char text[64];
+    unsigned i = 0;
+
+    if (!s->device_count || !s->devices[0].has_endpoint)
+        return;
+    while (s->devices[i].type != DEVICE_IOMMU || s->devices[i].backend != s->devices[0].backend)
+        i++;
+    words_add(argv, "--iommu");
+    if (c->plan.transport == TRANSPORT_MMIO)
+        words_add(argv, testbed_map_mmio(&c->map, i, text, sizeof(text)));
+    else
+        words_add(argv, testbed_device_sbdf(c, i, text));
+    words_add(argv, "--endpoint");
+    words_addf(argv, "%u", s->devices[0].endpoint);
+}
+
 void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role role,
                              const char *platform, struct words *argv)
 {
@@ -667,4 +687,5 @@ void testbed_agent_arguments(const struct testbed_cell *c, enum testbed_role rol
             words_add(argv, s->devices[0].sbdf);
         }
     }
+    iommu_arguments(c, argv);
 }

@@ -98,12 +98,14 @@ START_TEST(scattered_pages_are_in_order)
     ck_assert_ptr_eq(iov[1].iov_base, memory + 2 * PAGE);
     ck_assert_uint_eq(iov[1].iov_len, 2 * PAGE);
     gmem_put(one, &lease);
-    /* The two directions are kept apart though they adjoin. */
-    const struct gmem_range both[] = {{gpa_make(PAGE), PAGE, GMEM_READ},
-                                      {gpa_make(2 * PAGE), PAGE, GMEM_WRITE}};
-    ck_assert_int_eq(gmem_get(one, both, 2, &lease), 0);
-    ck_assert_uint_eq(lease.iov_count, 2);
-    ck_assert_uint_eq(lease.iov_readable, 1);
+    /* Ranges are kept apart though they adjoin. */
+    const struct gmem_range three[] = {{gpa_make(PAGE), 16, GMEM_READ},
+                                       {gpa_make(PAGE + 16), PAGE, GMEM_READ},
+                                       {gpa_make(2 * PAGE + 16), 16, GMEM_WRITE}};
+    ck_assert_int_eq(gmem_get(one, three, 3, &lease), 0);
+    ck_assert_uint_eq(lease.iov_count, 3);
+    ck_assert_uint_eq(lease.iov_readable, 2);
+    ck_assert_uint_eq(iov[1].iov_len, PAGE);
     gmem_put(one, &lease);
     lease.iov_max = 1;
     ck_assert_int_eq(get(one, PAGE - 1, 2, GMEM_READ), -ENOSPC);

@@ -130,6 +130,12 @@ static const struct bad_row {
           "  - {type: rng, sbdf: 0000:00:01.0, endpoint: 1}\n"
           "  - {type: rng, sbdf: 0000:00:02.0, endpoint: 1}\n",
      "6:47: there is an endpoint 1 already"},
+    {HEAD "checks: [blk.*]\ndevice: {type: rng, sbdf: 0000:00:01.0, endpoint: 1}\n",
+     "4:51: its backend has no device of type iommu"},
+    {HEAD "run: {fio: {job: a}}\ndevice:\n"
+          "  - {type: blk, size: 1MiB, sbdf: 0000:00:01.0, endpoint: 1}\n"
+          "  - {type: iommu, sbdf: 0000:00:02.0}\n",
+     "5:59: this goes with checks in the domU"},
     {HEAD "checks: [blk.*]\ndevice: {type: disk}\n", "4:16: unknown device type 'disk'"},
     {HEAD "checks: [blk.*]\ndevice: {type: blk, size: 1MiB}\n", "4:9: a device needs an sbdf"},
     {HEAD "checks: [blk.*]\ndevice: {type: blk, sbdf: 0000:00:20.0, size: 1MiB}\n",

@@ -8,6 +8,7 @@
 
 #include "backend/device_types.h"
 #include "backend/vhost_listener.h"
+#include "device/iommu.h"
 #include "device/vhost_user.h"
 #include "gmem/iommu.h"
 #include "spec/pci.h"
@@ -229,7 +230,7 @@ static int make_memory(struct device *d, const struct device_env *env,
                  strategy ? strategy->name : "", strerror(-rc));
         return rc;
     }
-    if (spec->has_endpoint)
+    if (spec->has_endpoint || (MUTANT(iommu_covers_all_devices) && d->type->vdev != &iommu_type))
         rc = gmem_iommu_create(env->iommu, spec->endpoint, d->memory, &d->endpoint);
     if (rc)
         snprintf(error, DEVICE_ERROR_BYTES, "%s: endpoint %u: %s", d->label, spec->endpoint,

@@ -81,7 +81,7 @@ static void iommu_config_write(struct vdev *d, unsigned offset, unsigned bytes, 
         return;
     }
     m->bypass = bypass;
-    iommu_set_bypass(m->iommu, bypass);
+    iommu_set_bypass(m->iommu, bypass && !MUTANT(iommu_bypass_ignored));
 }
 
 /* ---- requests ---- */
@@ -309,7 +309,7 @@ static void fault_report(void *ctx, const struct iommu_fault *f)
         .flags = le32_make((f->access & GMEM_READ ? VIRTIO_IOMMU_FAULT_F_READ : 0) |
                            (f->access & GMEM_WRITE ? VIRTIO_IOMMU_FAULT_F_WRITE : 0) |
                            VIRTIO_IOMMU_FAULT_F_ADDRESS),
-        .endpoint = le32_make(f->endpoint),
+        .endpoint = le32_make(MUTANT(iommu_fault_endpoint_wrong) ? f->endpoint + 1 : f->endpoint),
         .address = le64_make(f->addr),
     };
     bool fits;
@@ -317,6 +317,8 @@ static void fault_report(void *ctx, const struct iommu_fault *f)
     m->stats.faults++;
     log_info("%s: endpoint %u: %s of %#llx refused", m->vdev.label, f->endpoint,
              f->access & GMEM_WRITE ? "a write" : "a read", (unsigned long long)f->addr);
+    if (MUTANT(iommu_fault_unreported))
+        return;
     if (vdev_queue_take(&m->vdev, VIRTIO_IOMMU_EVENTQ, &r) != 1) {
         m->stats.faults_dropped++;
         return;

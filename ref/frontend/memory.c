@@ -35,8 +35,8 @@ struct fe_pool_run {
     uint8_t *va;
     unsigned pages;
     bool allocated; /* by the user of the pool */
-    bool granted;
-    gref_t first;
+    bool mapped;
+    struct fe_mapping map;
 };
 
 static bool has_pool(const struct fe_memory *m)
@@ -78,6 +78,10 @@ static int pool_alloc(struct fe_memory *m, unsigned pages, void **va)
     return 0;
 }
 
+static int map_now(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
+                   struct fe_mapping *map);
+static int unmap_now(struct fe_memory *m, struct fe_mapping *map);
+
 static int pool_map(struct fe_memory *m, uint8_t *va, size_t bytes, struct fe_mapping *map)
 {
     struct fe_pool_run *r = pool_find(m, va);
@@ -85,13 +89,13 @@ static int pool_map(struct fe_memory *m, uint8_t *va, size_t bytes, struct fe_ma
 
     if (!r || (size_t)(r->va + (size_t)r->pages * XEN_PAGE_BYTES - va) < bytes)
         return -EINVAL;
-    if (!r->granted) {
-        rc = m->platform->ops->grant(m->platform, r->va, r->pages, m->backend_domid, 0, &r->first);
+    if (!r->mapped) {
+        rc = map_now(m, r->va, (size_t)r->pages * XEN_PAGE_BYTES, FE_DMA_BOTH, &r->map);
         if (rc)
             return rc;
-        r->granted = true;
+        r->mapped = true;
     }
-    map->addr = gpa_add(gpa_from_gref(r->first, 0), (uint64_t)(va - r->va));
+    map->addr = gpa_add(r->map.addr, (uint64_t)(va - r->va));
     return 0;
 }
 
@@ -100,12 +104,12 @@ int fe_pool_end(struct fe_memory *m)
     int busy = 0;
 
     for (struct fe_pool_run **link = &m->pool, *r; (r = *link);) {
-        int rc = r->granted ? m->platform->ops->revoke(m->platform, r->first, r->pages) : 0;
+        int rc = r->mapped ? unmap_now(m, &r->map) : 0;
 
         if (rc)
             busy = rc;
         else
-            r->granted = false;
+            r->mapped = false;
         if (rc || r->allocated) {
             link = &r->next;
             continue;
@@ -124,9 +128,9 @@ int fe_pool_in_use(struct fe_memory *m, unsigned *in_use)
 
     *in_use = 0;
     for (const struct fe_pool_run *r = m->pool; r && !rc; r = r->next) {
-        if (!r->granted)
+        if (!r->mapped)
             continue;
-        rc = fe_grants_in_use(m, r->first, r->pages, &n);
+        rc = fe_grants_in_use(m, r->map.first, r->map.pages, &n);
         *in_use += n;
     }
     return rc;
@@ -149,8 +153,8 @@ void fe_pages_free(struct fe_memory *m, void *va, unsigned pages)
 
 /* ---- mappings ---- */
 
-static int memory_map_foreign(struct fe_memory *m, uint8_t *page, unsigned pages,
-                              uint32_t offset_bytes, struct fe_mapping *map)
+/* *phys: the first of pages whose frames are in a row. */
+static int find_frames(struct fe_memory *m, uint8_t *page, unsigned pages, gpa_t *phys)
 {
     uint64_t first, gfn;
     int rc = m->platform->ops->gfn(m->platform, page, &first);
@@ -164,8 +168,7 @@ static int memory_map_foreign(struct fe_memory *m, uint8_t *page, unsigned pages
         if (gfn != first + i)
             return -EINVAL;
     }
-    map->addr = gpa_make((first << XEN_PAGE_SHIFT_BITS) + offset_bytes);
-    map->pages = 0;
+    *phys = gpa_make(first << XEN_PAGE_SHIFT_BITS);
     return 0;
 }
 
@@ -176,21 +179,50 @@ static int map_now(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir 
     uint8_t *page = (uint8_t *)va - offset;
     /* By the offset and the length together: a short buffer may cross a page too. */
     unsigned pages = (unsigned)((offset + bytes + XEN_PAGE_BYTES - 1) >> XEN_PAGE_SHIFT_BITS);
+    gpa_t addr;
     int rc;
 
     memset(map, 0, sizeof(*map));
     if (bytes == 0)
         return -EINVAL;
-    if (m->addressing == FE_ADDRESSING_FOREIGN)
-        return memory_map_foreign(m, page, pages, offset, map);
-
-    rc = m->platform->ops->grant(m->platform, page, pages, m->backend_domid,
-                                 dir == FE_DMA_TO_DEVICE ? FE_GRANT_READONLY : 0, &map->first);
-    if (rc)
-        return rc;
-    map->addr = gpa_from_gref(map->first, offset);
-    map->pages = pages;
+    if (m->addressing == FE_ADDRESSING_FOREIGN) {
+        rc = find_frames(m, page, pages, &addr);
+        if (rc)
+            return rc;
+    } else {
+        rc = m->platform->ops->grant(m->platform, page, pages, m->backend_domid,
+                                     dir == FE_DMA_TO_DEVICE ? FE_GRANT_READONLY : 0, &map->first);
+        if (rc)
+            return rc;
+        map->pages = pages;
+        addr = gpa_from_gref(map->first, 0);
+    }
+    if (m->translation) {
+        rc = m->translation->map(m->translation, addr, pages, dir, &map->iova);
+        if (rc) {
+            (void)unmap_now(m, map);
+            return rc;
+        }
+        map->iova_pages = pages;
+        addr = map->iova;
+    }
+    map->addr = gpa_add(addr, offset);
     return 0;
+}
+
+static int unmap_now(struct fe_memory *m, struct fe_mapping *map)
+{
+    int rc = 0;
+
+    if (map->iova_pages)
+        rc = m->translation->unmap(m->translation, map->iova, map->iova_pages);
+    if (rc && rc != -ENODEV)
+        return rc;
+    map->iova_pages = 0;
+    rc = map->pages ? m->platform->ops->revoke(m->platform, map->first, map->pages) : 0;
+    if (rc == 0)
+        memset(map, 0, sizeof(*map));
+    return rc;
 }
 
 int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
@@ -204,13 +236,7 @@ int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
 
 int fe_dma_unmap(struct fe_memory *m, struct fe_mapping *map)
 {
-    int rc = 0;
-
-    if (map->pages)
-        rc = m->platform->ops->revoke(m->platform, map->first, map->pages);
-    if (rc == 0)
-        memset(map, 0, sizeof(*map));
-    return rc;
+    return unmap_now(m, map);
 }
 
 int fe_dma_alloc(struct fe_memory *m, size_t bytes, struct fe_dma *d)

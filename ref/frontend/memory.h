@@ -18,7 +18,11 @@
  *              unmapped, freed and allocated again, until fe_pool_end. So drivers do that copy to
  *              memory which a backend may keep mapped. The pool ends behind a reset.
  *
- * In both addressings addresses are linear: the byte at offset n of a range is at addr + n.
+ * Behind an IOMMU (fe_translation) a device is given neither: what was granted, or the frames, are
+ * mapped into its address space, for that direction only, and it gets addresses of that. They are
+ * unmapped before a grant is taken back.
+ *
+ * In all of them addresses are linear: the byte at offset n of a range is at addr + n.
  *
  * Thread-safe as far as the platform is.
  */
@@ -41,12 +45,32 @@ enum fe_buffers {
 
 struct fe_pool_run;
 
+/* What the device does with a mapping. */
+enum fe_dma_dir {
+    FE_DMA_TO_DEVICE,   /* device reads: a read-only grant */
+    FE_DMA_FROM_DEVICE, /* device writes */
+    FE_DMA_BOTH,
+};
+
+/* The address space of a device behind an IOMMU; frontend/iommu.h makes one. */
+struct fe_translation {
+    /* Whole pages in a row from `phys` on, for this direction. *iova is where the device finds
+     * them. */
+    int (*map)(struct fe_translation *x, gpa_t phys, unsigned pages, enum fe_dma_dir dir,
+               gpa_t *iova);
+    /* All of what one map made. 0: the device cannot reach it any more. -ENODEV: the IOMMU has
+     * gone, and the device with it. */
+    int (*unmap)(struct fe_translation *x, gpa_t iova, unsigned pages);
+};
+
 /* Caller storage; nothing to give back by itself but a pool (fe_pool_end). */
 struct fe_memory {
     struct fe_platform *platform; /* borrowed */
     enum fe_addressing addressing;
     enum fe_buffers buffers; /* may be set behind fe_memory_init, before anything is allocated */
     uint16_t backend_domid;  /* whom pages are granted to */
+    /* Borrowed; NULL: the device is behind no IOMMU. Set as `buffers` is. */
+    struct fe_translation *translation;
     struct fe_pool_run *pool;
 };
 
@@ -67,26 +91,23 @@ int fe_pool_end(struct fe_memory *m);
 /* Pages of a pool that the backend maps at this moment. */
 int fe_pool_in_use(struct fe_memory *m, unsigned *in_use);
 
-/* What the device does with a mapping. */
-enum fe_dma_dir {
-    FE_DMA_TO_DEVICE,   /* device reads: a read-only grant */
-    FE_DMA_FROM_DEVICE, /* device writes */
-    FE_DMA_BOTH,
-};
-
 struct fe_mapping {
     gpa_t addr;
     gref_t first;
     unsigned pages; /* references held, 0: none (or a pool's) */
+    gpa_t iova;
+    unsigned iova_pages; /* translated, 0: none (or a pool's) */
 };
 
 /*
  * Let the backend reach [va, va + bytes), which lies in pages of fe_pages_alloc. -EINVAL: empty,
- * or (foreign) not physically contiguous; -ENOSPC: no run of references is free.
+ * or (foreign) not physically contiguous; -ENOSPC: no run of references, or of addresses, is free;
+ * or an error of the translation.
  */
 int fe_dma_map(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir dir,
                struct fe_mapping *map);
-/* -EBUSY: the backend still maps a page; nothing was taken back and `map` stays valid. */
+/* -EBUSY: the backend still maps a page; no reference was taken back and `map` stays valid. So it
+ * does after an error of the translation. */
 int fe_dma_unmap(struct fe_memory *m, struct fe_mapping *map);
 
 /* A zeroed, page-aligned buffer that the backend reaches from now on. */

@@ -83,7 +83,7 @@ static bool is_delayed(const struct iommu *m, const struct iommu_wait *w)
 /* What was kept may be of any endpoint that was in the domain, and a wait outlives that. */
 static void forget_kept(struct iommu *m)
 {
-    for (struct iommu_endpoint *e = m->endpoints; e; e = e->next)
+    for (struct iommu_endpoint *e = m->endpoints; e && !MUTANT(iommu_keeps_unmapped); e = e->next)
         gmem_forget(e->inner);
 }
 
@@ -93,7 +93,7 @@ static int settle(struct iommu *m, struct iommu_wait *w)
     struct iommu_wait **link = &m->waits;
 
     w->born = ++m->clock;
-    if (!is_delayed(m, w)) {
+    if (!is_delayed(m, w) || MUTANT(iommu_answers_early)) {
         forget_kept(m);
         return 0;
     }
@@ -202,6 +202,8 @@ static int held_spans(struct held *h, const struct gmem_range *ranges, unsigned 
 
 static bool bypasses(const struct iommu_endpoint *e)
 {
+    if (MUTANT(iommu_translates_nothing))
+        return true;
     return e->domain ? e->domain->bypass : e->iommu->bypass;
 }
 
@@ -219,6 +221,16 @@ static int refuse(const struct iommu_endpoint *e, uint64_t addr, uint32_t access
     return -EFAULT;
 }
 
+static const struct iova_mapping *mapping_of(const struct iommu_endpoint *e, uint64_t addr)
+{
+    const struct iova_mapping *m = e->domain ? iova_find(&e->domain->table, addr) : NULL;
+    const struct domain *d = MUTANT(iommu_domains_shared) ? e->iommu->domains : NULL;
+
+    for (; d && !m; d = d->next)
+        m = iova_find(&d->table, addr);
+    return m;
+}
+
 static int translate(const struct iommu_endpoint *e, const struct gmem_range *r, struct held *h,
                      unsigned *count)
 {
@@ -226,11 +238,11 @@ static int translate(const struct iommu_endpoint *e, const struct gmem_range *r,
     uint32_t access = r->access & (GMEM_READ | GMEM_WRITE);
 
     while (left) {
-        const struct iova_mapping *m = e->domain ? iova_find(&e->domain->table, addr) : NULL;
+        const struct iova_mapping *m = mapping_of(e, addr);
         uint64_t bytes;
         int rc;
 
-        if (!m || access & ~m->access)
+        if (!m || (access & ~m->access && !MUTANT(iommu_access_ignored)))
             return refuse(e, addr, access);
         bytes = min_u64(left - 1, m->end - addr) + 1;
         rc = held_room(h, *count + 1);
@@ -244,22 +256,27 @@ static int translate(const struct iommu_endpoint *e, const struct gmem_range *r,
     return 0;
 }
 
-/* What lies in a row here is one entry, however many mappings it came from. */
-static int entries_join(const struct gmem_lease *from, struct gmem_lease *to)
+/* What lies in a row here and is of one range is one entry, however many mappings it came from. */
+static int entries_join(const struct gmem_lease *from, const struct gmem_range *ranges,
+                        struct gmem_lease *to)
 {
+    uint64_t left = 0; /* of the range in hand */
+
     to->iov_count = to->iov_readable = 0;
     for (unsigned i = 0; i < from->iov_count; i++) {
         const struct iovec *v = &from->iov[i];
-        struct iovec *last = to->iov_count ? &to->iov[to->iov_count - 1] : NULL;
+        struct iovec *last = left ? &to->iov[to->iov_count - 1] : NULL;
 
-        if (last && i != from->iov_readable &&
-            (char *)last->iov_base + last->iov_len == (char *)v->iov_base) {
+        if (last && (char *)last->iov_base + last->iov_len == (char *)v->iov_base) {
             last->iov_len += v->iov_len;
         } else {
             if (to->iov_count == to->iov_max)
                 return -ENOSPC;
             to->iov[to->iov_count++] = *v;
         }
+        if (!left)
+            left = (ranges++)->len_bytes;
+        left -= v->iov_len;
         if (i < from->iov_readable)
             to->iov_readable = to->iov_count;
     }
@@ -294,7 +311,7 @@ static int endpoint_get(struct gmem *g, const struct gmem_range *ranges, unsigne
         held_give(e, h);
         return rc;
     }
-    rc = entries_join(&h->inner, lease);
+    rc = entries_join(&h->inner, ranges, lease);
     if (rc) {
         (void)gmem_put(e->inner, &h->inner);
         held_give(e, h);
@@ -421,6 +438,8 @@ int iommu_detach(struct iommu *m, uint32_t domain, uint32_t endpoint, struct iom
         return -ENODEV;
     if (!e->domain || e->domain->id != domain)
         return -ENOENT;
+    if (MUTANT(iommu_detach_forgotten))
+        return 0;
     wait_for_endpoint(w, e);
     leave(e);
     return settle(m, w);
@@ -445,6 +464,8 @@ int iommu_unmap(struct iommu *m, uint32_t domain, uint64_t start, uint64_t end,
         return -ENOENT;
     if (d->bypass)
         return -EPERM;
+    if (MUTANT(iommu_unmap_forgotten))
+        return 0;
     rc = iova_unmap(&d->table, start, end);
     if (rc)
         return rc;
