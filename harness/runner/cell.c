@@ -9,6 +9,7 @@
 
 #include <fnmatch.h>
 
+#include "runner/neighbour.h"
 #include "runner/runner.h"
 #include "runner/session.h"
 #include "scenario/units.h"
@@ -408,6 +409,10 @@ static struct wire_check *select_checks(struct run *r, unsigned *count)
     const struct session *se = &r->session;
     struct wire_check *list = calloc(se->check_count + 1, sizeof(*list));
     char name[2 * WIRE_NAME_MAX], why[256];
+    /* Whoever wants a neighbour's result alone wants it beside all the rest. */
+    bool all = !r->job->filter_count ||
+               (s->neighbour.job &&
+                selected_by(SCENARIO_NEIGHBOUR_RESULT, r->job->filters, r->job->filter_count));
 
     *count = 0;
     if (!list)
@@ -426,7 +431,7 @@ static struct wire_check *select_checks(struct run *r, unsigned *count)
     for (unsigned i = 0; i < se->check_count; i++) {
         snprintf(name, sizeof(name), "%s.%s", se->checks[i].family, se->checks[i].name);
         if (selected_by(name, (const char *const *)s->checks, s->check_count) &&
-            (!r->job->filter_count || selected_by(name, r->job->filters, r->job->filter_count)))
+            (all || selected_by(name, r->job->filters, r->job->filter_count)))
             list[(*count)++] = se->checks[i];
     }
     if (!*count)
@@ -443,6 +448,9 @@ static void run_checks(struct run *r)
     if (build(r))
         return;
     list = select_checks(r, &count);
+    struct neighbour *beside =
+        list && count ? neighbour_begin(r->options, r->cell, r->job, r->deadline_ns, r->report)
+                      : NULL;
     for (i = 0; list && i < count; i++) {
         if (monotonic_ns() >= r->deadline_ns) {
             snprintf(text, sizeof(text), "the time limit was reached, %u of %u checks ran", i,
@@ -465,6 +473,7 @@ static void run_checks(struct run *r)
         run_check(r, &list[i]);
     }
     free(list);
+    neighbour_end(beside);
     if (session_close(&r->session) && !r->stale) {
         report_cell_worsen(r->report, ERROR, r->session.why);
         set_log(&r->report->log, r->cell, "agent.log");

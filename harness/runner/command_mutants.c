@@ -72,6 +72,8 @@ static bool scenario_has(const struct scenario *s, const char *check)
         return !strcmp(check, scenario_run_result(s->run)) ||
                (s->run == RUN_FIO && scenario_kills_backend(s) &&
                 !strcmp(check, "fio.nothing_left"));
+    if (s->neighbour.job && !strcmp(check, SCENARIO_NEIGHBOUR_RESULT))
+        return true;
     for (unsigned i = 0; i < s->check_count; i++)
         if (!fnmatch(s->checks[i], check, 0))
             return true;

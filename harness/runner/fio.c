@@ -16,12 +16,15 @@
 
 #include <jansson.h>
 
+#include "runner/fio.h"
 #include "runner/guest.h"
 #include "testbed/map.h"
 
-#define FIO_PATHS    3u
-#define USE_LOOK_NS  5000000u
-#define USE_LIMIT_NS 2000000000u
+#define FIO_PATHS 3u
+/* The status of a fio that has ended in order because a signal told it to. */
+#define ENDED_BY_SIGNAL 128
+#define USE_LOOK_NS     5000000u
+#define USE_LIMIT_NS    2000000000u
 
 /* ---- start ---- */
 
@@ -68,11 +71,11 @@ static void add_environment(struct guest_run *g, struct words *extra)
     words_addf(extra, "%u", g->cell->backend_domid);
 }
 
-static int start(struct guest_run *g)
+int fio_start(struct guest_run *g, const struct scenario_fio *f)
 {
     struct words argv = {0}, extra = {0};
     const char *fio = find_fio();
-    char *job = realpath(g->scenario->fio.job, NULL), engine[512];
+    char *job = realpath(f->job, NULL), engine[512];
     int ret = -ENOENT;
 
     snprintf(engine, sizeof(engine), "%s/ringproof-fio.so", g->cell->config->lib_dir);
@@ -82,7 +85,7 @@ static int start(struct guest_run *g)
         report_check_worsen(g->check, ERROR, "the fio engine is not built (make fio-engine)");
     } else if (!job) {
         char why[512];
-        snprintf(why, sizeof(why), "%.400s: %s", g->scenario->fio.job, strerror(errno));
+        snprintf(why, sizeof(why), "%.400s: %s", f->job, strerror(errno));
         report_check_worsen(g->check, ERROR, why);
     } else {
         words_add(&argv, fio);
@@ -90,8 +93,8 @@ static int start(struct guest_run *g)
         words_add(&argv, "--output=fio.json");
         words_add(&argv, "--eta=never");
         words_addf(&argv, "--randseed=%" PRIu64, g->options->seed);
-        for (unsigned i = 0; i < g->scenario->fio.option_count; i++)
-            words_add(&argv, g->scenario->fio.options[i]);
+        for (unsigned i = 0; i < f->option_count; i++)
+            words_add(&argv, f->options[i]);
         words_add(&argv, job);
         add_environment(g, &extra);
         ret = g->cell->ops->guest_spawn(g->cell, &argv, &extra, -1, &g->process);
@@ -148,11 +151,10 @@ static void note_job(struct guest_run *g, const json_t *job)
     }
 }
 
-static void judge(struct guest_run *g)
+void fio_judge(struct guest_run *g, bool told_to_end, uint64_t *read, uint64_t *written)
 {
     json_t *o = load_output(g);
     const json_t *jobs = json_object_get(o, "jobs"), *job;
-    uint64_t read = 0, written = 0;
     char text[256], end[96];
     size_t i;
 
@@ -168,8 +170,8 @@ static void judge(struct guest_run *g)
         const char *name = json_string_value(json_object_get(job, "jobname"));
         json_int_t error = json_integer_value(json_object_get(job, "error"));
         g->check->expectations++;
-        read += number(job, "read", "io_bytes");
-        written += number(job, "write", "io_bytes");
+        *read += number(job, "read", "io_bytes");
+        *written += number(job, "write", "io_bytes");
         note_job(g, job);
         if (!error)
             continue;
@@ -178,13 +180,12 @@ static void judge(struct guest_run *g)
                  error == EILSEQ ? ": what was read is not what was written" : "");
         guest_broken(g, FAIL, text);
     }
-    if (!WIFEXITED(g->process.status) || WEXITSTATUS(g->process.status)) {
+    if (!WIFEXITED(g->process.status) ||
+        WEXITSTATUS(g->process.status) != (told_to_end ? ENDED_BY_SIGNAL : 0)) {
         process_describe_end(&g->process, end, sizeof(end));
         snprintf(text, sizeof(text), "fio ended with %s", end);
         guest_broken(g, FAIL, text);
     }
-    guest_judge_timeline(g);
-    guest_judge_metrics(g, read, written);
     json_decref(o);
 }
 
@@ -250,8 +251,12 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
         return;
     struct testbed_use before;
     bool audited = scenario_kills_backend(g.scenario) && c->ops->use && !c->ops->use(c, &before);
-    if (!start(&g) && !guest_attend(&g, ends, 1)) {
-        judge(&g);
+    if (!fio_start(&g, &g.scenario->fio) && !guest_attend(&g, ends, 1)) {
+        uint64_t read = 0, written = 0;
+
+        fio_judge(&g, false, &read, &written);
+        guest_judge_timeline(&g);
+        guest_judge_metrics(&g, read, written);
         if (audited && !g.backend_down)
             judge_use(&g, &before);
     }

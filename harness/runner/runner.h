@@ -13,6 +13,7 @@
  *   guest         a program that drives the device in place of checks, with a timeline
  *   fio           ... a stock fio
  *   net_run       ... a network interface, and iperf3 or a transfer over it
+ *   neighbour     a second domain with a fio of its own, beside checks
  *   transfer      streams of which every byte is known
  *   bench_files   what a run of benchmarks leaves
  */

@@ -945,10 +945,9 @@ static int resolve_path(struct reader *r, const char *text, char **out)
     return 0;
 }
 
-static int read_fio(struct reader *r, const struct doc_node *fio)
+static int read_fio_of(struct reader *r, const struct doc_node *fio, struct scenario_fio *f)
 {
     static const char *const known[] = {"job", "options", NULL};
-    struct scenario_fio *f = &r->s->fio;
     int ret = check_keys(r, fio, known);
 
     if (ret)
@@ -965,6 +964,28 @@ static int read_fio(struct reader *r, const struct doc_node *fio)
     if (!ret && options)
         ret = read_texts(r, options, "options", &f->options, &f->option_count);
     return ret;
+}
+
+static int read_fio(struct reader *r, const struct doc_node *n)
+{
+    return read_fio_of(r, n, &r->s->fio);
+}
+
+static int read_neighbour(struct reader *r, const struct doc_node *n)
+{
+    static const char *const known[] = {"fio", NULL};
+    int ret = want_kind(r, n, DOC_MAP, "neighbour");
+    const struct doc_node *fio;
+
+    if (!ret)
+        ret = check_keys(r, n, known);
+    if (ret)
+        return ret;
+    fio = doc_get(n, "fio");
+    if (!fio)
+        return refuse_at(r, n, "a neighbour needs fio");
+    ret = want_kind(r, fio, DOC_MAP, "fio");
+    return ret ? ret : read_fio_of(r, fio, &r->s->neighbour);
 }
 
 static int read_iperf3(struct reader *r, const struct doc_node *n)
@@ -1469,6 +1490,14 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(root, "run"), "fio needs a device");
     if (s->run == RUN_FIO && s->devices[0].type != DEVICE_BLK)
         return refuse_at(r, doc_get(root, "run"), "fio needs a blk device, which comes first");
+    if (s->neighbour.job &&
+        (s->run != RUN_CHECKS || s->runs_in != RUNS_IN_DOMU || s->testbeds != 1u << TESTBED_SIM ||
+         !s->device_count || s->devices[0].type != DEVICE_BLK || s->backend_count ||
+         axis_has(s, AXIS_FRONTEND, "dom0") || axis_has(s, AXIS_START, "dom0less")))
+        return refuse_at(
+            r, doc_get(root, "neighbour"),
+            "a neighbour is beside checks in a domU of the testbed sim with one backend "
+            "and a blk device");
     if (s->runs_in == RUNS_IN_DOM0 && s->run != RUN_CHECKS)
         return refuse_at(r, doc_get(root, "runs-in"), "what is run is run in the domU");
     if (s->runs_in == RUNS_IN_LINUX) {
@@ -1570,10 +1599,10 @@ static int check_whole(struct reader *r, const struct doc_node *root)
 
 static int read_root(struct reader *r, const struct doc_node *root)
 {
-    static const char *const known[] = {"scenario",     "title",  "testbeds", "sets",   "backends",
-                                        "host-bridges", "device", "domain",   "matrix", "checks",
-                                        "runs-in",      "run",    "timeline", "expect", "table",
-                                        "timeout",      NULL};
+    static const char *const known[] = {
+        "scenario",  "title",    "testbeds", "sets",   "backends", "host-bridges",
+        "device",    "domain",   "matrix",   "checks", "runs-in",  "run",
+        "neighbour", "timeline", "expect",   "table",  "timeout",  NULL};
     struct scenario *s = r->s;
     const struct doc_node *c;
     unsigned mask = 0, v = 0;
@@ -1632,6 +1661,9 @@ static int read_root(struct reader *r, const struct doc_node *root)
     c = doc_get(root, "run");
     if (!ret && c)
         ret = read_run(r, c);
+    c = doc_get(root, "neighbour");
+    if (!ret && c)
+        ret = read_neighbour(r, c);
     c = doc_get(root, "timeline");
     if (!ret && c)
         ret = read_timeline(r, c);
@@ -1726,6 +1758,8 @@ void scenario_free(struct scenario *s)
     }
     free(s->fio.job);
     free_texts(s->fio.options, s->fio.option_count);
+    free(s->neighbour.job);
+    free_texts(s->neighbour.options, s->neighbour.option_count);
     free_texts(s->iperf3.options, s->iperf3.option_count);
     for (unsigned i = 0; i < s->expect_count; i++)
         free(s->expect[i].text);

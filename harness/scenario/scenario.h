@@ -276,6 +276,7 @@ struct scenario_transfer {
 
 /* What a scenario's cells run, and the name of the result that a run other than checks has. */
 enum scenario_run { RUN_CHECKS, RUN_FIO, RUN_IPERF3, RUN_TRANSFER, SCENARIO_RUNS };
+#define SCENARIO_NEIGHBOUR_RESULT "neighbour.verify"
 const char *scenario_run_result(enum scenario_run run); /* "fio.verify"; NULL: RUN_CHECKS */
 
 struct scenario {
@@ -295,6 +296,9 @@ struct scenario {
     unsigned check_count;
     enum scenario_run run;
     struct scenario_fio fio;
+    /* In another domain of the same machine, with a backend of its own, beside checks. No job: none
+     * is there. */
+    struct scenario_fio neighbour;
     struct scenario_iperf3 iperf3;
     struct scenario_transfer transfer;
     enum scenario_runs_in runs_in;

@@ -33,6 +33,7 @@ struct sim_cell {
     struct simxen *sim;
     struct xs_handle *store;
     uint16_t domid; /* the driver's; NO_DOMAIN: none yet, or the driver is in dom0 */
+    bool guest;     /* in the simulation of another cell, which ends it */
 };
 
 static struct sim_cell *sim_of(struct testbed_cell *c)
@@ -158,6 +159,40 @@ static void stop_guest(struct testbed_cell *c)
         process_end(testbed_backend_process(c, n), SIGTERM, 2000000000u);
 }
 
+static void destroy_domain(struct sim_cell *s, uint16_t *domid)
+{
+    if (*domid != NO_DOMAIN)
+        simxen_dom_destroy(s->sim, *domid);
+    *domid = NO_DOMAIN;
+}
+
+static int sim_beside(struct testbed_cell *c, const char *dir, struct testbed_cell **out)
+{
+    struct sim_cell *s = calloc(1, sizeof(*s));
+    int ret;
+
+    if (!s)
+        return testbed_fail(c, -ENOMEM, "out of memory");
+    testbed_cell_init(&s->cell, &testbed_sim, c->config, &c->plan);
+    s->cell.run_dir = s->cell.image_dir = dir;
+    s->sim = sim_of(c)->sim;
+    s->guest = true;
+    s->domid = NO_DOMAIN;
+    ret = make_images(&s->cell);
+    if (!ret) {
+        s->store = xs_open(0);
+        if (!s->store)
+            ret = testbed_fail(&s->cell, -errno, "no connection to xenstored: %s", strerror(errno));
+    }
+    if (ret) {
+        testbed_fail(c, ret, "%s", s->cell.why);
+        free(s);
+        return ret;
+    }
+    *out = &s->cell;
+    return 0;
+}
+
 static void sim_close(struct testbed_cell *c)
 {
     if (!c)
@@ -165,10 +200,16 @@ static void sim_close(struct testbed_cell *c)
     struct sim_cell *s = sim_of(c);
 
     stop_guest(c);
+    if (s->guest) {
+        destroy_domain(s, &c->backend_domid);
+        destroy_domain(s, &s->domid);
+    }
     if (s->store)
         xs_close(s->store);
-    simxen_stop(s->sim);
-    process_kill_children();
+    if (!s->guest) {
+        simxen_stop(s->sim);
+        process_kill_children();
+    }
     if (c->guest_netns)
         close(c->guest_netns);
     free(s);
@@ -183,13 +224,6 @@ static int sim_alive(struct testbed_cell *c)
 }
 
 /* ---- the domain ---- */
-
-static void destroy_domain(struct sim_cell *s, uint16_t *domid)
-{
-    if (*domid != NO_DOMAIN)
-        simxen_dom_destroy(s->sim, *domid);
-    *domid = NO_DOMAIN;
-}
 
 /* The selected backend's. Where it is not dom0: a domain that may serve the driver's, and that one
  * alone. */
@@ -738,6 +772,7 @@ const struct testbed_ops testbed_sim = {
     .versions = sim_versions,
     .open = sim_open,
     .close = sim_close,
+    .beside = sim_beside,
     .domain_create = sim_domain_create,
     .domain_pause = sim_domain_pause,
     .domid = sim_domid,

@@ -158,6 +158,10 @@ struct testbed_ops {
                 struct testbed_cell **out, char *why, size_t why_size);
     void (*close)(struct testbed_cell *c); /* NULL is allowed */
 
+    /* Another cell in the same world, with a domain and a backend of its own; `dir` is for what it
+     * leaves. Closed before `c` is. NULL where a world has one. */
+    int (*beside)(struct testbed_cell *c, const char *dir, struct testbed_cell **out);
+
     /* A fresh domain; the old one, with backend and agents, is gone afterwards. */
     int (*domain_create)(struct testbed_cell *c);
     int (*domain_pause)(struct testbed_cell *c, bool paused);

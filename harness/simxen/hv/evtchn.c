@@ -129,7 +129,8 @@ void evtchn_close_handle(struct hv *hv, struct hv_handle *h)
         d = NULL;
     for (port = 1; d && port < SIM_PORTS_MAX; port++)
         if (d->ports[port].state != SIM_PORT_FREE && !d->ports[port].xen_consumer &&
-            d->ports[port].handle == h->id)
+            (d->ports[port].handle == h->id ||
+             (MUTANT(sim_death_takes_siblings_ports) && h->proc->dead && d->ports[port].handle)))
             evtchn_close(hv, d, port);
     for (at = &hv->handles; *at != h; at = &(*at)->next)
         ;
