@@ -240,15 +240,14 @@ int testbed_device_settings(struct testbed_cell *c, unsigned index,
         setting(&to, "sbdf", testbed_device_sbdf(c, index, sbdf));
     if (c->plan.announce == ANNOUNCE_SLOT_EVENT)
         setting(&to, "port", d->sbdf);
-    if (of_type[d->type])
-        if (is_vhost_front_end(c, index) || is_vhost_back_end(c)) {
-            char *path = NULL;
-            if (asprintf(&path, "%s/vhost%u", c->image_dir, index) < 0)
-                return -ENOMEM;
-            setting(&to, is_vhost_back_end(c) ? "vhost" : "vhost-listen", path);
-            free(path);
-        }
-    if (!is_vhost_front_end(c, index))
+    if (is_vhost_front_end(c, index) || is_vhost_back_end(c)) {
+        char *path = NULL;
+        if (asprintf(&path, "%s/vhost%u", c->image_dir, index) < 0)
+            return -ENOMEM;
+        setting(&to, is_vhost_back_end(c) ? "vhost" : "vhost-listen", path);
+        free(path);
+    }
+    if (!is_vhost_front_end(c, index) && of_type[d->type])
         of_type[d->type](c, index, &to);
     snprintf(endpoint, sizeof(endpoint), "%u", d->endpoint);
     setting(&to, "endpoint", d->has_endpoint ? endpoint : NULL);
