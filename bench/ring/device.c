@@ -27,6 +27,7 @@ struct device {
     unsigned char *sink; /* where copies go */
     uint64_t chains, sum, sleeps, interrupts;
     struct patience patience;
+    struct restraint restraint;
 };
 
 /* ---- reaching memory ---- */
@@ -159,6 +160,7 @@ static int loop(struct device *d)
             if ((d->row->sleep || ++empty % STOP_LOOK == 0) &&
                 __atomic_load_n(&d->s->words->stop, __ATOMIC_ACQUIRE))
                 return 0;
+            restraint_wait(&d->restraint);
             if (d->row->sleep)
                 idle(d, &c, &rc);
             if (rc == 0)
@@ -166,6 +168,7 @@ static int loop(struct device *d)
         }
         if (rc < 0)
             return rc == -EPROTO ? (int)d->q.fault : rc;
+        d->restraint.found++;
         rc = chain_serve(d, &c);
         if (rc < 0)
             return rc;
@@ -201,6 +204,7 @@ static int start(struct device *d)
     if (!d->sink)
         return -ENOMEM;
     patience_init(&d->patience);
+    d->restraint.pauses = RESTRAINT_MIN;
     return virtq_dev_init(&d->q, &config);
 }
 

@@ -32,6 +32,7 @@ struct driver {
     uint64_t added, reaped, sum, sleeps, doorbells;
     uint64_t last_reaped, last_ns;
     struct patience patience;
+    struct restraint restraint;
     bool timed;
     uint64_t *waits; /* of the timed phase, in ticks, until a tick's length is known */
     uint64_t wait_count;
@@ -150,9 +151,11 @@ static int turn(struct driver *d, bool adding)
     }
     if (rc < 0)
         return (int)d->q.fault;
-    if (got == 0 && !added && d->row->sleep)
-        return idle(d);
-    return 0;
+    d->restraint.found += got;
+    if (got != 0 || added)
+        return 0;
+    restraint_wait(&d->restraint);
+    return d->row->sleep ? idle(d) : 0;
 }
 
 static int turns(struct driver *d, uint64_t until_ns, bool adding)
@@ -254,6 +257,7 @@ static int start(struct driver *d)
     }
     d->free = r->depth;
     patience_init(&d->patience);
+    d->restraint.pauses = RESTRAINT_MIN;
     if (r->sleep)
         virtq_drv_irq_disable(&d->q);
     return 0;

@@ -96,6 +96,42 @@ void patience_init(struct patience *p);
 /* `came`: it came while we looked, after waited_ns. */
 void patience_learn(struct patience *p, bool came, uint64_t waited_ns);
 
+/*
+ * How long a side that found nothing leaves the cache lines to its peer, who writes to them just
+ * then: longer as long as several buffers come at once, because a line that moves once for many
+ * costs each of them less. With one outstanding it soon is the shortest.
+ */
+struct restraint {
+    unsigned pauses; /* from RESTRAINT_MIN to _MAX */
+    unsigned found;  /* buffers since nothing was there */
+};
+#define RESTRAINT_MIN  1u
+#define RESTRAINT_MAX  10u
+#define RESTRAINT_MANY 4u /* buffers that come at once */
+
+static inline void cpu_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Nothing is there. */
+static inline void restraint_wait(struct restraint *r)
+{
+    if (r->found == 0)
+        return;
+    if (r->found >= RESTRAINT_MANY)
+        r->pauses += r->pauses < RESTRAINT_MAX;
+    else if (r->pauses > RESTRAINT_MIN)
+        r->pauses--;
+    r->found = 0;
+    for (unsigned i = 0; i < r->pauses; i++)
+        cpu_pause();
+}
+
 void doorbell_ring(int fd);
 /* Sleep until it rings. 0, or -ETIMEDOUT after a second. */
 int doorbell_wait(int fd);

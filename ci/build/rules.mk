@@ -24,7 +24,8 @@ CPPFLAGS_COMMON := -D_GNU_SOURCE
 CFLAGS_COMMON := -std=c11 -g -fPIC -fvisibility=hidden -pthread $(WARN)
 LDFLAGS_COMMON := -pthread -Wl,--as-needed -Wl,-z,relro
 
-cflags_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# Small fields that are written one by one must not be read as a vector: it would wait for the stores.
+cflags_release := -O2 -fno-tree-slp-vectorize -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 cflags_san     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 cflags_mutant  := -O1 -DRP_MUTANTS
 ldflags_san    := -fsanitize=address,undefined

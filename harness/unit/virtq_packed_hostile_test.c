@@ -186,7 +186,7 @@ START_TEST(driver_overruns)
     ck_assert_int_eq(r.dev.fault, VIRTQ_FAULT_RING_OVERRUN);
     /* What was taken before can still be given back. */
     ck_assert_uint_eq(virtq_dev_outstanding(&r.dev), SIZE - 1);
-    virtq_dev_push(&r.dev, (struct virtq_token){.id = 3, .descs = 1}, 0);
+    virtq_dev_push(&r.dev, (struct virtq_token){3 | 1u << 16}, 0);
     ck_assert_uint_eq(virtq_dev_publish(&r.dev), _i ? 1 : 2);
     rig_fini(&r);
 }

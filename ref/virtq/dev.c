@@ -39,7 +39,7 @@ int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config)
 
     *q = (struct virtq_dev){.cfg = *config, .kick_on = true};
     if (is_packed(q)) {
-        q->packed.avail = (struct virtq_packed_pos){s->avail_idx, !s->avail_lap_odd};
+        q->packed.avail = packed_pos_make(s->avail_idx, !s->avail_lap_odd);
         q->packed.used = q->packed.published = q->packed.avail;
     } else {
         q->split.mask = (uint16_t)(config->size - 1);
@@ -64,51 +64,52 @@ unsigned virtq_dev_outstanding(const struct virtq_dev *q)
     return taken - q->batch.chains;
 }
 
-static void batch_use(struct virtq_dev *q, const struct virtq_used_batch *b)
+static RING_INLINE void used_put(struct virtq_dev *q, unsigned id, unsigned chains, unsigned descs,
+                                 uint32_t written)
 {
     if (is_packed(q))
-        packed_dev_use(q, b);
+        packed_dev_use(q, id, chains, descs, written);
     else
-        split_dev_use(q, b);
+        split_dev_use(q, id, chains, written);
 }
 
-static void batch_end(struct virtq_dev *q)
+/* The batch that was begun is complete. */
+static RING_APART void batch_end(struct virtq_dev *q)
 {
-    if (q->batch.chains == 0)
-        return;
-    batch_use(q, &q->batch);
-    q->batch.chains = 0;
+    struct virtq_used_batch *b = &q->batch;
+
+    used_put(q, b->id, b->chains, b->descs, b->written);
+    b->chains = b->descs = 0;
+}
+
+/* With IN_ORDER: the chain joins those before it. */
+static RING_APART void batch_add(struct virtq_dev *q, struct virtq_token token, uint32_t written)
+{
+    struct virtq_used_batch *b = &q->batch;
+
+    /* Of a chain inside a batch the driver learns no length: it has to be all of it. */
+    if (b->chains && !b->whole)
+        batch_end(q);
+    if (!(MUTANT(in_order_batch_id_of_first) && b->chains))
+        b->id = virtq_token_id(token);
+    b->chains++;
+    b->descs += virtq_token_descs(token);
+    b->written = written;
+    b->whole = written >= virtq_token_writable(token);
 }
 
 void virtq_dev_push(struct virtq_dev *q, struct virtq_token token, uint32_t written)
 {
-    struct virtq_used_batch b = {
-        .id = token.id,
-        .chains = 1,
-        .descs = token.descs,
-        .written = written,
-        .whole = written >= token.writable_bytes,
-    };
-
-    if (!q->cfg.in_order) {
-        batch_use(q, &b);
-        return;
-    }
-    /* Of a chain inside a batch the driver learns no length: it has to be all of it. */
-    if (!q->batch.whole)
-        batch_end(q);
-    if (q->batch.chains) {
-        b.chains = (uint16_t)(b.chains + q->batch.chains);
-        b.descs = (uint16_t)(b.descs + q->batch.descs);
-        if (MUTANT(in_order_batch_id_of_first))
-            b.id = q->batch.id;
-    }
-    q->batch = b;
+    if (q->cfg.in_order)
+        batch_add(q, token, written);
+    else
+        used_put(q, virtq_token_id(token), 1, virtq_token_descs(token), written);
 }
 
 unsigned virtq_dev_publish(struct virtq_dev *q)
 {
-    batch_end(q);
+    if (q->batch.chains)
+        batch_end(q);
     return is_packed(q) ? packed_dev_publish(q) : split_dev_publish(q);
 }
 
@@ -140,10 +141,10 @@ void virtq_dev_get_state(const struct virtq_dev *q, struct virtq_dev_state *stat
 {
     if (is_packed(q))
         *state = (struct virtq_dev_state){
-            .avail_idx = q->packed.avail.at,
-            .used_idx = q->packed.used.at,
-            .avail_lap_odd = !q->packed.avail.wrap,
-            .used_lap_odd = !q->packed.used.wrap,
+            .avail_idx = packed_pos_at(q->packed.avail),
+            .used_idx = packed_pos_at(q->packed.used),
+            .avail_lap_odd = !packed_pos_wrap(q->packed.avail),
+            .used_lap_odd = !packed_pos_wrap(q->packed.used),
         };
     else
         *state = (struct virtq_dev_state){

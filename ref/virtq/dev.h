@@ -28,11 +28,11 @@
 #define VIRTQ_INDIRECT_IOV_MAX 8u
 #define VIRTQ_CHAIN_MAX        1024u
 
-/* Identifies a chain to push; copy it out of the chain and keep it with the request. */
+/* Identifies a chain to push; copy it out of the chain and keep it with the request. Private: id in
+ * the low 16 bits (split: head index; packed: buffer id), then 16 of ring slots taken, then 32 of
+ * writable bytes. One word, so that it is stored and loaded whole. */
 struct virtq_token {
-    uint16_t id;             /* split: head index; packed: buffer id */
-    uint16_t descs;          /* ring slots taken, for the packed format */
-    uint32_t writable_bytes; /* of the chain, at most UINT32_MAX */
+    uint64_t word;
 };
 
 /*
@@ -85,8 +85,8 @@ struct virtq_dev_config {
 
 /* Chains that one used entry stands for: one, or with IN_ORDER several (2.7.9, 2.8.8). */
 struct virtq_used_batch {
-    uint16_t id; /* of the last */
-    uint16_t chains, descs;
+    unsigned id; /* of the last */
+    unsigned chains, descs;
     uint32_t written; /* to the last; the others were written whole */
     bool whole;       /* the last, too */
 };
@@ -106,12 +106,12 @@ struct virtq_dev {
         struct {
             struct virtq_packed_pos avail, used;
             struct virtq_packed_pos published; /* `used` at the last publish */
-            uint16_t taken;                    /* chains */
-            uint16_t unpublished;              /* chains used since then */
-            uint16_t unpublished_descs;
-            uint16_t descs_out; /* ring slots that are ours until used entries are published */
-            uint16_t moved;     /* slots published since the last interrupt decision, <= size */
-            uint16_t held_at;   /* the first unpublished used entry, not yet in the ring */
+            unsigned taken;                    /* chains */
+            unsigned unpublished;              /* chains used since then */
+            unsigned unpublished_descs;
+            unsigned descs_out; /* ring slots that are ours until used entries are published */
+            unsigned moved;     /* slots published since the last interrupt decision, <= size */
+            unsigned held_at;   /* the first unpublished used entry, not yet in the ring */
             uint64_t held_word;
         } packed;
     };

@@ -32,8 +32,9 @@ static inline void virtq_chain_clear(struct virtq_chain *c)
 }
 
 /* Append one descriptor to the chain, or say what is wrong with it. */
-static inline enum virtq_fault virtq_chain_append(const struct virtq_dev *q, struct virtq_chain *c,
-                                                  const struct ring_desc *d)
+static RING_INLINE enum virtq_fault virtq_chain_append(const struct virtq_dev *q,
+                                                       struct virtq_chain *c,
+                                                       const struct ring_desc *d)
 {
     bool writable = (d->flags & VIRTQ_DESC_F_WRITE) != 0;
 
@@ -80,11 +81,43 @@ static inline enum virtq_fault virtq_chain_append(const struct virtq_dev *q, str
 static inline struct virtq_token virtq_chain_token(const struct virtq_chain *c, uint16_t id,
                                                    unsigned descs)
 {
-    return (struct virtq_token){
-        .id = id,
-        .descs = (uint16_t)descs,
-        .writable_bytes = (uint32_t)min_u64(c->writable_bytes, UINT32_MAX),
-    };
+    return (struct virtq_token){id | (uint64_t)(descs & UINT16_MAX) << 16 |
+                                min_u64(c->writable_bytes, UINT32_MAX) << 32};
+}
+
+static inline uint16_t virtq_token_id(struct virtq_token t)
+{
+    return (uint16_t)t.word;
+}
+
+static inline unsigned virtq_token_descs(struct virtq_token t)
+{
+    return (uint16_t)(t.word >> 16);
+}
+
+static inline uint32_t virtq_token_writable(struct virtq_token t)
+{
+    return (uint32_t)(t.word >> 32);
+}
+
+/*
+ * What most chains are: one descriptor with nothing behind it, and nothing wrong with it. False:
+ * the long way, which says what is wrong, too. `token` is set by the caller.
+ */
+static RING_INLINE bool virtq_chain_of_one(struct virtq_chain *c, const struct ring_desc *d)
+{
+    bool writable = (d->flags & VIRTQ_DESC_F_WRITE) != 0;
+
+    if ((d->flags & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_INDIRECT)) || d->len == 0 ||
+        ring_broken(range_wraps(d->addr, d->len)))
+        return false;
+    c->segs[0] =
+        (struct virtq_seg){.addr = gpa_make(d->addr), .len_bytes = d->len, .writable = writable};
+    c->count = 1;
+    c->readable = !writable;
+    c->readable_bytes = writable ? 0 : d->len;
+    c->writable_bytes = writable ? d->len : 0;
+    return true;
 }
 
 /*
@@ -92,7 +125,7 @@ static inline struct virtq_token virtq_chain_token(const struct virtq_chain *c, 
  * VIRTQ_INDIRECT_IOV_MAX entries of `iov` and the number of descriptors, to be released with
  * indirect_put; -EPROTO or what indirect_get returned.
  */
-int virtq_dev_table_get(struct virtq_dev *q, const struct ring_desc *d, struct iovec *iov,
+int virtq_dev_table_get(struct virtq_dev *q, struct ring_desc d, struct iovec *iov,
                         unsigned *iov_count, uint32_t *entries);
 /* The 16 bytes of a descriptor of the table, wherever they lie. */
 void virtq_dev_table_read(const struct iovec *iov, unsigned count, uint32_t entry,

@@ -23,33 +23,33 @@ void virtq_dev_table_read(const struct iovec *iov, unsigned count, uint32_t entr
     assert(have == want); /* indirect_get promised to cover the table */
 }
 
-int virtq_dev_table_get(struct virtq_dev *q, const struct ring_desc *d, struct iovec *iov,
+int virtq_dev_table_get(struct virtq_dev *q, struct ring_desc d, struct iovec *iov,
                         unsigned *iov_count, uint32_t *entries)
 {
     int rc;
 
     if (!q->cfg.indirect)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_UNOFFERED, 0);
-    if (d->flags & VIRTQ_DESC_F_NEXT)
+    if (d.flags & VIRTQ_DESC_F_NEXT)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_NEXT, 0);
-    if (MUTANT(indirect_write_flag_refused) && (d->flags & VIRTQ_DESC_F_WRITE))
+    if (MUTANT(indirect_write_flag_refused) && (d.flags & VIRTQ_DESC_F_WRITE))
         return virtq_dev_fault(q, VIRTQ_FAULT_CHAIN_ORDER, 0);
-    if (MUTANT(indirect_len_asserted) && (d->len == 0 || d->len % sizeof(struct virtq_desc) != 0))
+    if (MUTANT(indirect_len_asserted) && (d.len == 0 || d.len % sizeof(struct virtq_desc) != 0))
         abort();
-    if (d->len == 0 || d->len % sizeof(struct virtq_desc) != 0)
+    if (d.len == 0 || d.len % sizeof(struct virtq_desc) != 0)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_LEN, 0);
-    if (d->len / sizeof(struct virtq_desc) > VIRTQ_CHAIN_MAX ||
+    if (d.len / sizeof(struct virtq_desc) > VIRTQ_CHAIN_MAX ||
         (MUTANT(indirect_table_of_queue_size_refused) &&
-         d->len / sizeof(struct virtq_desc) >= q->cfg.size))
+         d.len / sizeof(struct virtq_desc) >= q->cfg.size))
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_LONG, 0);
-    if (range_wraps(d->addr, d->len))
+    if (range_wraps(d.addr, d.len))
         return virtq_dev_fault(q, VIRTQ_FAULT_DESC_WRAP, 0);
 
-    rc = q->cfg.indirect_get(q->cfg.ctx, gpa_make(d->addr), d->len, iov, iov_count);
+    rc = q->cfg.indirect_get(q->cfg.ctx, gpa_make(d.addr), d.len, iov, iov_count);
     if (rc == -EFAULT || rc == -EINVAL || rc == -ENOSPC)
         return virtq_dev_fault(q, VIRTQ_FAULT_INDIRECT_ADDR, 0);
     if (rc < 0)
         return rc;
-    *entries = d->len / (uint32_t)sizeof(struct virtq_desc);
+    *entries = d.len / (uint32_t)sizeof(struct virtq_desc);
     return 0;
 }

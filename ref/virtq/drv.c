@@ -29,14 +29,13 @@ static void drv_start(struct virtq_drv *q)
     *q = (struct virtq_drv){
         .cfg = q->cfg,
         .slots = q->slots,
-        .free_count = (uint16_t)q->cfg.size,
+        .free_count = q->cfg.size,
         .irq_on = true,
     };
     for (unsigned i = 0; i < q->cfg.size; i++)
-        q->slots[i] = (struct virtq_drv_slot){.next = (uint16_t)((i + 1) % q->cfg.size)};
+        q->slots[i] = (struct virtq_drv_slot){.next = (i + 1) % q->cfg.size};
     if (is_packed(q))
-        q->packed.avail = q->packed.published = q->packed.used =
-            (struct virtq_packed_pos){.at = 0, .wrap = true};
+        q->packed.avail = q->packed.published = q->packed.used = packed_pos_make(0, true);
     else
         q->split.mask = (uint16_t)(q->cfg.size - 1);
 }
@@ -74,41 +73,76 @@ static int pieces_sum(const struct virtq_sg *sg, unsigned count, uint64_t *bytes
     return 0;
 }
 
+/* The chain that was put under the id `own` is outstanding. */
+static RING_INLINE void chain_keep(struct virtq_drv *q, unsigned own, unsigned descs,
+                                   uint64_t in_bytes, void *cookie, uint16_t *id)
+{
+    struct virtq_drv_slot *s = &q->slots[own];
+
+    s->cookie = cookie;
+    s->in_bytes = in_bytes;
+    s->seq = q->added++;
+    s->descs = descs;
+    q->free_count -= descs;
+    q->outstanding++;
+    if (id != NULL)
+        *id = (uint16_t)own;
+}
+
+/* What most are: one piece, without a table. */
+static RING_INLINE int add_one(struct virtq_drv *q, const struct virtq_sg *sg, bool writable,
+                               void *cookie, uint16_t *id)
+{
+    unsigned own;
+
+    if (sg->len_bytes == 0)
+        return -EINVAL;
+    if (q->free_count == 0)
+        return -ENOSPC;
+    if (is_packed(q))
+        packed_drv_put_one(q, sg, writable, &own);
+    else
+        split_drv_put_one(q, sg, writable, &own);
+    chain_keep(q, own, 1, writable ? sg->len_bytes : 0, cookie, id);
+    return 0;
+}
+
+static RING_APART int add_many(struct virtq_drv *q, struct virtq_drv_chain c, unsigned in_count,
+                               void *cookie, uint16_t *id)
+{
+    uint64_t out_bytes, in_bytes;
+    unsigned descs, own;
+
+    /* 2.7.5.3.1, 2.8.17: the limit holds for indirect tables as well. */
+    if (c.out_count > q->cfg.size || in_count > q->cfg.size)
+        return -EINVAL;
+    c.total = c.out_count + in_count;
+    if (c.total == 0 || c.total > q->cfg.size || (c.ind != NULL && c.total > c.ind->entries))
+        return -EINVAL;
+    if (pieces_sum(c.out, c.out_count, &out_bytes) < 0 || pieces_sum(c.in, in_count, &in_bytes) < 0)
+        return -EINVAL;
+    if (out_bytes + in_bytes > BIT64(32)) /* 2.7.5.2 */
+        return -EINVAL;
+    if (q->free_count < (c.ind != NULL ? 1 : c.total))
+        return -ENOSPC;
+
+    descs = is_packed(q) ? packed_drv_put(q, &c, &own) : split_drv_put(q, &c, &own);
+    chain_keep(q, own, descs, in_bytes, cookie, id);
+    return 0;
+}
+
 int virtq_drv_add(struct virtq_drv *q, const struct virtq_sg *out, unsigned out_count,
                   const struct virtq_sg *in, unsigned in_count, const struct virtq_indirect *ind,
                   void *cookie, uint16_t *id)
 {
-    struct virtq_drv_chain c = {.out = out, .in = in, .out_count = out_count, .ind = ind};
-    uint64_t out_bytes, in_bytes;
-    struct virtq_drv_slot *s;
-    unsigned descs;
-    uint16_t own;
-
     assert(cookie != NULL);
-    /* 2.7.5.3.1, 2.8.17: the limit holds for indirect tables as well. */
-    if (out_count > q->cfg.size || in_count > q->cfg.size)
-        return -EINVAL;
-    c.total = out_count + in_count;
-    if (c.total == 0 || c.total > q->cfg.size || (ind != NULL && c.total > ind->entries))
-        return -EINVAL;
-    if (pieces_sum(out, out_count, &out_bytes) < 0 || pieces_sum(in, in_count, &in_bytes) < 0)
-        return -EINVAL;
-    if (out_bytes + in_bytes > BIT64(32)) /* 2.7.5.2 */
-        return -EINVAL;
-    if (q->free_count < (ind != NULL ? 1 : c.total))
-        return -ENOSPC;
-
-    descs = is_packed(q) ? packed_drv_put(q, &c, &own) : split_drv_put(q, &c, &own);
-    s = &q->slots[own];
-    s->cookie = cookie;
-    s->in_bytes = in_bytes;
-    s->seq = q->added++;
-    s->descs = (uint16_t)descs;
-    q->free_count = (uint16_t)(q->free_count - descs);
-    q->outstanding++;
-    if (id != NULL)
-        *id = own;
-    return 0;
+    if (ind == NULL && out_count == 1 && in_count == 0)
+        return add_one(q, out, false, cookie, id);
+    if (ind == NULL && out_count == 0 && in_count == 1)
+        return add_one(q, in, true, cookie, id);
+    return add_many(
+        q, (struct virtq_drv_chain){.out = out, .in = in, .out_count = out_count, .ind = ind},
+        in_count, cookie, id);
 }
 
 unsigned virtq_drv_publish(struct virtq_drv *q)
@@ -136,7 +170,7 @@ uint16_t virtq_drv_next_avail(const struct virtq_drv *q)
 }
 
 /* The chain is the driver's again, and so are its descriptors. */
-static void chain_free(struct virtq_drv *q, uint16_t id)
+static RING_INLINE void chain_free(struct virtq_drv *q, unsigned id)
 {
     struct virtq_drv_slot *s = &q->slots[id];
 
@@ -146,13 +180,13 @@ static void chain_free(struct virtq_drv *q, uint16_t id)
         else
             split_drv_free(q, id);
     }
-    q->free_count = (uint16_t)(q->free_count + s->descs);
+    q->free_count += s->descs;
     q->outstanding--;
     s->cookie = NULL;
 }
 
 /* Pass the place in the ring where the chain's used entry is, or would be. */
-static void used_pass(struct virtq_drv *q, unsigned descs)
+static RING_INLINE void used_pass(struct virtq_drv *q, unsigned descs)
 {
     if (is_packed(q))
         q->packed.used = packed_pos_add(q->packed.used, descs, q->cfg.size);
@@ -160,7 +194,7 @@ static void used_pass(struct virtq_drv *q, unsigned descs)
         q->split.used_next++;
 }
 
-static enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
+static RING_INLINE enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
 {
     if (ring_broken(id >= q->cfg.size))
         return VIRTQ_FAULT_USED_ID;
@@ -169,48 +203,70 @@ static enum virtq_fault used_id_check(const struct virtq_drv *q, uint32_t id)
     return VIRTQ_OK;
 }
 
-/* The used entry in hand stands for all chains from `oldest` up to `id`. -EPROTO when that are more
- * than it can stand for. */
-static int batch_begin(struct virtq_drv *q, uint16_t id, uint32_t len_bytes, unsigned most)
+/* 2.7.9, 2.8.8: the used entry in hand stands for all chains from `oldest` up to `id`. -EPROTO when
+ * that are more than it can stand for. */
+static int batch_begin(struct virtq_drv *q, const struct virtq_drv_used *used, unsigned most)
 {
-    uint64_t chains = 1;
+    uint64_t chains = q->slots[used->id].seq - q->slots[q->oldest].seq + 1;
 
-    /* 2.7.9, 2.8.8: everything that was made available up to this chain was used. */
-    if (q->cfg.in_order)
-        chains = q->slots[id].seq - q->slots[q->oldest].seq + 1;
-    else
-        q->oldest = id;
     if (ring_broken(chains > most)) {
         q->fault = VIRTQ_FAULT_USED_IDX;
         return -EPROTO;
     }
-    q->batch_left = (uint16_t)chains;
-    q->batch_len_bytes = len_bytes;
+    q->batch_left = (unsigned)chains;
+    q->batch_len_bytes = used->len_bytes;
     return 0;
+}
+
+/* Consume one chain. `len_bytes` is the device's word. */
+static RING_INLINE void chain_take(struct virtq_drv *q, unsigned id, uint32_t len_bytes,
+                                   struct virtq_done *done)
+{
+    const struct virtq_drv_slot *s = &q->slots[id];
+
+    done->cookie = s->cookie;
+    done->id = id;
+    done->len_bytes = len_bytes;
+    done->fault = ring_broken(len_bytes > s->in_bytes) ? VIRTQ_FAULT_USED_LEN : VIRTQ_OK;
+    used_pass(q, s->descs);
+    chain_free(q, id);
 }
 
 /* Consume the oldest chain of the batch in hand. */
 static void batch_take(struct virtq_drv *q, struct virtq_done *done)
 {
     const struct virtq_drv_slot *s = &q->slots[q->oldest];
+    unsigned id = q->oldest, next = id + (is_packed(q) ? 1u : s->descs);
     uint32_t len_bytes = q->batch_len_bytes;
-    enum virtq_fault fault = VIRTQ_OK;
-    uint16_t id = q->oldest;
 
     if (--q->batch_left != 0)
         len_bytes = (uint32_t)min_u64(s->in_bytes, UINT32_MAX);
-    else if (ring_broken(len_bytes > s->in_bytes))
-        fault = VIRTQ_FAULT_USED_LEN;
-    *done =
-        (struct virtq_done){.cookie = s->cookie, .id = id, .len_bytes = len_bytes, .fault = fault};
-    if (q->cfg.in_order) {
-        unsigned next = id + (is_packed(q) ? 1u : s->descs);
+    /* Not by a division: it would be the dearest step of all. */
+    q->oldest = next >= q->cfg.size ? next - q->cfg.size : next;
+    chain_take(q, id, len_bytes, done);
+}
 
-        /* Not by a division: it would be the dearest step of all. */
-        q->oldest = (uint16_t)(next >= q->cfg.size ? next - q->cfg.size : next);
-    }
-    used_pass(q, s->descs);
-    chain_free(q, id);
+/* The next used entry cannot be. */
+static RING_APART int reap_broken(struct virtq_drv *q, struct virtq_drv_used used,
+                                  enum virtq_fault fault, struct virtq_done *done)
+{
+    *done = (struct virtq_done){.id = used.id, .len_bytes = used.len_bytes, .fault = fault};
+    /* Where the next entry is depends on the chain of this one, but for split queues. */
+    if (is_packed(q) || q->cfg.in_order)
+        q->fault = fault;
+    else
+        used_pass(q, 1);
+    return 1;
+}
+
+/* With in_order, a used entry that is not broken. */
+static RING_APART int reap_batch(struct virtq_drv *q, struct virtq_drv_used used, unsigned most,
+                                 struct virtq_done *done)
+{
+    if (q->batch_left == 0 && batch_begin(q, &used, most) < 0)
+        return -EPROTO;
+    batch_take(q, done);
+    return 1;
 }
 
 int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
@@ -221,29 +277,17 @@ int virtq_drv_reap(struct virtq_drv *q, struct virtq_done *done)
 
     if (q->fault != VIRTQ_OK)
         return -EPROTO;
-    if (q->batch_left == 0) {
-        most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
-        if (most == 0)
-            return 0;
-        if (ring_broken(!is_packed(q) &&
-                        most > (uint16_t)((uint16_t)q->published - q->split.used_next))) {
-            q->fault = VIRTQ_FAULT_USED_IDX;
-            return -EPROTO;
-        }
-        fault = used_id_check(q, used.id);
-        if (fault != VIRTQ_OK) {
-            *done = (struct virtq_done){.id = used.id, .len_bytes = used.len_bytes, .fault = fault};
-            /* Where the next entry is depends on the chain of this one, but for split queues. */
-            if (is_packed(q) || q->cfg.in_order)
-                q->fault = fault;
-            else
-                used_pass(q, 1);
-            return 1;
-        }
-        if (batch_begin(q, (uint16_t)used.id, used.len_bytes, most) < 0)
-            return -EPROTO;
-    }
-    batch_take(q, done);
+    if (q->batch_left != 0)
+        return reap_batch(q, used, 0, done);
+    most = is_packed(q) ? packed_drv_peek(q, &used) : split_drv_peek(q, &used);
+    if (most == 0)
+        return q->fault == VIRTQ_OK ? 0 : -EPROTO;
+    fault = used_id_check(q, used.id);
+    if (fault != VIRTQ_OK)
+        return reap_broken(q, used, fault, done);
+    if (q->cfg.in_order)
+        return reap_batch(q, used, most, done);
+    chain_take(q, used.id, used.len_bytes, done);
     return 1;
 }
 
@@ -253,7 +297,9 @@ bool virtq_drv_used_pending(const struct virtq_drv *q)
 
     if (q->fault != VIRTQ_OK || q->batch_left != 0)
         return true;
-    return is_packed(q) ? packed_drv_peek(q, &used) != 0 : split_drv_fresh(q) != 0;
+    if (is_packed(q))
+        return packed_drv_peek(q, &used) != 0;
+    return q->split.used_next != q->split.used_seen || split_drv_fresh(q) != 0;
 }
 
 unsigned virtq_drv_free_descs(const struct virtq_drv *q)
@@ -298,13 +344,13 @@ bool virtq_drv_irq_enable_delayed(struct virtq_drv *q, unsigned after)
 bool virtq_drv_detach(struct virtq_drv *q, void **cookie, uint16_t *id)
 {
     for (; q->detach_next < q->cfg.size; q->detach_next++) {
-        uint16_t own = q->detach_next;
+        unsigned own = q->detach_next;
 
         if (q->slots[own].cookie == NULL)
             continue;
         *cookie = q->slots[own].cookie;
         if (id != NULL)
-            *id = own;
+            *id = (uint16_t)own;
         chain_free(q, own);
         return true;
     }

@@ -53,27 +53,28 @@ struct virtq_drv_slot; /* one outstanding chain, private */
 struct virtq_drv {
     struct virtq_drv_config cfg;
     struct virtq_drv_slot *slots; /* owned; `size` entries */
-    uint16_t free_head;
-    uint16_t free_count; /* descriptors */
-    uint16_t outstanding;
-    uint16_t detach_next;
+    unsigned free_head;
+    unsigned free_count; /* descriptors */
+    unsigned outstanding;
+    unsigned detach_next;
     uint64_t added, published; /* chains since init; split: the low 16 bits are available indices */
-    /* Chains of the used entry in hand that were not reaped, and the id of the first of them; with
-     * in_order `oldest` is the first of all that are outstanding. */
-    uint16_t batch_left, oldest;
+    /* Of in_order: chains of the used entry in hand that were not reaped, and the id of the first
+     * of all that are outstanding. */
+    unsigned batch_left, oldest;
     uint32_t batch_len_bytes;
     union {
         struct {
             uint16_t mask;            /* size - 1 */
             uint16_t avail_signalled; /* available index at the last doorbell decision */
             uint16_t used_next;
+            uint16_t used_seen; /* used index at the last look: to here no new fetch */
         } split;
         struct {
             struct virtq_packed_pos avail, used;
             struct virtq_packed_pos published; /* `avail` at the last publish */
-            uint16_t unpublished;              /* descriptors added since then */
-            uint16_t moved;     /* descriptors published since the last doorbell decision */
-            uint16_t held_at;   /* the first unpublished descriptor, not yet in the ring */
+            unsigned unpublished;              /* descriptors added since then */
+            unsigned moved;     /* descriptors published since the last doorbell decision */
+            unsigned held_at;   /* the first unpublished descriptor, not yet in the ring */
             uint64_t held_word; /* all of it but the address */
         } packed;
     };

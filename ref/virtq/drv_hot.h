@@ -19,8 +19,8 @@ struct virtq_drv_slot {
     void *cookie;      /* NULL: no chain has this id */
     uint64_t in_bytes; /* writable part */
     uint64_t seq;      /* value of `added` before it was added */
-    uint16_t descs;    /* of the ring */
-    uint16_t next;
+    uint32_t descs;    /* of the ring */
+    uint32_t next;
 };
 
 /* A chain as it was given to virtq_drv_add. */

@@ -2,7 +2,7 @@
 /* Packed virtqueues, device side: indirect tables. */
 #include "virtq/packed_dev_hot.h"
 
-int packed_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct ring_desc *d)
+int packed_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, struct ring_desc d)
 {
     struct iovec iov[VIRTQ_INDIRECT_IOV_MAX];
     enum virtq_fault fault = VIRTQ_OK;

@@ -7,27 +7,37 @@
 #include "virtq/packed_hot.h"
 
 /* Write one ring descriptor; of the first since the last publish the flags stay back. */
-static inline void packed_drv_put_desc(struct virtq_drv *q, const struct virtq_sg *sg, uint16_t id,
-                                       uint16_t flags)
+static RING_INLINE void packed_drv_put_desc(struct virtq_drv *q, const struct virtq_sg *sg,
+                                            unsigned id, uint16_t flags)
 {
-    struct pvirtq_desc *d = &packed_ring(&q->cfg.areas)[q->packed.avail.at];
-    uint64_t word =
-        packed_word(sg->len_bytes, id, flags | packed_flags_avail(q->packed.avail.wrap));
+    struct virtq_packed_pos avail = q->packed.avail;
+    struct pvirtq_desc *d = &packed_ring(&q->cfg.areas)[packed_pos_at(avail)];
+    uint64_t word = packed_word(sg->len_bytes, (uint16_t)id,
+                                flags | packed_flags_avail(packed_pos_wrap(avail)));
 
     __atomic_store_n(&d->addr.raw, sg->addr.raw, __ATOMIC_RELAXED);
     if (q->packed.unpublished == 0) {
-        q->packed.held_at = q->packed.avail.at;
+        q->packed.held_at = packed_pos_at(avail);
         q->packed.held_word = word;
     } else {
         packed_word_store(d, word);
     }
     q->packed.unpublished++;
-    q->packed.avail = packed_pos_add(q->packed.avail, 1, q->cfg.size);
+    q->packed.avail = packed_pos_add(avail, 1, q->cfg.size);
+}
+
+/* One piece, in the ring itself. */
+static RING_INLINE void packed_drv_put_one(struct virtq_drv *q, const struct virtq_sg *sg,
+                                           bool writable, unsigned *id)
+{
+    *id = q->free_head;
+    q->free_head = q->slots[*id].next;
+    packed_drv_put_desc(q, sg, *id, writable ? VIRTQ_DESC_F_WRITE : 0);
 }
 
 /* Describe the chain, without making it available. Returns the descriptors taken. */
 static inline unsigned packed_drv_put(struct virtq_drv *q, const struct virtq_drv_chain *c,
-                                      uint16_t *id)
+                                      unsigned *id)
 {
     bool writable;
 
@@ -65,7 +75,7 @@ static inline void packed_drv_publish(struct virtq_drv *q)
 {
     packed_word_release(&packed_ring(&q->cfg.areas)[q->packed.held_at], q->packed.held_word);
     q->packed.published = q->packed.avail;
-    q->packed.moved = (uint16_t)min_u64(q->packed.moved + q->packed.unpublished, q->cfg.size);
+    q->packed.moved = min_u32(q->packed.moved + q->packed.unpublished, q->cfg.size);
     q->packed.unpublished = 0;
 }
 
@@ -82,7 +92,7 @@ static inline bool packed_drv_kick_needed(struct virtq_drv *q)
 }
 
 /* The next used entry. Returns how many chains it can stand for, 0: none there. */
-static inline unsigned packed_drv_peek(const struct virtq_drv *q, struct virtq_drv_used *used)
+static RING_INLINE unsigned packed_drv_peek(const struct virtq_drv *q, struct virtq_drv_used *used)
 {
     unsigned published = q->outstanding - (unsigned)(q->added - q->published);
     struct ring_desc d;
@@ -90,8 +100,9 @@ static inline unsigned packed_drv_peek(const struct virtq_drv *q, struct virtq_d
     /* With nothing outstanding there is nothing that could be used, whatever the flags say. */
     if (published == 0)
         return 0;
-    d = packed_desc_fetch(&packed_ring(&q->cfg.areas)[q->packed.used.at]);
-    if (!packed_is_used(d.flags, q->packed.used.wrap))
+    d = packed_desc_make(
+        0, packed_word_load(&packed_ring(&q->cfg.areas)[packed_pos_at(q->packed.used)]));
+    if (!packed_is_used(d.flags, packed_pos_wrap(q->packed.used)))
         return 0;
     *used = (struct virtq_drv_used){
         .id = d.link, .len_bytes = d.flags & VIRTQ_DESC_F_WRITE ? d.len : 0, /* 2.8.4 */
@@ -99,7 +110,7 @@ static inline unsigned packed_drv_peek(const struct virtq_drv *q, struct virtq_d
     return published;
 }
 
-static inline void packed_drv_free(struct virtq_drv *q, uint16_t id)
+static inline void packed_drv_free(struct virtq_drv *q, unsigned id)
 {
     q->slots[id].next = q->free_head;
     q->free_head = id;

@@ -34,20 +34,38 @@ static inline struct pvirtq_event_suppress *packed_device_event(const struct vir
 
 /* ---- positions ---- */
 
+#define PACKED_POS_WRAP (1u << VIRTQ_PACKED_EVENT_WRAP_BIT)
+
+static inline struct virtq_packed_pos packed_pos_make(unsigned at, bool wrap)
+{
+    return (struct virtq_packed_pos){(uint16_t)(at | (wrap ? PACKED_POS_WRAP : 0))};
+}
+
+static inline uint16_t packed_pos_at(struct virtq_packed_pos pos)
+{
+    return pos.word & (PACKED_POS_WRAP - 1);
+}
+
+static inline bool packed_pos_wrap(struct virtq_packed_pos pos)
+{
+    return (pos.word & PACKED_POS_WRAP) != 0;
+}
+
+/* At most one lap further. */
 static inline struct virtq_packed_pos packed_pos_add(struct virtq_packed_pos pos, unsigned descs,
                                                      unsigned size)
 {
-    unsigned at = pos.at + descs;
+    unsigned at = packed_pos_at(pos) + descs;
 
     if (at >= size)
-        return (struct virtq_packed_pos){(uint16_t)(at - size), !pos.wrap};
-    return (struct virtq_packed_pos){(uint16_t)at, pos.wrap};
+        return packed_pos_make(at - size, !packed_pos_wrap(pos));
+    return packed_pos_make(at, packed_pos_wrap(pos));
 }
 
 /* The two fields of 2.8.14 that name a descriptor; also next_off and next_wrap of 2.9. */
 static inline uint16_t packed_pos_event(struct virtq_packed_pos pos)
 {
-    return (uint16_t)(pos.at | (unsigned)pos.wrap << VIRTQ_PACKED_EVENT_WRAP_BIT);
+    return pos.word;
 }
 
 /* ---- descriptors ---- */
@@ -145,9 +163,10 @@ static inline bool packed_event_wanted(const struct pvirtq_event_suppress *e, bo
     if (MUTANT(packed_event_asserted) && off >= size)
         abort();
     /* Counted from the start of the lap that `now` is in. */
-    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != now.wrap && !MUTANT(packed_event_wrap_ignored))
+    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != packed_pos_wrap(now) &&
+        !MUTANT(packed_event_wrap_ignored))
         off = (uint16_t)(off - size);
-    return virtq_need_event(off, now.at, (uint16_t)(now.at - moved));
+    return virtq_need_event(off, packed_pos_at(now), (uint16_t)(packed_pos_at(now) - moved));
 }
 
 #endif

@@ -24,6 +24,14 @@
 #define ring_broken(condition) __builtin_expect(!!(condition), 0)
 #endif
 
+/* What runs per buffer becomes one function, so that what a step computed stays in registers for
+ * the next. A load that joins values of several stores waits until all of them have reached the
+ * cache; here that costs more than all checks together. */
+#define RING_INLINE inline __attribute__((always_inline))
+/* What is rare is a function apart, so that what is not needs no registers saved: each store waits
+ * in turn behind the one that fetches the peer's cache line. */
+#define RING_APART __attribute__((noinline))
+
 /* Host integers of a descriptor, fetched. */
 struct ring_desc {
     uint64_t addr;

@@ -39,7 +39,7 @@ static enum virtq_fault table_walk(struct virtq_dev *q, struct virtq_chain *c,
     }
 }
 
-int split_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, const struct ring_desc *d)
+int split_dev_indirect(struct virtq_dev *q, struct virtq_chain *c, struct ring_desc d)
 {
     struct iovec iov[VIRTQ_INDIRECT_IOV_MAX];
     enum virtq_fault fault;

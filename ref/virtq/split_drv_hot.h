@@ -6,33 +6,34 @@
 #include "virtq/drv_hot.h"
 #include "virtq/split_hot.h"
 
-static inline void split_desc_put(struct virtq_desc *d, const struct virtq_sg *sg, uint16_t flags,
-                                  uint16_t next)
+/* One piece, in the ring itself. */
+static RING_INLINE void split_drv_put_one(struct virtq_drv *q, const struct virtq_sg *sg,
+                                          bool writable, unsigned *id)
 {
-    *d = (struct virtq_desc){
-        .addr = le64_make(sg->addr.raw),
-        .len = le32_make(sg->len_bytes),
-        .flags = le16_make(flags),
-        .next = le16_make(next),
-    };
+    *id = q->free_head;
+    q->free_head = q->slots[*id].next;
+    split_desc_put(&split_descs(&q->cfg.areas)[*id], sg->addr.raw, sg->len_bytes,
+                   writable ? VIRTQ_DESC_F_WRITE : 0, 0);
+    ring_store(&split_avail(&q->cfg.areas)->ring[q->added & q->split.mask], (uint16_t)*id);
 }
 
 /* Write the pieces to ring descriptors off the free list. Returns how many were taken. */
 static inline unsigned split_drv_put_direct(struct virtq_drv *q, const struct virtq_drv_chain *c)
 {
     struct virtq_desc *descs = split_descs(&q->cfg.areas);
-    uint16_t i = q->free_head;
+    unsigned i = q->free_head;
 
     for (unsigned k = 0; k < c->total; k++) {
         bool writable;
         const struct virtq_sg *sg = virtq_drv_piece(c, k, &writable);
         uint16_t flags = writable ? VIRTQ_DESC_F_WRITE : 0;
-        uint16_t next = q->slots[i].next;
+        unsigned next = q->slots[i].next;
 
         if (k + 1 < c->total)
-            split_desc_put(&descs[i], sg, flags | VIRTQ_DESC_F_NEXT, next);
+            split_desc_put(&descs[i], sg->addr.raw, sg->len_bytes, flags | VIRTQ_DESC_F_NEXT,
+                           (uint16_t)next);
         else
-            split_desc_put(&descs[i], sg, flags, 0);
+            split_desc_put(&descs[i], sg->addr.raw, sg->len_bytes, flags, 0);
         i = next;
     }
     q->free_head = i;
@@ -42,9 +43,7 @@ static inline unsigned split_drv_put_direct(struct virtq_drv *q, const struct vi
 static inline unsigned split_drv_put_indirect(struct virtq_drv *q, const struct virtq_drv_chain *c)
 {
     struct virtq_desc *table = c->ind->va;
-    struct virtq_sg all = {.addr = c->ind->addr,
-                           .len_bytes = c->total * (uint32_t)sizeof(struct virtq_desc)};
-    uint16_t head = q->free_head;
+    unsigned head = q->free_head;
 
     for (unsigned k = 0; k < c->total; k++) {
         bool writable;
@@ -52,24 +51,26 @@ static inline unsigned split_drv_put_indirect(struct virtq_drv *q, const struct 
         uint16_t flags = writable ? VIRTQ_DESC_F_WRITE : 0;
 
         if (k + 1 < c->total)
-            split_desc_put(&table[k], sg, flags | VIRTQ_DESC_F_NEXT, (uint16_t)(k + 1));
+            split_desc_put(&table[k], sg->addr.raw, sg->len_bytes, flags | VIRTQ_DESC_F_NEXT,
+                           (uint16_t)(k + 1));
         else
-            split_desc_put(&table[k], sg, flags, 0);
+            split_desc_put(&table[k], sg->addr.raw, sg->len_bytes, flags, 0);
     }
-    split_desc_put(&split_descs(&q->cfg.areas)[head], &all, VIRTQ_DESC_F_INDIRECT, 0);
+    split_desc_put(&split_descs(&q->cfg.areas)[head], c->ind->addr.raw,
+                   c->total * (uint32_t)sizeof(struct virtq_desc), VIRTQ_DESC_F_INDIRECT, 0);
     q->free_head = q->slots[head].next;
     return 1;
 }
 
 /* Describe the chain, without making it available. Returns the descriptors taken. */
 static inline unsigned split_drv_put(struct virtq_drv *q, const struct virtq_drv_chain *c,
-                                     uint16_t *id)
+                                     unsigned *id)
 {
     unsigned descs;
 
     *id = q->free_head;
     descs = c->ind != NULL ? split_drv_put_indirect(q, c) : split_drv_put_direct(q, c);
-    ring_store(&split_avail(&q->cfg.areas)->ring[q->added & q->split.mask], *id);
+    ring_store(&split_avail(&q->cfg.areas)->ring[q->added & q->split.mask], (uint16_t)*id);
     return descs;
 }
 
@@ -97,23 +98,37 @@ static inline uint16_t split_drv_fresh(const struct virtq_drv *q)
     return (uint16_t)(ring_load_acquire(&split_used(&q->cfg.areas)->idx) - q->split.used_next);
 }
 
-/* The next used entry. Returns how many chains it can stand for, 0: none there. */
-static inline unsigned split_drv_peek(const struct virtq_drv *q, struct virtq_drv_used *used)
+/* The next used entry. Returns how many chains it can stand for, 0: none there, or the used index
+ * is nonsense and the queue has a fault. */
+static RING_INLINE unsigned split_drv_peek(struct virtq_drv *q, struct virtq_drv_used *used)
 {
-    uint16_t fresh = split_drv_fresh(q);
+    uint16_t next = q->split.used_next;
     struct virtq_used_elem e;
 
-    if (fresh == 0)
-        return 0;
-    e = split_used_fetch(&split_used(&q->cfg.areas)->ring[q->split.used_next & q->split.mask]);
+    /* The device writes its index for each buffer: a look at it takes the cache line away. */
+    if (next == q->split.used_seen) {
+        uint16_t fresh = split_drv_fresh(q);
+
+        if (fresh == 0) {
+            /* The device writes it before its index: fetched beside that, not after it. */
+            __builtin_prefetch(&split_used(&q->cfg.areas)->ring[next & q->split.mask]);
+            return 0;
+        }
+        if (ring_broken(fresh > (uint16_t)((uint16_t)q->published - next))) {
+            q->fault = VIRTQ_FAULT_USED_IDX;
+            return 0;
+        }
+        q->split.used_seen = (uint16_t)(next + fresh);
+    }
+    e = split_used_fetch(&split_used(&q->cfg.areas)->ring[next & q->split.mask]);
     *used = (struct virtq_drv_used){.id = le32_get(e.id), .len_bytes = le32_get(e.len)};
-    return fresh;
+    return (uint16_t)(q->split.used_seen - next);
 }
 
 /* Give the descriptors of the chain at `head` back to the free list. */
-static inline void split_drv_free(struct virtq_drv *q, uint16_t head)
+static inline void split_drv_free(struct virtq_drv *q, unsigned head)
 {
-    uint16_t last = head;
+    unsigned last = head;
 
     for (unsigned i = 1; i < q->slots[head].descs; i++)
         last = q->slots[last].next;

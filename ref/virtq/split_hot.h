@@ -32,6 +32,23 @@ static inline struct virtq_used_elem split_used_fetch(const struct virtq_used_el
     };
 }
 
+/* As one word. */
+static inline void split_used_put(struct virtq_used_elem *p, uint32_t id, uint32_t len_bytes)
+{
+    uint64_t w = id | (uint64_t)len_bytes << 32;
+
+    memcpy(p, &w, sizeof(w));
+}
+
+/* As two words: an indirect table need not be aligned. */
+static inline void split_desc_put(void *p, uint64_t addr, uint32_t len_bytes, uint16_t flags,
+                                  uint16_t next)
+{
+    uint64_t w[2] = {addr, len_bytes | (uint64_t)flags << 32 | (uint64_t)next << 48};
+
+    memcpy(p, w, sizeof(w));
+}
+
 static inline struct virtq_desc *split_descs(const struct virtq_areas *a)
 {
     return a->desc;

@@ -70,10 +70,10 @@ struct virtq_seg {
     bool writable; /* by the device */
 };
 
-/* A place in a packed ring: offset and ring wrap counter (2.8.1). */
+/* A place in a packed ring: the offset, and in bit 15 the ring wrap counter (2.8.1), as 2.8.14
+ * and 2.9 have the two. One word, so that it is stored and loaded whole. */
 struct virtq_packed_pos {
-    uint16_t at;
-    bool wrap;
+    uint16_t word;
 };
 
 /* Host pointers to the three areas; borrowed from init to fini. */
