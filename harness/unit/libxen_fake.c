@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -12,6 +13,8 @@
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
 #include <xengnttab.h>
+
+#include <xen/memory.h>
 
 #include "unit/libxen_fake.h"
 #include "util/bits.h"
@@ -105,6 +108,8 @@ void libxen_fake_memory_destroy(void)
 {
     munmap(fake->memory, (size_t)fake->memory_pages * PAGE);
     close(fake->memory_fd);
+    free(fake->table);
+    fake->table = NULL;
 }
 
 /* Without `errors`, pages are granted, and one that cannot be had fails the call. */
@@ -164,6 +169,48 @@ int xengnttab_unmap(xengnttab_handle *h, void *base, uint32_t count)
     return unmap_pages(base, count);
 }
 
+/* What of a page a segment of a copy names; NULL with Xen's word for what is wrong. */
+static uint8_t *copied_bytes(uint32_t ref, uint16_t offset, uint16_t len, uint16_t domid,
+                             bool written, int16_t *status)
+{
+    ck_assert_uint_eq(domid, LIBXEN_FAKE_DOMID);
+    *status = GNTST_okay;
+    if (ref >= fake->memory_pages)
+        *status = GNTST_bad_gntref;
+    else if (written && ref >= fake->read_only_from)
+        *status = GNTST_general_error;
+    else if (offset + len > PAGE)
+        *status = GNTST_bad_copy_arg;
+    return *status == GNTST_okay ? fake->memory + (size_t)ref * PAGE + offset : NULL;
+}
+
+/* Each has a status of its own, and those behind one that failed are copied, too. */
+int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_copy_segment_t *segs)
+{
+    fake->copy_calls++;
+    if (fake->copy_fails)
+        return refuse(EINVAL);
+    for (uint32_t i = 0; i < count; i++) {
+        xengnttab_grant_copy_segment_t *s = &segs[i];
+        uint8_t *at;
+
+        ck_assert(s->flags == GNTCOPY_source_gref || s->flags == GNTCOPY_dest_gref);
+        fake->copy_segments++;
+        if (s->flags == GNTCOPY_source_gref) {
+            at = copied_bytes(s->source.foreign.ref, s->source.foreign.offset, s->len,
+                              s->source.foreign.domid, false, &s->status);
+            if (at)
+                memcpy(s->dest.virt, at, s->len);
+        } else {
+            at = copied_bytes(s->dest.foreign.ref, s->dest.foreign.offset, s->len,
+                              s->dest.foreign.domid, true, &s->status);
+            if (at)
+                memcpy(at, s->source.virt, s->len);
+        }
+    }
+    return 0;
+}
+
 void *xenforeignmemory_map(xenforeignmemory_handle *h, uint32_t domid, int prot, size_t count,
                            const xen_pfn_t *gfns, int *errors)
 {
@@ -180,6 +227,26 @@ void *xenforeignmemory_map(xenforeignmemory_handle *h, uint32_t domid, int prot,
 int xenforeignmemory_unmap(xenforeignmemory_handle *h, void *base, size_t count)
 {
     return unmap_pages(base, count);
+}
+
+/* ---- the grant table ---- */
+
+grant_entry_v1_t *libxen_fake_table(void)
+{
+    if (!fake->table) {
+        fake->table = calloc(PAGE / sizeof(*fake->table), sizeof(*fake->table));
+        ck_assert_ptr_nonnull(fake->table);
+    }
+    return fake->table;
+}
+
+int xenforeignmemory_resource_size(xenforeignmemory_handle *h, domid_t d, unsigned type,
+                                   unsigned id, size_t *size)
+{
+    ck_assert_uint_eq(d, LIBXEN_FAKE_DOMID);
+    ck_assert_uint_eq(type, XENMEM_resource_grant_table);
+    *size = PAGE;
+    return 0;
 }
 
 /* ---- the IOREQ server ---- */
@@ -240,6 +307,12 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory
                                                                 int prot, int flags)
 {
     ck_assert_uint_eq(d, LIBXEN_FAKE_DOMID);
+    if (type == XENMEM_resource_grant_table) {
+        ck_assert_uint_eq(frame, 0);
+        ck_assert_uint_eq(count, 1);
+        *addr = libxen_fake_table();
+        return (void *)fake->table;
+    }
     ck_assert_uint_eq(frame, 1);
     fake->slot_frames = (unsigned)count;
     *addr = fake->slots;

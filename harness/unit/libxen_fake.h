@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <xen/grant_table.h>
+
 #include "xen/ioreq_slot.h"
 
 #define LIBXEN_FAKE_DOMID       7u
@@ -35,11 +37,13 @@ struct libxen_fake {
     unsigned vcpus;           /* slots that get a port when the server is enabled */
     bool ports_taken;         /* somebody else has bound them: binding is EINVAL */
     unsigned map_fails_in;    /* the n-th mapping of memory from now is EINVAL; 0: none */
+    bool copy_fails;          /* a call to copy is EINVAL, and copies nothing */
 
     /* ---- what a test looks at ---- */
     unsigned map_calls, unmap_calls; /* of grants and foreign frames */
     long pages_mapped;               /* now */
     int last_prot;                   /* of the last mapping */
+    unsigned copy_calls, copy_segments;
     unsigned servers_created, servers_destroyed;
     unsigned slot_frames;                /* of the last mapping of the slots */
     unsigned ports_bound, ports_unbound; /* calls that succeeded */
@@ -61,6 +65,7 @@ struct libxen_fake {
     int memory_fd;
     uint32_t memory_pages, read_only_from;
     uint8_t *memory;
+    grant_entry_v1_t *table;
     int event_fd;
     uint32_t pending_port;
 };
@@ -80,6 +85,12 @@ __attribute__((format(printf, 1, 2))) void libxen_fake_log(const char *fmt, ...)
 uint8_t *libxen_fake_memory_create(uint32_t pages, uint32_t read_only_from);
 
 void libxen_fake_memory_destroy(void);
+
+/**
+ * The domain's grant table: one frame of version 1, borrowed, which a test fills. What maps or
+ * copies by reference does not look at it.
+ */
+grant_entry_v1_t *libxen_fake_table(void);
 
 /**
  * Give each vCPU's slot its port, as Xen does when a server is enabled.

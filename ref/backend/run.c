@@ -683,6 +683,12 @@ static int start(struct backend *b)
         log_error("Xenstore: %s", store_error(b->store));
         return rc;
     }
+    if (MUTANT(start_leaves_a_node)) {
+        char path[64];
+
+        snprintf(path, sizeof(path), "backend-starts/%d", (int)getpid());
+        (void)store_write(b->store, STORE_DIRECT, path, "");
+    }
     b->poll = (struct evloop_timer){.fired = poll_store, .user = b};
     if (MUTANT(store_is_polled) || MUTANT(store_loss_ends_backend))
         evloop_timer_arm(b->loop, &b->poll, MUTANT_POLL_NS);

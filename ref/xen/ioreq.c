@@ -305,6 +305,12 @@ int ioreq_server_create(const struct ioreq_config *config, struct ioreq_server *
             goto fail;
         }
     }
+    if (MUTANT(ioreq_spare_server_left)) {
+        ioservid_t spare;
+
+        (void)xendevicemodel_create_ioreq_server(dm, config->domid, HVM_IOREQSRV_BUFIOREQ_OFF,
+                                                 &spare);
+    }
     /* From here on it is this process that ends the object, an adopted one too. */
     s->exists = true;
     *out = s;

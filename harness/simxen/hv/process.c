@@ -184,9 +184,15 @@ void process_free(struct hv *hv, struct hv_proc *p)
     }
     if (p->track)
         munmap(p->track, sizeof(*p->track));
-    if (p->track_fd >= 0)
+    if (p->track_fd >= 0 && !(MUTANT(sim_dead_process_keeps_a_descriptor) && p->dead))
         close(p->track_fd);
     free(p);
+}
+
+/* Of a process that died, as a mutant has it. */
+static bool stays(void)
+{
+    return MUTANT(sim_dead_process_is_counted) || MUTANT(sim_dead_process_keeps_its_frames);
 }
 
 bool process_release_pending(struct hv *hv)
@@ -198,10 +204,10 @@ bool process_release_pending(struct hv *hv)
         next = p->next;
         if (!p->dead)
             continue;
-        if (release_pins(hv, p))
-            process_free(hv, p);
-        else
+        if (!release_pins(hv, p))
             left = true;
+        else if (!stays())
+            process_free(hv, p);
     }
     return left;
 }
@@ -293,10 +299,11 @@ void process_audit(struct hv *hv, pid_t pid, struct sim_audit *a)
 
     memset(a, 0, sizeof(*a));
     for (p = hv->procs; p; p = p->next) {
-        if (!p->hello || p->dead || (pid && p->pid != pid))
+        if (!p->hello || (p->dead && !stays()) || (pid && p->pid != pid))
             continue;
-        a->processes++;
-        audit_track(p->track, a);
+        a->processes += !p->dead || MUTANT(sim_dead_process_is_counted);
+        if (!p->dead || MUTANT(sim_dead_process_keeps_its_frames))
+            audit_track(p->track, a);
     }
     for (h = hv->handles; h; h = h->next) {
         if (pid && h->proc->pid != pid)
