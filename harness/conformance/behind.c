@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RESERVED_MAX 32u
+
 static void iommu_start(struct device *d)
 {
     const struct subject *s = d->subject;
@@ -43,7 +45,9 @@ static void behind_open(struct device *d)
 static void domain_join(struct device *d)
 {
     struct behind *b = d->behind;
+    struct fe_iommu_reserved reserved[RESERVED_MAX];
     struct fe_iommu_info info;
+    unsigned count;
 
     fe_iommu_get_info(b->iommu, &info);
     if (b->domains > info.domain_last - info.domain_first)
@@ -51,6 +55,11 @@ static void domain_join(struct device *d)
     d->domain = info.domain_first + b->domains++;
     must(d->t, fe_iommu_space_create(b->iommu, d->domain, &d->mem.translation),
          "making an address space");
+    must(d->t, fe_iommu_probe(b->iommu, d->subject->endpoint, reserved, RESERVED_MAX, &count),
+         "probing the device");
+    for (unsigned i = 0; i < count; i++)
+        if (fe_iommu_space_reserve(d->mem.translation, &reserved[i]))
+            error_out(d->t, "no memory");
     must(d->t, fe_iommu_attach(b->iommu, d->domain, d->subject->endpoint, false),
          "attaching the device to a domain");
 }

@@ -318,3 +318,92 @@ CHECK(unknown_requests_are_not_written, .judges = DEVICE, .proves = "xen.memory.
     expect_status(t, MUST, iommudev_attach(k, a, given_endpoint(t, 0), 0), VIRTIO_IOMMU_S_OK,
                   "ATTACH after that");
 }
+
+/* ---- PROBE ---- */
+
+/* The properties of an endpoint, ours to look at; the status. */
+static uint8_t probe(struct iommudev *k, uint32_t endpoint, uint32_t room, uint8_t *properties)
+{
+    struct virtio_iommu_req_probe q = {.head.type = VIRTIO_IOMMU_T_PROBE,
+                                       .endpoint = le32_make(endpoint)};
+    uint32_t total = room + (uint32_t)sizeof(struct virtio_iommu_req_tail);
+
+    /* "The device MUST ignore field reserved" */
+    memset(q.reserved, 0xff, sizeof(q.reserved));
+    (void)iommudev_send(k, &q, sizeof(q), total);
+    memcpy(properties, k->tail->va, room);
+    return k->tail->va[room];
+}
+
+/* Each is whole, and of a form that is known; the list ends with zeroes. */
+static void expect_properties(struct iommudev *k, const uint8_t *p, uint32_t bytes)
+{
+    struct check_ctx *t = k->d->t;
+    struct virtio_iommu_probe_resv_mem m;
+    uint64_t start = 0, end = 0;
+    uint32_t at = 0;
+
+    while (at + sizeof(m.head) <= bytes) {
+        uint32_t type, length;
+
+        memcpy(&m.head, p + at, sizeof(m.head));
+        type = le16_get(m.head.type);
+        length = le16_get(m.head.length);
+        if (type == VIRTIO_IOMMU_PROBE_T_NONE)
+            break;
+        expect(t, SHOULD, !(type & ~VIRTIO_IOMMU_PROBE_T_MASK), "a property has type 0x%x", type);
+        expect(t, MUST, length <= bytes - at - sizeof(m.head),
+               "a property of %u bytes does not fit the list", length);
+        if (length > bytes - at - sizeof(m.head))
+            return;
+        if ((type & VIRTIO_IOMMU_PROBE_T_MASK) == VIRTIO_IOMMU_PROBE_T_RESV_MEM) {
+            expect(t, MUST, length == sizeof(m) - sizeof(m.head),
+                   "a RESV_MEM property has length %u, not %zu", length,
+                   sizeof(m) - sizeof(m.head));
+            memcpy(&m, p + at, sizeof(m));
+            start = le64_get(m.start);
+            end = le64_get(m.end);
+            expect(t, MUST, start <= end, "a reserved range ends before it begins");
+            expect(t, SHOULD, !m.reserved[0] && !m.reserved[1] && !m.reserved[2],
+                   "the reserved field of a RESV_MEM property is not zero");
+        }
+        at += (uint32_t)sizeof(m.head) + length;
+    }
+    for (; at < bytes && p[at] == 0; at++)
+        ;
+    expect(t, SHOULD, at == bytes, "byte %u behind the last property is 0x%x", at,
+           at < bytes ? p[at] : 0);
+    if (start >= end || !is_aligned(start | (end + 1), k->granule) || end > k->last)
+        return;
+    expect(t, SHOULD,
+           iommudev_map(k, k->domain_first, start, end, PHYS(k, 0), RW) != VIRTIO_IOMMU_S_OK,
+           "the reserved range 0x%llx to 0x%llx is mapped", (unsigned long long)start,
+           (unsigned long long)end);
+    expect(t, SHOULD,
+           iommudev_map(k, k->domain_first, start, start + k->granule - 1, PHYS(k, 0), RW) !=
+               VIRTIO_IOMMU_S_OK,
+           "the first page of a reserved range is mapped");
+}
+
+CHECK(
+    probe_tells_properties, .judges = DEVICE, .proves = "xen.memory.iommu.21", .needs = BEHIND,
+    .title = "PROBE gives a list of properties that are whole, and what is reserved is not mapped")
+{
+    struct iommudev *k = given_iommu(t);
+    uint32_t endpoint = given_endpoint(t, 0);
+    uint8_t properties[1024];
+
+    if (!k->probe_bytes)
+        skip_check(t, "VIRTIO_IOMMU_F_PROBE is not offered");
+    if (k->probe_bytes > sizeof(properties) - 4)
+        error_out(t, "probe_size is %u", k->probe_bytes);
+    expect_status(t, SHOULD, probe(k, ENDPOINT_NONE, k->probe_bytes, properties),
+                  VIRTIO_IOMMU_S_NOENT, "PROBE of an endpoint that does not exist");
+    expect_status(t, SHOULD, probe(k, endpoint, k->probe_bytes - 1, properties),
+                  VIRTIO_IOMMU_S_INVAL, "PROBE without room for all properties");
+    expect_status(t, MUST, iommudev_attach(k, k->domain_first, endpoint, 0), VIRTIO_IOMMU_S_OK,
+                  "ATTACH");
+    expect_status(t, MUST, probe(k, endpoint, k->probe_bytes, properties), VIRTIO_IOMMU_S_OK,
+                  "PROBE");
+    expect_properties(k, properties, k->probe_bytes);
+}

@@ -9,7 +9,7 @@
 #define REQUEST_OFFSET 0x1c8
 #define TAIL_OFFSET    0x6f4
 #define REQUEST_ROOM   128u
-#define TAIL_ROOM      64u
+#define TAIL_ROOM      1024u
 
 uint64_t iommudev_config64(struct device *d, unsigned offset)
 {
@@ -34,6 +34,9 @@ static void iommudev_start(struct iommudev *k)
         k->domain_first = (uint32_t)device_get(d, IOMMU_CONFIG(domain_start), 4);
         k->domain_last = (uint32_t)device_get(d, IOMMU_CONFIG(domain_end), 4);
     }
+    k->probe_bytes = 0;
+    if (d->v->features & VIRTIO_F(VIRTIO_IOMMU_F_PROBE))
+        k->probe_bytes = (uint32_t)device_get(d, IOMMU_CONFIG(probe_size), 4);
     k->q = given_queue(d, VIRTIO_IOMMU_REQUESTQ, 0);
     device_driver_ok(d);
 }

@@ -19,6 +19,7 @@ struct iommudev {
     uint64_t granule;              /* bytes */
     uint64_t first, last;          /* addresses that can be mapped */
     uint32_t domain_first, domain_last;
+    uint32_t probe_bytes; /* 0: PROBE is not offered */
 };
 
 /* The bound device, running, with all that it offers negotiated; no endpoint is in a domain. */

@@ -19,7 +19,12 @@
 #define DOMAIN_END       255u
 #define PAGE_MASK        ((uint64_t)XEN_PAGE_BYTES - 1)
 #define CHAIN_MAX        16u
-#define MAP_FLAGS        (VIRTIO_IOMMU_MAP_F_READ | VIRTIO_IOMMU_MAP_F_WRITE)
+#define PROBE_BYTES      64u
+/* Where x86 has its doorbells. Messages reach the guest through Xen, wherever a driver of another
+ * machine has them. */
+#define MSI_START 0xfee00000ull
+#define MSI_END   0xfeefffffull
+#define MAP_FLAGS (VIRTIO_IOMMU_MAP_F_READ | VIRTIO_IOMMU_MAP_F_WRITE)
 
 /* The device's part of a vdev_request: vdev_request.user. */
 struct waiting {
@@ -55,6 +60,12 @@ static unsigned iommu_queue_size_max(struct vdev *d, unsigned queue)
     return 0; /* no limit but the program's */
 }
 
+/* Offered, not negotiated: PROBE comes before a driver knows what to attach (5.16.6.7). */
+static bool has_probe(const struct iommu_device *m)
+{
+    return m->features & VIRTIO_F(VIRTIO_IOMMU_F_PROBE);
+}
+
 /* ---- configuration ---- */
 
 static void iommu_config_read(struct vdev *d, unsigned offset, unsigned bytes, void *value)
@@ -63,6 +74,7 @@ static void iommu_config_read(struct vdev *d, unsigned offset, unsigned bytes, v
         .page_size_mask = le64_make(MUTANT(iommu_no_page_size) ? 0 : ~PAGE_MASK),
         .input_end = le64_make(INPUT_END),
         .domain_end = le32_make(DOMAIN_END),
+        .probe_size = le32_make(has_probe(to_iommu(d)) ? PROBE_BYTES : 0),
         .bypass = to_iommu(d)->bypass,
     };
 
@@ -151,6 +163,7 @@ union request {
     struct virtio_iommu_req_detach detach;
     struct virtio_iommu_req_map map;
     struct virtio_iommu_req_unmap unmap;
+    struct virtio_iommu_req_probe probe;
 };
 
 /* Each gives a status, or, with *waits, none yet. */
@@ -211,6 +224,9 @@ static uint8_t do_map(struct iommu_device *m, const union request *q, struct iom
         return VIRTIO_IOMMU_S_RANGE;
     if (mapping.end > INPUT_END && !MUTANT(iommu_input_range_ignored))
         return VIRTIO_IOMMU_S_RANGE;
+    if (has_probe(m) && mapping.start <= MSI_END && mapping.end >= MSI_START &&
+        !MUTANT(iommu_reserved_mapped))
+        return VIRTIO_IOMMU_S_INVAL;
     return status_of(iommu_map(m->iommu, le32_get(q->map.domain), &mapping));
 }
 
@@ -228,6 +244,36 @@ static uint8_t do_unmap(struct iommu_device *m, const union request *q, struct i
                      le64_get(q->unmap.virt_end), w);
     *waits = rc == 1;
     return status_of(rc);
+}
+
+/* The properties are in front of the tail, which is where the driver has its end. */
+static void do_probe(struct iommu_device *m, struct vdev_request *r, const union request *q)
+{
+    const struct virtio_iommu_probe_resv_mem msi = {
+        .head = {.type = le16_make(VIRTIO_IOMMU_PROBE_T_RESV_MEM),
+                 .length = le16_make(MUTANT(iommu_property_length_wrong)
+                                         ? sizeof(msi)
+                                         : sizeof(msi) - sizeof(msi.head))},
+        .subtype = VIRTIO_IOMMU_RESV_MEM_T_MSI,
+        .start = le64_make(MSI_START),
+        .end = le64_make(MSI_END),
+    };
+    struct virtio_iommu_req_tail tail = {.status = VIRTIO_IOMMU_S_OK};
+    uint64_t room = min_u64(r->in_bytes - sizeof(tail), PROBE_BYTES);
+
+    if (room < PROBE_BYTES)
+        tail.status = VIRTIO_IOMMU_S_INVAL;
+    else if (!iommu_has_endpoint(m->iommu, le32_get(q->probe.endpoint)) &&
+             !MUTANT(iommu_probe_of_nobody))
+        tail.status = VIRTIO_IOMMU_S_NOENT;
+    if (!MUTANT(iommu_probe_rest_unwritten))
+        (void)vdev_iov_fill(r->in, r->in_count, 0, 0, room);
+    if (tail.status == VIRTIO_IOMMU_S_OK)
+        (void)vdev_iov_write(r->in, r->in_count, 0, &msi, sizeof(msi));
+    (void)vdev_iov_write(r->in, r->in_count, room, &tail, sizeof(tail));
+    m->stats.requests++;
+    m->stats.refused += tail.status != VIRTIO_IOMMU_S_OK;
+    vdev_request_done(r, (uint32_t)(room + sizeof(tail)));
 }
 
 static const struct {
@@ -250,6 +296,11 @@ static void iommu_request(struct vdev *d, struct vdev_request *r)
     bool waits = false;
     uint8_t status;
 
+    if (has_probe(m) && got >= sizeof(q.probe) && q.head.type == VIRTIO_IOMMU_T_PROBE &&
+        r->in_bytes >= sizeof(struct virtio_iommu_req_tail)) {
+        do_probe(m, r, &q);
+        return;
+    }
     /* What cannot be understood goes back as it is (5.16.6). */
     if (MUTANT(iommu_unknown_answered) && got >= sizeof(q.head) &&
         (q.head.type >= ARRAY_LENGTH(kinds) || !kinds[q.head.type].bytes)) {
@@ -365,6 +416,7 @@ static const struct vdev_feature feature_names[] = {
     {"domain-range", VIRTIO_IOMMU_F_DOMAIN_RANGE},
     {"map-unmap", VIRTIO_IOMMU_F_MAP_UNMAP},
     {"bypass-config", VIRTIO_IOMMU_F_BYPASS_CONFIG},
+    {"probe", VIRTIO_IOMMU_F_PROBE},
     {NULL, 0},
 };
 
@@ -399,7 +451,8 @@ int iommu_device_create(const struct vdev_config *config, const struct iommu_opt
         goto out;
     m->iommu = config->iommu;
     m->features = (VIRTIO_F(VIRTIO_IOMMU_F_INPUT_RANGE) | VIRTIO_F(VIRTIO_IOMMU_F_DOMAIN_RANGE) |
-                   VIRTIO_F(VIRTIO_IOMMU_F_MAP_UNMAP) | VIRTIO_F(VIRTIO_IOMMU_F_BYPASS_CONFIG)) &
+                   VIRTIO_F(VIRTIO_IOMMU_F_MAP_UNMAP) | VIRTIO_F(VIRTIO_IOMMU_F_BYPASS_CONFIG) |
+                   VIRTIO_F(VIRTIO_IOMMU_F_PROBE)) &
                   ~options->features_off;
     if (MUTANT(iommu_map_unmap_not_offered))
         m->features &= ~VIRTIO_F(VIRTIO_IOMMU_F_MAP_UNMAP);

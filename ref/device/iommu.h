@@ -5,7 +5,8 @@
  *
  * MAP/UNMAP with a granularity of 4 KiB, domains 0 to 255, addresses below 2^48, bypass as the
  * driver configures it (at first: none, so that an endpoint reaches nothing before the driver says
- * what). PROBE is not offered: no endpoint has a property that a driver would have to know.
+ * what). PROBE tells of each endpoint that message-signalled interrupts are not translated: a place
+ * for their doorbells is reserved, and nothing can be mapped there.
  *
  * UNMAP, and any request by which an endpoint leaves a domain, are answered when nobody uses what
  * was taken away any more (gmem/iommu.h): other requests overtake them. A fault that finds no

@@ -19,6 +19,9 @@
 #define TAIL_OFFSET        48u
 #define TAIL_UNWRITTEN     0xffu
 #define EVENTS             32u
+#define TAIL_BYTES         ((uint32_t)sizeof(struct virtio_iommu_req_tail))
+#define PROBE_AT           128u /* of the answer, in its memory */
+#define PROBE_BYTES_MAX    (XEN_PAGE_BYTES - PROBE_AT - TAIL_BYTES)
 #define YIELDS             64u /* before a waiting thread sleeps for moments */
 #define PAUSE_NS           20000l
 #define CHECK_NS           50000000ull /* an answer that takes so long: is the device still there? */
@@ -26,6 +29,7 @@
 /* The part of the request page that one request has. */
 struct slot {
     bool busy, done;
+    const uint8_t *tail; /* in memory of the device's, too */
     uint8_t status;
     uint32_t used_bytes;
 };
@@ -36,6 +40,8 @@ struct fe_iommu {
     pthread_mutex_t lock;  /* of all that follows */
     struct fe_queue q, events;
     struct fe_dma page, event_page;
+    struct fe_dma probe; /* of one PROBE at a time */
+    pthread_mutex_t probe_lock;
     struct slot slots[SLOTS];
     struct fe_iommu_info info;
     uint64_t timeout_ns;
@@ -92,8 +98,13 @@ static int read_info(struct fe_iommu *m)
         i->domain_first = le32_get(word[0]);
         i->domain_last = le32_get(word[1]);
     }
-    if (!rc &&
-        (!i->page_bytes || i->input_last < i->input_first || i->domain_last < i->domain_first))
+    if (!rc && i->features & VIRTIO_F(VIRTIO_IOMMU_F_PROBE)) {
+        rc = fe_virtio_config_get(m->v, offsetof(struct virtio_iommu_config, probe_size),
+                                  sizeof(word[0]), word);
+        i->probe_bytes = le32_get(word[0]);
+    }
+    if (!rc && (!i->page_bytes || i->probe_bytes > PROBE_BYTES_MAX ||
+                i->input_last < i->input_first || i->domain_last < i->domain_first))
         rc = -EPROTO;
     return rc;
 }
@@ -127,7 +138,7 @@ int fe_iommu_create(struct fe_virtio *v, const struct fe_iommu_config *cfg, stru
     const uint64_t want = VIRTIO_F(VIRTIO_F_EVENT_IDX) | VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) |
                           VIRTIO_F(VIRTIO_IOMMU_F_INPUT_RANGE) |
                           VIRTIO_F(VIRTIO_IOMMU_F_DOMAIN_RANGE) |
-                          VIRTIO_F(VIRTIO_IOMMU_F_BYPASS_CONFIG);
+                          VIRTIO_F(VIRTIO_IOMMU_F_BYPASS_CONFIG) | VIRTIO_F(VIRTIO_IOMMU_F_PROBE);
     uint64_t need =
         VIRTIO_F(VIRTIO_F_VERSION_1) | VIRTIO_F(VIRTIO_IOMMU_F_MAP_UNMAP) | cfg->features_need;
     struct fe_queue_config queue = {.index = VIRTIO_IOMMU_REQUESTQ, .vcpu = cfg->vcpu};
@@ -141,6 +152,7 @@ int fe_iommu_create(struct fe_virtio *v, const struct fe_iommu_config *cfg, stru
     if (!m)
         return -ENOMEM;
     pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->probe_lock, NULL);
     m->v = v;
     v->vcpu = cfg->vcpu;
     m->mem = cfg->memory;
@@ -151,6 +163,8 @@ int fe_iommu_create(struct fe_virtio *v, const struct fe_iommu_config *cfg, stru
     rc = fe_dma_alloc(m->mem, XEN_PAGE_BYTES, &m->page);
     if (!rc)
         rc = fe_dma_alloc(m->mem, XEN_PAGE_BYTES, &m->event_page);
+    if (!rc)
+        rc = fe_dma_alloc(m->mem, XEN_PAGE_BYTES, &m->probe);
     if (!rc)
         rc = fe_virtio_reset(v, m->timeout_ns);
     if (!rc)
@@ -186,7 +200,7 @@ static void queue_empty(struct fe_queue *q)
 
 int fe_iommu_destroy(struct fe_iommu *m)
 {
-    int rc, errors[4] = {0};
+    int rc, errors[5] = {0};
 
     if (!m)
         return 0;
@@ -200,9 +214,11 @@ int fe_iommu_destroy(struct fe_iommu *m)
     errors[1] = fe_queue_fini(&m->events);
     errors[2] = fe_dma_free(m->mem, &m->page);
     errors[3] = fe_dma_free(m->mem, &m->event_page);
+    errors[4] = fe_dma_free(m->mem, &m->probe);
     for (unsigned i = 0; i < ARRAY_LENGTH(errors); i++)
         if (errors[i])
             rc = errors[i];
+    pthread_mutex_destroy(&m->probe_lock);
     pthread_mutex_destroy(&m->lock);
     free(m);
     return rc;
@@ -215,31 +231,19 @@ void fe_iommu_get_info(const struct fe_iommu *m, struct fe_iommu_info *info)
 
 /* ---- requests ---- */
 
-static int start_locked(struct fe_iommu *m, const void *request, uint32_t bytes, unsigned *id)
+/* A slot for a request whose tail is the end of what the device writes. */
+static int slot_start(struct fe_iommu *m, struct slot *s, const struct virtq_sg *out,
+                      const struct virtq_sg *in, uint8_t *tail)
 {
-    struct virtq_sg out, in;
-    unsigned n = 0;
     int rc;
 
-    while (n < SLOTS && m->slots[n].busy)
-        n++;
-    if (m->gone)
-        return -ENODEV;
-    if (n == SLOTS)
-        return -EBUSY;
-    memcpy(m->page.va + n * SLOT_BYTES, request, bytes);
-    memset(m->page.va + n * SLOT_BYTES + TAIL_OFFSET, TAIL_UNWRITTEN,
-           sizeof(struct virtio_iommu_req_tail));
-    out = (struct virtq_sg){fe_dma_addr(&m->page, n * SLOT_BYTES), bytes};
-    in = (struct virtq_sg){fe_dma_addr(&m->page, n * SLOT_BYTES + TAIL_OFFSET),
-                           sizeof(struct virtio_iommu_req_tail)};
-    rc = virtq_drv_add(&m->q.drv, &out, 1, &in, 1, NULL, &m->slots[n], NULL);
+    memset(tail, TAIL_UNWRITTEN, TAIL_BYTES);
+    rc = virtq_drv_add(&m->q.drv, out, 1, in, 1, NULL, s, NULL);
     if (rc == -ENOSPC)
         return -EBUSY;
     if (rc)
         return rc;
-    m->slots[n] = (struct slot){.busy = true};
-    *id = n;
+    *s = (struct slot){.busy = true, .tail = tail};
     rc = fe_queue_kick(&m->q);
     /* Nobody is at its registers any more. */
     if (rc == -EFAULT || rc == -ENODEV) {
@@ -249,12 +253,51 @@ static int start_locked(struct fe_iommu *m, const void *request, uint32_t bytes,
     return rc;
 }
 
+static int slot_find(const struct fe_iommu *m, unsigned *id)
+{
+    unsigned n = 0;
+
+    while (n < SLOTS && m->slots[n].busy)
+        n++;
+    *id = n;
+    if (m->gone)
+        return -ENODEV;
+    return n == SLOTS ? -EBUSY : 0;
+}
+
 static int start(struct fe_iommu *m, const void *request, uint32_t bytes, unsigned *id)
 {
+    struct virtq_sg out, in;
+    uint8_t *at;
     int rc;
 
     pthread_mutex_lock(&m->lock);
-    rc = start_locked(m, request, bytes, id);
+    rc = slot_find(m, id);
+    if (!rc) {
+        at = m->page.va + *id * SLOT_BYTES;
+        memcpy(at, request, bytes);
+        out = (struct virtq_sg){fe_dma_addr(&m->page, *id * SLOT_BYTES), bytes};
+        in = (struct virtq_sg){fe_dma_addr(&m->page, *id * SLOT_BYTES + TAIL_OFFSET), TAIL_BYTES};
+        rc = slot_start(m, &m->slots[*id], &out, &in, at + TAIL_OFFSET);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
+
+static int start_probe(struct fe_iommu *m, uint32_t endpoint, unsigned *id)
+{
+    const struct virtio_iommu_req_probe q = {.head.type = VIRTIO_IOMMU_T_PROBE,
+                                             .endpoint = le32_make(endpoint)};
+    const struct virtq_sg out = {fe_dma_addr(&m->probe, 0), sizeof(q)};
+    const struct virtq_sg in = {fe_dma_addr(&m->probe, PROBE_AT), m->info.probe_bytes + TAIL_BYTES};
+    int rc;
+
+    memset(m->probe.va, 0, m->probe.bytes);
+    memcpy(m->probe.va, &q, sizeof(q));
+    pthread_mutex_lock(&m->lock);
+    rc = slot_find(m, id);
+    if (!rc)
+        rc = slot_start(m, &m->slots[*id], &out, &in, m->probe.va + PROBE_AT + m->info.probe_bytes);
     pthread_mutex_unlock(&m->lock);
     return rc;
 }
@@ -270,7 +313,7 @@ static int reap(struct fe_iommu *m)
 
         if (!s || done.fault != VIRTQ_OK)
             return -EPROTO;
-        s->status = m->page.va[(size_t)(s - m->slots) * SLOT_BYTES + TAIL_OFFSET];
+        s->status = *s->tail;
         s->used_bytes = done.len_bytes;
         s->done = true;
     }
@@ -324,19 +367,78 @@ int fe_iommu_wait(struct fe_iommu *m, unsigned id, uint64_t timeout_ns)
     }
 }
 
-static int request(struct fe_iommu *m, const void *request, uint32_t bytes)
+/* An answer that a request cannot do without. */
+static int answer(struct fe_iommu *m, unsigned id)
 {
-    unsigned id;
-    int rc = start(m, request, bytes, &id);
+    int rc = fe_iommu_wait(m, id, m->timeout_ns);
 
-    if (rc)
-        return rc;
-    rc = fe_iommu_wait(m, id, m->timeout_ns);
     if (rc == -ETIME || rc == -EPROTO) {
         pthread_mutex_lock(&m->lock);
         m->gone = true;
         pthread_mutex_unlock(&m->lock);
     }
+    return rc;
+}
+
+static int request(struct fe_iommu *m, const void *request, uint32_t bytes)
+{
+    unsigned id;
+    int rc = start(m, request, bytes, &id);
+
+    return rc ? rc : answer(m, id);
+}
+
+/* Properties that are whole, up to the first that is none. */
+static int read_properties(const uint8_t *at, uint32_t bytes, struct fe_iommu_reserved *list,
+                           unsigned max, unsigned *count)
+{
+    struct virtio_iommu_probe_resv_mem p;
+
+    while (bytes >= sizeof(p.head)) {
+        uint32_t length, type;
+
+        memcpy(&p.head, at, sizeof(p.head));
+        type = le16_get(p.head.type);
+        length = le16_get(p.head.length);
+        if (type == VIRTIO_IOMMU_PROBE_T_NONE)
+            return 0;
+        if (length > bytes - sizeof(p.head))
+            return -EPROTO;
+        /* One whose reserved bits are set is not meant for us (5.16.6.7). */
+        if (type == VIRTIO_IOMMU_PROBE_T_RESV_MEM && length >= sizeof(p) - sizeof(p.head)) {
+            memcpy(&p, at, sizeof(p));
+            if (*count == max)
+                return -ENOSPC;
+            list[(*count)++] =
+                (struct fe_iommu_reserved){p.subtype, le64_get(p.start), le64_get(p.end)};
+        }
+        at += sizeof(p.head) + length;
+        bytes -= (uint32_t)sizeof(p.head) + length;
+    }
+    return 0;
+}
+
+int fe_iommu_probe(struct fe_iommu *m, uint32_t endpoint, struct fe_iommu_reserved *list,
+                   unsigned max, unsigned *count)
+{
+    unsigned id;
+    int rc;
+
+    *count = 0;
+    if (!m->info.probe_bytes)
+        return 0;
+    pthread_mutex_lock(&m->probe_lock);
+    rc = start_probe(m, endpoint, &id);
+    if (!rc)
+        rc = answer(m, id);
+    if (!rc) {
+        uint8_t properties[PROBE_BYTES_MAX];
+
+        /* Once, for the device can still write there. */
+        memcpy(properties, m->probe.va + PROBE_AT, m->info.probe_bytes);
+        rc = read_properties(properties, m->info.probe_bytes, list, max, count);
+    }
+    pthread_mutex_unlock(&m->probe_lock);
     return rc;
 }
 
@@ -492,11 +594,12 @@ static int area_take(struct space *x, unsigned pages, uint64_t *start)
     uint64_t bytes = (uint64_t)pages * XEN_PAGE_BYTES, at = x->first;
     struct area **link = &x->areas, *a;
 
-    while (*link && (*link)->start - at < bytes) {
-        at = (*link)->start + (uint64_t)(*link)->pages * XEN_PAGE_BYTES;
+    /* What a device reserves may overlap. */
+    while (*link && ((*link)->start < at || (*link)->start - at < bytes)) {
+        at = max_u64(at, (*link)->start + (uint64_t)(*link)->pages * XEN_PAGE_BYTES);
         link = &(*link)->next;
     }
-    if (x->end - at < bytes)
+    if (at > x->end || x->end - at < bytes)
         return -ENOSPC;
     a = malloc(sizeof(*a));
     if (!a)
@@ -581,6 +684,33 @@ int fe_iommu_space_create(struct fe_iommu *m, uint32_t domain, struct fe_transla
     };
     pthread_mutex_init(&x->lock, NULL);
     *out = &x->base;
+    return 0;
+}
+
+int fe_iommu_space_reserve(struct fe_translation *base, const struct fe_iommu_reserved *r)
+{
+    struct space *x = (struct space *)base;
+    struct area **link = &x->areas, *a;
+    uint64_t first = align_down(r->first, XEN_PAGE_BYTES);
+    uint64_t last = r->last < x->end ? r->last : x->end - 1;
+
+    if (r->last < r->first || first >= x->end || r->last < x->first)
+        return 0;
+    first = first < x->first ? x->first : first;
+    while (*link && (*link)->start < first)
+        link = &(*link)->next;
+    /* Its pages may be too many for one area. */
+    while (first <= last) {
+        uint64_t pages = min_u64((last - first) / XEN_PAGE_BYTES + 1, UINT32_MAX);
+
+        a = malloc(sizeof(*a));
+        if (!a)
+            return -ENOMEM;
+        *a = (struct area){*link, first, (unsigned)pages};
+        *link = a;
+        link = &a->next;
+        first += pages * XEN_PAGE_BYTES;
+    }
     return 0;
 }
 

@@ -40,7 +40,8 @@ struct fe_iommu_info {
     uint64_t page_bytes; /* the smallest that can be mapped */
     uint64_t input_first, input_last;
     uint32_t domain_first, domain_last;
-    uint64_t features; /* negotiated */
+    uint32_t probe_bytes; /* of properties; 0: it is not to be probed */
+    uint64_t features;    /* negotiated */
 };
 void fe_iommu_get_info(const struct fe_iommu *m, struct fe_iommu_info *info);
 
@@ -50,6 +51,16 @@ void fe_iommu_get_info(const struct fe_iommu *m, struct fe_iommu_info *info);
  * without an answer, or broke the rules of the ring; -EBUSY: too many are under way; -ETIME,
  * -ENODEV.
  */
+/* What an endpoint says of itself. */
+struct fe_iommu_reserved {
+    uint8_t subtype; /* VIRTIO_IOMMU_RESV_MEM_T_*; one that is not known is RESERVED */
+    uint64_t first, last;
+};
+/* Ranges that are not to be mapped: *count of them, at most `max`, which has to be enough
+ * (-ENOSPC). An IOMMU without PROBE has none. */
+int fe_iommu_probe(struct fe_iommu *m, uint32_t endpoint, struct fe_iommu_reserved *list,
+                   unsigned max, unsigned *count);
+
 int fe_iommu_attach(struct fe_iommu *m, uint32_t domain, uint32_t endpoint, bool bypass);
 int fe_iommu_detach(struct fe_iommu *m, uint32_t domain, uint32_t endpoint);
 int fe_iommu_map(struct fe_iommu *m, uint32_t domain, uint64_t iova, uint64_t bytes, gpa_t phys,
@@ -81,6 +92,8 @@ int fe_iommu_next_fault(struct fe_iommu *m, struct fe_iommu_fault *f, uint64_t t
  * space is left to others. -ENOMEM. The domain is made by attaching endpoints to it.
  */
 int fe_iommu_space_create(struct fe_iommu *m, uint32_t domain, struct fe_translation **out);
+/* Nothing is ever mapped there; before anything is. -ENOMEM. */
+int fe_iommu_space_reserve(struct fe_translation *x, const struct fe_iommu_reserved *r);
 void fe_iommu_space_destroy(struct fe_translation *x); /* NULL is allowed */
 
 #endif

@@ -476,6 +476,11 @@ int iommu_unmap(struct iommu *m, uint32_t domain, uint64_t start, uint64_t end,
     return settle(m, w);
 }
 
+bool iommu_has_endpoint(const struct iommu *m, uint32_t id)
+{
+    return endpoint_find(m, id) != NULL;
+}
+
 void iommu_set_bypass(struct iommu *m, bool bypass)
 {
     m->bypass = bypass;

@@ -78,6 +78,8 @@ int iommu_map(struct iommu *m, uint32_t domain, const struct iova_mapping *mappi
 int iommu_unmap(struct iommu *m, uint32_t domain, uint64_t start, uint64_t end,
                 struct iommu_wait *w);
 
+bool iommu_has_endpoint(const struct iommu *m, uint32_t id);
+
 /* Nobody waits for this answer any more. */
 void iommu_wait_end(struct iommu *m, struct iommu_wait *w);
 

@@ -103,6 +103,34 @@ struct virtio_iommu_req_unmap {
 } __attribute__((packed));
 _Static_assert(sizeof(struct virtio_iommu_req_unmap) == 28, "5.16.6.6");
 
+/* 5.16.6.7: behind it probe_size bytes of properties, in front of the tail. */
+struct virtio_iommu_req_probe {
+    struct virtio_iommu_req_head head;
+    le32_t endpoint;
+    uint8_t reserved[64];
+};
+_Static_assert(sizeof(struct virtio_iommu_req_probe) == 72, "5.16.6.7");
+
+struct virtio_iommu_probe_property {
+    le16_t type; /* 12 bits, and 4 that are reserved */
+    le16_t length;
+};
+#define VIRTIO_IOMMU_PROBE_T_NONE     0u
+#define VIRTIO_IOMMU_PROBE_T_RESV_MEM 1u
+#define VIRTIO_IOMMU_PROBE_T_MASK     0xfffu
+
+/* 5.16.6.8.1 */
+struct virtio_iommu_probe_resv_mem {
+    struct virtio_iommu_probe_property head;
+    uint8_t subtype;
+    uint8_t reserved[3];
+    le64_t start;
+    le64_t end;
+};
+_Static_assert(sizeof(struct virtio_iommu_probe_resv_mem) == 24, "5.16.6.8.1");
+#define VIRTIO_IOMMU_RESV_MEM_T_RESERVED 0u
+#define VIRTIO_IOMMU_RESV_MEM_T_MSI      1u
+
 /* 5.16.6.9: what the device tells in the event queue. */
 struct virtio_iommu_fault {
     uint8_t reason;
