@@ -106,7 +106,7 @@ struct restraint {
     unsigned found;  /* buffers since nothing was there */
 };
 #define RESTRAINT_MIN  1u
-#define RESTRAINT_MAX  10u
+#define RESTRAINT_MAX  40u
 #define RESTRAINT_MANY 4u /* buffers that come at once */
 
 static inline void cpu_pause(void)

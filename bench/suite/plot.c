@@ -370,7 +370,7 @@ static unsigned plot_safety(const json_t *o, FILE *f)
         counts[p] = safety_data(o, placements[p].name, &total, f);
     fprintf(f,
             "set title machine font ',10'\nset xlabel 'time with checks to time without [ratio]'\n"
-            "set logscale x\nset xtics (0.25,0.5,0.7,0.8,0.9,1,1.1,1.25,1.5,2,4,8,16)\n"
+            "set logscale x\nset xtics (0.25,0.5,0.75,1,1.5,2,4,8,16)\n"
             "set yrange [%u:0]\nset arrow from 1, graph 0 to 1, graph 1 nohead lc rgb '#000000'\n"
             "set key outside top center horizontal\n",
             total + 1);
