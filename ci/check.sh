@@ -74,6 +74,7 @@ stage "CI files" ci/build/ci-files.sh
 stage "bad input" ci/bad-input.sh
 stage "boot data" ci/boot-data.sh
 stage "figures of the manual" ci/manual-figures.sh
+stage "page of a benchmark" ci/bench-page.sh
 stage "scenarios" build/release/bin/ringproof run --set quick
 stage "scenarios (ASan, UBSan)" build/san/bin/ringproof run --set sanitized
 if [ -z "$xen" ]; then

@@ -2,6 +2,7 @@
 /* Two runs of benchmarks whose difference is known, and the schema of their file. */
 #include <check.h>
 #include <errno.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -304,6 +305,26 @@ START_TEST(files_keep_the_schema)
 }
 END_TEST
 
+START_TEST(baselines_keep_the_schema)
+{
+    json_t *schema = json_load_file("results/schema/bench.schema.json", 0, NULL);
+    char why[512] = "";
+    glob_t found;
+
+    ck_assert_int_eq(glob("results/baselines/*/bench.json", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        json_t *o = json_load_file(found.gl_pathv[i], 0, NULL);
+
+        ck_assert_ptr_nonnull(o);
+        ck_assert_msg(schema_check(schema, o, why, sizeof(why)) == 0, "%s: %s", found.gl_pathv[i],
+                      why);
+        json_decref(o);
+    }
+    globfree(&found);
+    json_decref(schema);
+}
+END_TEST
+
 /* A keyword that is not looked at would be a rule that nobody keeps. */
 START_TEST(unknown_keywords_are_wrong)
 {
@@ -333,6 +354,7 @@ int main(void)
     tcase_add_test(t, files_of_anybody);
     tcase_add_test(t, a_file_or_its_folder);
     tcase_add_test(t, files_keep_the_schema);
+    tcase_add_test(t, baselines_keep_the_schema);
     tcase_add_test(t, unknown_keywords_are_wrong);
     suite_add_tcase(s, t);
     return unit_run(s);
