@@ -38,9 +38,12 @@ cells()
     echo "pci[arch=$1,*"
     # A stock Linux's driver of hot-plug slots, and its rescan.
     echo "linux-hotplug[arch=$1,*"
-    # A table in a PVH domain's ACPI.
-    [ "$1" = arm ] || echo "discovery-on-xen[arch=x86,discovery=acpi]"
+    # A table in a PVH domain's ACPI; grants that are copied, or looked up.
+    [ "$1" = arm ] || echo "discovery-on-xen[arch=x86,discovery=acpi] memory-grant-strategies[*transport=pci,ring=split]"
     [ "$1" = arm ] || return 0
+    # A backend in a domU of its own; every way to reach memory.
+    echo "driver-domain[arch=arm,* memory-rings[arch=arm,*transport=pci,ring=split]"
+    echo "memory-foreign-strategies[arch=arm,*transport=pci]"
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
     # How a driver finds its backend.

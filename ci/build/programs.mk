@@ -87,6 +87,9 @@ MACHINE_OBJS := $(call objs_of,machine) $(OBJ)/harness/testbed/process.o $(OBJ)/
 $(eval $(call link_program,ringproof-machine,$(MACHINE_OBJS) $(OBJ)/harness/machine/main.o,-lxenstore))
 $(eval $(call link_program,ringproof-dom0-loop,$(MACHINE_OBJS) $(OBJ)/harness/machine/loop_main.o,-lxenstore))
 
+# libxenctrl goes with one release of Xen: what needs it is a program of its own.
+$(eval $(call link_program,ringproof-target,$(OBJ)/harness/machine/target_main.o,-lxenctrl))
+
 # A domU of the testbed `xen` is made by the script that the images' dom0 has, too.
 $(BIN)/rp-domu-create: ci/images/dom0/rp-domu-create
 	@mkdir -p $(@D) && cp $< $@
@@ -96,7 +99,7 @@ ALL_PRODUCTS += $(BIN)/rp-domu-create
 ## make guest-arm64      programs for the arm64 image of the testbed qemu (needs: make image-arm64)
 .PHONY: guest-programs guest-arm64
 guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so \
-                $(BIN)/ringproof $(BIN)/rp-domu-create
+                $(BIN)/ringproof-target $(BIN)/ringproof $(BIN)/rp-domu-create
 guest-arm64:
 	+@sysroot=$$(ci/images/build.sh --path arm64)/sysroot && \
 	$(MAKE) --no-print-directory VARIANT=release OUT=$(dir $(OUT))arm64 \

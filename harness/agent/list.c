@@ -60,6 +60,7 @@ static const struct {
     {NEED_BACKENDS, "backends"},
     {NEED_BRIDGES, "bridges"},
     {NEED_VHOST_USER, "vhost-user"},
+    {NEED_COSTS, "costs"},
     {NEED_TIMELINE, "timeline"},
     {NEED_FOREIGN_REFUSED, "foreign-refused"},
     {NEED_DISCOVERY, "discovery"},

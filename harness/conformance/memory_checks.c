@@ -210,7 +210,7 @@ CHECK(page_of_a_pool_is_read_then_written, .judges = DEVICE, .proves = "xen.memo
 #define IOREQ_FRAMES 2u
 
 CHECK(grants_need_no_frames, .judges = DEVICE, .proves = "xen.memory.privilege.1",
-      .needs = SERVICE | NEED_GRANTS | NEED_TESTBED,
+      .needs = SERVICE | NEED_GRANTS | NEED_TESTBED | NEED_COSTS,
       .title = "Whoever grants memory is served, and no frame of its is mapped, for however short")
 {
     uint64_t before, frames;

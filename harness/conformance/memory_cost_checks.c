@@ -78,7 +78,8 @@ static void note_cost(struct check_ctx *t, const struct shape *s, const uint64_t
 }
 
 CHECK(requests_cost_what_they_cost, .judges = DEVICE, .proves = "xen.memory.cost.1",
-      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE | NEED_TESTBED, .timeout_ms = 30000,
+      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE | NEED_TESTBED | NEED_COSTS,
+      .timeout_ms = 30000,
       .title = "The same requests cost the same, and leave nothing more mapped")
 {
     struct blk *k = given_blk(t, 0, 0);

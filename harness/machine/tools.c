@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -234,6 +235,81 @@ static int console(const char *domid)
     return carry(domid, fd);
 }
 
+/* ---- driver ---- */
+
+/* What the harness is to hear of a driver domain's console; the rest is its log. */
+static bool is_for_the_harness(const char *line)
+{
+    return !strcmp(line, "ready\n") || !strncmp(line, "@rp-", 4);
+}
+
+/* The status when the backend has ended, else -1. */
+static int sort_line(const char *line)
+{
+    int out = is_for_the_harness(line) ? STDOUT_FILENO : STDERR_FILENO;
+
+    if (!strncmp(line, AGENT_END, strlen(AGENT_END)))
+        return atoi(line + strlen(AGENT_END));
+    return write_all(out, line, strlen(line)) ? 1 : -1;
+}
+
+/* Ends as the backend ends. SIGTERM, or the end of standard input, is a signal to the backend. */
+static int driver(const char *domid)
+{
+    static const char end[] = "signal TERM\n";
+    int fd = open_console(domid), status = -1;
+    char line[1024], buf[4096];
+    struct termios raw;
+    size_t used = 0;
+    sigset_t set;
+
+    if (fd < 0)
+        return no_stream(domid, fd);
+    if (!tcgetattr(fd, &raw)) {
+        cfmakeraw(&raw);
+        tcsetattr(fd, TCSANOW, &raw);
+    }
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    struct pollfd p[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                          {.fd = fd, .events = POLLIN},
+                          {.fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN}};
+    while (status < 0) {
+        if (poll(p, 3, -1) < 0)
+            continue;
+        ssize_t n = p[0].revents ? read(p[0].fd, buf, sizeof(buf)) : 1;
+        bool over = n <= 0 || p[2].revents;
+
+        if (p[0].revents && n > 0 && write_all(fd, buf, (size_t)n))
+            break;
+        if (over) {
+            p[0].fd = p[2].fd = -1;
+            if (write_all(fd, end, sizeof(end) - 1))
+                break;
+        }
+        if (!p[1].revents)
+            continue;
+        n = read(fd, buf, sizeof(buf));
+        if (n <= 0)
+            break;
+        for (ssize_t i = 0; i < n && status < 0; i++) {
+            if (buf[i] != '\r' && used < sizeof(line) - 2)
+                line[used++] = buf[i];
+            if (buf[i] != '\n')
+                continue;
+            line[used - 1] = '\n';
+            line[used] = 0;
+            used = 0;
+            status = sort_line(line);
+        }
+    }
+    close(fd);
+    if (status < 0)
+        fprintf(stderr, "console of driver domain %s: it is gone\n", domid);
+    return status < 0 ? 1 : status;
+}
+
 /* The agent's arguments are the first line. */
 static int channel(const char *domid, const char *node, char **words)
 {
@@ -320,13 +396,16 @@ int tools_main(int argc, char **argv)
         return audit(argv[1]);
     if (argc == 2 && !strcmp(argv[0], "console"))
         return console(argv[1]);
+    if (argc == 2 && !strcmp(argv[0], "driver"))
+        return driver(argv[1]);
     if (argc > 3 && !strcmp(argv[0], "channel"))
         return channel(argv[1], argv[2], argv + 3);
     if (argc == 2 && !strcmp(argv[0], "socket"))
         return join_socket(argv[1]);
     if (argc == 4 && !strcmp(argv[0], "image"))
         return image(argv[1], argv[2], argv[3]);
-    fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID |\n       channel DOMID NODE "
+    fputs("usage: ringproof-dom0-loop [audit PIDFILE | console DOMID | driver DOMID |\n       "
+          "channel DOMID NODE "
           "WORD... | socket PATH | image FILE BYTES empty|filled]\n",
           stderr);
     return 2;

@@ -3,7 +3,7 @@
 #ifndef RP_MACHINE_TOOLS_H
 #define RP_MACHINE_TOOLS_H
 
-/* argv[0] is the tool's name: audit, console, channel, socket, image. An exit status. */
+/* argv[0] is the tool's name: audit, console, driver, channel, socket, image. An exit status. */
 int tools_main(int argc, char **argv);
 
 #endif

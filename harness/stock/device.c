@@ -282,6 +282,22 @@ void stock_find(struct stock *s)
     find_node(s);
 }
 
+static int do_open(void *arg)
+{
+    return open(arg, O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+}
+
+/* A disk is in sysfs, and then in /dev, some time before Linux lets anybody open it. */
+static bool opens(struct stock *s, const char *node)
+{
+    char path[STOCK_PATH_BYTES];
+    int err;
+
+    snprintf(path, sizeof(path), "/dev/%s", node);
+    err = stock_do(s, "opening a disk that came", do_open, path);
+    return err != ENOENT && err != ENXIO;
+}
+
 static bool is_there(struct stock *s)
 {
     char path[2 * STOCK_PATH_BYTES], node[STOCK_NAME_BYTES];
@@ -293,7 +309,8 @@ static bool is_there(struct stock *s)
         return true;
     /* A driver is said to have the device before it has made anything of it. */
     snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s/%s", s->virtio, s->kind->class);
-    return find_entry(path, "", node, sizeof(node));
+    return find_entry(path, "", node, sizeof(node)) &&
+           (strcmp(s->kind->class, "block") || opens(s, node));
 }
 
 bool stock_wait(struct stock *s, bool there, unsigned limit_ms)

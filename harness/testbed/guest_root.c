@@ -13,6 +13,27 @@
  */
 static const char domu_loop[] =
     "#!/bin/sh\n"
+    /* The lines of a driver domain's console: testbed/xen_driver.h. */
+    "driver()\n"
+    "{\n"
+    "    while read -r verb rest; do\n"
+    "        set -f\n"
+    "        set -- $rest\n"
+    "        case $verb in\n"
+    "        run)\n"
+    "            {\n"
+    "                sh -c 'echo $$ >/run/backend.pid; exec \"$@\"' sh \"$@\" 2>&1\n"
+    "                echo \"@rp-end $?\"\n"
+    "            } &\n"
+    "            ;;\n"
+    "        do)\n"
+    "            says=$(\"$@\" 2>&1)\n"
+    "            echo \"@rp-done $?\" $says\n"
+    "            ;;\n"
+    "        signal) kill -\"$1\" \"$(cat /run/backend.pid)\" ;;\n"
+    "        esac\n"
+    "    done\n"
+    "}\n"
     "read -r line </proc/cmdline\n"
     "case $line in\n"
     "*' -- '*) line=${line#* -- } ;;\n"
@@ -31,6 +52,7 @@ static const char domu_loop[] =
     "esac\n"
     "set -f\n"
     "set -- $line\n"
+    "[ \"$1\" != " GUEST_DRIVER " ] || driver\n"
     "RINGPROOF_LIBDIR=/opt/ringproof/lib " GUEST_AGENT " \"$@\"\n"
     "status=$?\n"
     "echo\n"
@@ -80,7 +102,7 @@ void guest_root_add_folders(struct archive *a)
     archive_add_folder(a, "opt/ringproof/lib");
 }
 
-int guest_root_make(const char *path, const char *programs, const char *agent)
+int guest_root_make(const char *path, const char *programs, const char *agent, const char *backend)
 {
     struct archive *a = archive_create(path);
 
@@ -89,6 +111,8 @@ int guest_root_make(const char *path, const char *programs, const char *agent)
     guest_root_add_folders(a);
     archive_add_text(a, "opt/ringproof/domu-loop", domu_loop, 0755);
     archive_add_file(a, &GUEST_AGENT[1], agent, 0755);
+    archive_add_file(a, &GUEST_BACKEND[1], backend, 0755);
+    guest_root_add_program(a, &GUEST_LOOP[1], programs, "bin/ringproof-dom0-loop");
     guest_root_add_program(a, "opt/ringproof/lib/platform-linux.so", programs,
                            "lib/platform-linux.so");
     return archive_finish(a);

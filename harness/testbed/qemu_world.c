@@ -28,9 +28,14 @@
 
 /* Machines whose Xen starts a guest itself: without and with a background region. */
 static const char *const guest_machines[] = {"arm64-dom0less", "arm64-dom0less-ones"};
+/* One whose Xen lets a domU serve another: built as ours is, its default policy is SILO. */
+#define DRIVER_MACHINE "arm64-driver"
+#define DRIVER_OPTIONS "--xen xsm=dummy"
 
 const char *qemu_machine_name(const struct scenario_cell *plan)
 {
+    if (plan->backend == BACKEND_DRIVER && plan->arch == ARCH_ARM)
+        return DRIVER_MACHINE;
     return plan->start == START_DOM0LESS ? guest_machines[plan->background == BACKGROUND_ONES]
                                          : guest_image_arch(plan->arch);
 }
@@ -59,6 +64,8 @@ static int make_dom0(const char *path, const char *programs, const char *backend
     guest_root_add_program(a, "opt/ringproof/dom0-loop", programs, "bin/ringproof-dom0-loop");
     archive_add_file(a, "opt/ringproof/bin/ringproof-backend", backend, 0755);
     archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
+    guest_root_add_program(a, "opt/ringproof/bin/ringproof-target", programs,
+                           "bin/ringproof-target");
     archive_add_file(a, "opt/ringproof/domu.cpio", domu, 0644);
     for (unsigned i = 0; i < libraries.count; i++) {
         char name[256];
@@ -70,10 +77,24 @@ static int make_dom0(const char *path, const char *programs, const char *backend
     return archive_finish(a);
 }
 
+/* A command that boots an image with further options. */
+static int make_machine(const char *boot, const char *dir, const char *name, const char *options)
+{
+    char command[4096];
+    FILE *f;
+
+    snprintf(command, sizeof(command), "%s/%s", dir, name);
+    f = fopen(command, "we");
+    if (!f)
+        return -errno;
+    fprintf(f, "#!/bin/sh\nexec '%s' %s \"$@\"\n", boot, options);
+    return fclose(f) || chmod(command, 0755) ? -errno : 0;
+}
+
 /* The ramdisk of the guest that Xen starts, and commands that boot with it. */
 static int make_guest_machines(const char *boot, const char *dir, const char *additions)
 {
-    char initrd[4096], command[4096], image[4096], *slash;
+    char initrd[4096], options[8192], image[4096], *slash;
     int rc;
 
     snprintf(initrd, sizeof(initrd), "%s/" GUEST_INITRD, dir);
@@ -84,17 +105,12 @@ static int make_guest_machines(const char *boot, const char *dir, const char *ad
     *slash = 0;
     rc = guest_root_join(initrd, image, dir, additions);
     for (unsigned i = 0; !rc && i < ARRAY_LENGTH(guest_machines); i++) {
-        snprintf(command, sizeof(command), "%s/%s", dir, guest_machines[i]);
-        FILE *f = fopen(command, "we");
-
-        if (!f)
-            return -errno;
-        fprintf(f,
-                "#!/bin/sh\n"
-                "exec '%s' --dom0less '%s' --guest-cmdline '" GUEST_CMDLINE "' %s \"$@\"\n",
-                boot, initrd, i ? "--background" : "");
-        rc = fclose(f) || chmod(command, 0755) ? -errno : 0;
+        snprintf(options, sizeof(options), "--dom0less '%s' --guest-cmdline '" GUEST_CMDLINE "' %s",
+                 initrd, i ? "--background" : "");
+        rc = make_machine(boot, dir, guest_machines[i], options);
     }
+    if (!rc)
+        rc = make_machine(boot, dir, DRIVER_MACHINE, DRIVER_OPTIONS);
     return rc;
 }
 
@@ -116,7 +132,7 @@ static int make_additions(const struct testbed_config *cfg, enum scenario_arch a
         asprintf(&domu, "%s/domu-%s.cpio", dir, guest_image_arch(arch)) < 0 ||
         asprintf(dom0, "%s/dom0-%s.cpio", dir, guest_image_arch(arch)) < 0)
         goto out;
-    rc = guest_root_make(domu, programs, agent);
+    rc = guest_root_make(domu, programs, agent, backend);
     if (!rc)
         rc = make_dom0(*dom0, programs, backend, agent, domu, cfg->profile && arch == ARCH_X86);
     if (!rc && arch == ARCH_ARM)
@@ -179,6 +195,10 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
     for (unsigned i = 0; arch == ARCH_ARM && i < ARRAY_LENGTH(guest_machines); i++) {
         words_add(argv, "--machine");
         words_addf(argv, "%s=%s/%s,%s", guest_machines[i], dir, guest_machines[i], dom0);
+    }
+    if (arch == ARCH_ARM) {
+        words_add(argv, "--machine");
+        words_addf(argv, DRIVER_MACHINE "=%s/" DRIVER_MACHINE ",%s", dir, dom0);
     }
 out:
     free(boot);
@@ -244,6 +264,7 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
                                   .libraries = QEMU_LIBRARIES,
                                   .agent = GUEST_AGENT,
                                   .create = "rp-domu-create",
+                                  .target = "ringproof-target",
                                   .guest = "/boot",
                                   .initrd = "/run/domu.initrd"};
 out:

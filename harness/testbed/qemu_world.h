@@ -22,7 +22,7 @@ struct testbed_world {
 int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct testbed_world **out,
                     char *why, size_t why_size);
 void qemu_world_close(struct testbed_world *w);
-/* The machine that a cell runs on: "x86", "arm64", "arm64-dom0less", "arm64-dom0less-ones". */
+/* The machine that a cell runs on: "x86", "arm64", "arm64-driver", "arm64-dom0less", ... */
 const char *qemu_machine_name(const struct scenario_cell *plan);
 void qemu_versions(const struct testbed_config *cfg,
                    void (*add)(void *ctx, const char *name, const char *value), void *ctx);

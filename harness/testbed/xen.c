@@ -21,7 +21,7 @@
 static const char *const here[] = {"/usr/bin/env", NULL};
 
 struct testbed_world {
-    char *loop, *create, *guest, *initrd;
+    char *loop, *create, *target, *guest, *initrd;
     int lock;
     struct xen_place place;
 };
@@ -63,6 +63,7 @@ static void xen_world_close(struct testbed_world *w)
         close(w->lock);
     free(w->loop);
     free(w->create);
+    free(w->target);
     free(w->guest);
     free(w->initrd);
     free(w);
@@ -80,7 +81,7 @@ static int make_initrd(const struct testbed_config *cfg, const char *dir, struct
     if (asprintf(&programs, "%s/..", cfg->bin_dir) < 0)
         programs = NULL;
     if (additions && programs)
-        rc = guest_root_make(additions, programs, cfg->agent_bin);
+        rc = guest_root_make(additions, programs, cfg->agent_bin, cfg->backend_bin);
     if (!rc)
         rc = guest_root_join(w->initrd, w->guest, dir, ADDITIONS);
     if (rc)
@@ -134,9 +135,11 @@ static int xen_world_open(const struct testbed_config *cfg, const char *dir,
         w->loop = NULL;
     if (asprintf(&w->create, "%s/rp-domu-create", cfg->bin_dir) < 0)
         w->create = NULL;
+    if (asprintf(&w->target, "%s/ringproof-target", cfg->bin_dir) < 0)
+        w->target = NULL;
     if (asprintf(&w->initrd, "%s/domu.initrd", dir) < 0)
         w->initrd = NULL;
-    if (!rc && !(w->guest && w->loop && w->create && w->initrd)) {
+    if (!rc && !(w->guest && w->loop && w->create && w->target && w->initrd)) {
         snprintf(why, why_size, "out of memory");
         rc = -ENOMEM;
     }
@@ -151,6 +154,7 @@ static int xen_world_open(const struct testbed_config *cfg, const char *dir,
                                   .backend = cfg->backend_bin,
                                   .agent = cfg->agent_bin,
                                   .create = w->create,
+                                  .target = w->target,
                                   .guest = w->guest,
                                   .guest_here = w->guest,
                                   .initrd = w->initrd};

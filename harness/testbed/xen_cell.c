@@ -16,8 +16,9 @@
 
 #include "testbed/guest_root.h"
 #include "testbed/map.h"
+#include "testbed/xen_driver.h"
 
-#define DOMAIN "ringproof"
+#define DOMAIN XEN_DOMAIN
 /* Of the backend's n-th start, in the folder of images: the one before may still run. */
 #define PIDFILE      "%s/backend-%u.pid"
 #define STATSFILE    "%s/backend-%u.stats"
@@ -72,6 +73,20 @@ static int spawn_dom0(struct testbed_cell *c, const struct words *argv, const ch
     words_fini(&env);
     free(log);
     return ret;
+}
+
+int xen_cell_spawn(struct testbed_cell *c, const struct words *argv, const char *log, int stdin_fd,
+                   int stdout_fd, struct process *p)
+{
+    struct words there = {0};
+    int ret;
+
+    words_dom0(c, &there);
+    for (unsigned i = 0; i < argv->count; i++)
+        words_add(&there, argv->items[i]);
+    ret = spawn_dom0(c, &there, log, stdin_fd, stdout_fd, p);
+    words_fini(&there);
+    return ret ? testbed_fail(c, ret, "a program in dom0: %s", strerror(-ret)) : 0;
 }
 
 /* All of a pipe until its end, or the deadline. */
@@ -171,8 +186,16 @@ bool xen_cell_supports(const struct scenario_cell *plan, char *why, size_t why_s
               plan->discovery == DISCOVERY_DEVICE_TREE) &&
              plan->arch == ARCH_X86)
         reason = "a domain has no device tree on x86";
-    else if (plan->frontend == FRONTEND_DOM0 || plan->backend != BACKEND_DOM0)
-        reason = "the driver is in a domU here, and the backend in dom0";
+    else if (plan->frontend == FRONTEND_DOM0 || plan->backend == BACKEND_OUTSIDE)
+        reason = "the driver is in a domU here, and the backend in dom0 or another domU";
+    else if (plan->backend == BACKEND_DRIVER && plan->arch == ARCH_X86)
+        reason = "on x86 Xen maps IOREQ pages into no other translated domain than dom0 "
+                 "(arch_acquire_resource_check)";
+    else if (plan->backend == BACKEND_DRIVER &&
+             (s->runs_in == RUNS_IN_LINUX || plan->config != CONFIG_COMMAND_LINE ||
+              plan->discovery != DISCOVERY_GIVEN || plan->start == START_DOM0LESS))
+        reason = "a driver domain's backend has its devices by its command line here, for a driver "
+                 "that is told whose they are";
     else if (plan->transport == TRANSPORT_MMIO && plan->arch == ARCH_X86)
         reason = "a PVH domain has no lines, and this Xen does not survive that one is raised";
     else if (plan->start == START_DOM0LESS && plan->arch != ARCH_ARM)
@@ -217,13 +240,15 @@ static void stop_guest(struct testbed_cell *c)
     for (unsigned i = 0; i < TESTBED_ROLES; i++)
         testbed_agent_stop(c, (enum testbed_role)i);
     process_end(&c->backend, SIGTERM, 20000000000u);
+    xen_driver_end(c);
 }
 
 int xen_cell_domain_destroy(struct testbed_cell *c)
 {
     return DOM0(c, NULL, "sh", "-c",
-                "xl destroy " DOMAIN " 2>/dev/null; n=100; while xl domid " DOMAIN
-                " >/dev/null 2>&1; do [ $((n -= 1)) -gt 0 ] || exit 1; sleep 0.05; done");
+                "for d in " DOMAIN " " XEN_DRIVER_DOMAIN "; do "
+                "xl destroy $d 2>/dev/null; n=100; while xl domid $d >/dev/null 2>&1; "
+                "do [ $((n -= 1)) -gt 0 ] || exit 1; sleep 0.05; done; done");
 }
 
 /* The domain may have ended by itself. The machine of one that stays is of no use. */
@@ -445,13 +470,16 @@ static int create_domain(struct testbed_cell *c)
 
 int xen_cell_domain_create(struct testbed_cell *c)
 {
+    bool driver = c->plan.backend == BACKEND_DRIVER;
     int ret = xen_cell_domain_end(c);
 
+    if (!ret && driver)
+        ret = xen_driver_create(c);
     if (!ret)
         ret = c->plan.start == START_DOM0LESS ? adopt_domain(c) : create_domain(c);
     if (!ret && xen_of(c)->domid == NO_DOMAIN)
         ret = testbed_fail(c, -EREMOTEIO, "the domain has no id");
-    return ret;
+    return !ret && driver ? xen_driver_join(c) : ret;
 }
 
 int xen_cell_domain_pause(struct testbed_cell *c, bool paused)
@@ -474,9 +502,10 @@ int xen_cell_domain_accesses(struct testbed_cell *c, uint64_t *count)
     char pid[512], stats[512], *out = NULL, *at;
     int ret;
 
-    if (c->config->profile || !process_running(&c->backend))
-        return testbed_fail(c, -EOPNOTSUPP,
-                            "not supported: only the reference backend counts its requests");
+    if (c->config->profile || c->plan.backend == BACKEND_DRIVER || !process_running(&c->backend))
+        return testbed_fail(
+            c, -EOPNOTSUPP,
+            "not supported: only the reference backend in dom0 counts its requests");
     snprintf(pid, sizeof(pid), PIDFILE, c->image_dir, c->backend_starts - 1);
     snprintf(stats, sizeof(stats), STATSFILE, c->image_dir, c->backend_starts - 1);
     ret = DOM0(c, &out, "sh", "-c", script, "sh", pid, stats);
@@ -535,6 +564,8 @@ int xen_cell_backend_start(struct testbed_cell *c)
 
     if (process_running(&c->backend))
         return testbed_fail(c, -EALREADY, "the backend runs already");
+    if (c->plan.backend == BACKEND_DRIVER)
+        return xen_driver_start(c);
     ret = testbed_backend_arguments(c, xen_of(c)->place->backend, STDOUT_FILENO, &there);
     if (ret)
         goto out;
@@ -584,6 +615,8 @@ int xen_cell_backend_audit(struct testbed_cell *c, struct testbed_audit *a)
     char *out = NULL, pidfile[512];
     int ret;
 
+    if (c->plan.backend == BACKEND_DRIVER)
+        return xen_driver_audit(c, a);
     snprintf(pidfile, sizeof(pidfile), PIDFILE, c->image_dir, c->backend_starts - 1);
     *a = (struct testbed_audit){0};
     if (!process_running(&c->backend))

@@ -24,6 +24,7 @@ struct xen_place {
     const char *libraries; /* folder of those that a subject of others brings; NULL: none */
     const char *agent;     /* for AGENT_DOM0 */
     const char *create;    /* rp-domu-create */
+    const char *target;    /* ringproof-target */
     const char *guest;     /* the folder with kernels and device trees for a domU */
     /* The same, seen from where the harness is; NULL: the architecture's image. */
     const char *guest_here;
@@ -40,7 +41,18 @@ struct xen_cell {
     int (*renew)(struct testbed_cell *c);
     uint16_t domid;    /* 0: no domain */
     bool console_used; /* the domain has been started */
+    /* Of a driver domain (testbed/xen_driver.h), to and from its console; 0: none. */
+    int to_driver, from_driver;
+    bool driver_booted;
 };
+
+/* As xl calls a cell's domains. */
+#define XEN_DOMAIN        "ringproof"
+#define XEN_DRIVER_DOMAIN "ringproof-driver"
+
+/* Starts a program in dom0. Descriptors of -1: it has none. */
+int xen_cell_spawn(struct testbed_cell *c, const struct words *argv, const char *log, int stdin_fd,
+                   int stdout_fd, struct process *p);
 
 /*
  * Runs a command in dom0 and waits for its end. *out (may be NULL): its output, malloc'd, without
