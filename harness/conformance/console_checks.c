@@ -587,9 +587,6 @@ CHECK(closed_port_gets_nothing, .judges = DEVICE, .proves = "xen.console.data.7"
 /* ---- the driver library ---- */
 
 struct library_run {
-    struct fe_pci_host host;
-    struct fe_virtio *v;
-    struct fe_memory mem;
     struct fe_console *console;
     struct check_ctx *t;
 };
@@ -601,7 +598,6 @@ static void library_end(void *arg)
 
     if (rc)
         expect(r->t, MUST, rc == 0, "stopping the driver: %s", strerror(-rc));
-    fe_virtio_destroy(r->v);
     free(r);
 }
 
@@ -633,6 +629,7 @@ CHECK(driver_library_talks, .judges = DEVICE, .proves = "xen.console.data.1 xen.
       .title = "An ordinary driver with interrupts opens its ports and moves text")
 {
     const struct subject *s = check_subject(t);
+    struct device *d = given_device(t);
     struct library_run *r = calloc(1, sizeof(*r));
     struct fe_console_config cfg = {.interrupts = true, .features_need = given_ring_features(s)};
     char sent[TEXT_MAX + 1], got[TEXT_MAX + 1];
@@ -642,10 +639,8 @@ CHECK(driver_library_talks, .judges = DEVICE, .proves = "xen.console.data.1 xen.
         error_out(t, "no memory");
     r->t = t;
     check_defer(t, library_end, r);
-    fe_memory_init(&r->mem, s->platform, s->addressing, s->backend_domid);
-    cfg.memory = &r->mem;
-    must(t, given_driver(t, &r->host, &r->v), "opening the device");
-    must(t, fe_console_create(r->v, &cfg, &r->console), "starting the device");
+    cfg.memory = &d->mem;
+    must(t, fe_console_create(d->v, &cfg, &r->console), "starting the device");
     expect(t, MUST, library_hears(r, 0, is_console), "port 0 is not said to be a console");
     host_open(t, 0);
     expect(t, MUST, library_hears(r, 0, host_is_open), "the host end of port 0 is open, untold");

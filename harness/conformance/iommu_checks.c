@@ -12,6 +12,8 @@
 #define RW     (VIRTIO_IOMMU_MAP_F_READ | VIRTIO_IOMMU_MAP_F_WRITE)
 /* A place in the space of addresses, in units of the granularity. */
 #define AT(k, n) ((k)->first + (uint64_t)(n) * (k)->granule)
+/* More than this reference remembers; another device may have no such limit. */
+#define MAPPINGS 17000u
 /* Where a mapping leads does not matter while nobody uses it. */
 #define PHYS(k, n) ((uint64_t)(n) * (k)->granule)
 
@@ -406,4 +408,31 @@ CHECK(
     expect_status(t, MUST, probe(k, endpoint, k->probe_bytes, properties), VIRTIO_IOMMU_S_OK,
                   "PROBE");
     expect_properties(k, properties, k->probe_bytes);
+}
+
+CHECK(
+    what_is_mapped_stays_mapped, .judges = DEVICE, .proves = "xen.memory.iommu.22", .needs = BEHIND,
+    .timeout_ms = 60000,
+    .title = "As many mappings as there is room for, none of which another one takes the place of")
+{
+    struct iommudev *k = given_iommu(t);
+    uint32_t a = k->domain_first;
+    unsigned count = 0;
+    uint8_t status;
+
+    expect_status(t, MUST, iommudev_attach(k, a, given_endpoint(t, 0), 0), VIRTIO_IOMMU_S_OK,
+                  "ATTACH");
+    do
+        status = map_pages(k, a, 2 * count, 2 * count);
+    while (status == VIRTIO_IOMMU_S_OK && ++count < MAPPINGS);
+    note(t, "mappings", "%u%s", count, count == MAPPINGS ? " or more" : "");
+    expect(t, MUST, count > 0, "not even one page can be mapped");
+    if (count < MAPPINGS)
+        expect_status(t, SHOULD, status, VIRTIO_IOMMU_S_NOMEM,
+                      "MAP of more than there is room for");
+    for (unsigned i = 0; i < 4 && count; i++)
+        expect_mapped(k, a, 2 * (i * (count - 1) / 3), true, "with as many mappings as possible");
+    expect_status(t, MUST, iommudev_unmap(k, a, k->first, k->last), VIRTIO_IOMMU_S_OK,
+                  "UNMAP of all of them");
+    expect_status(t, MUST, map_pages(k, a, 0, 2 * count), VIRTIO_IOMMU_S_OK, "MAP of it all");
 }

@@ -655,9 +655,10 @@ static int space_map(struct fe_translation *base, gpa_t phys, unsigned pages, en
 static int space_unmap(struct fe_translation *base, gpa_t iova, unsigned pages)
 {
     struct space *x = (struct space *)base;
-    int rc = must_succeed(
-        fe_iommu_unmap(x->iommu, x->domain, iova.raw, (uint64_t)pages * XEN_PAGE_BYTES));
+    int rc = fe_iommu_unmap(x->iommu, x->domain, iova.raw, (uint64_t)pages * XEN_PAGE_BYTES);
 
+    /* The domain has ended with a device that was taken away, and all of its mappings with it. */
+    rc = rc == -ENOENT ? 0 : must_succeed(rc);
     if (!rc)
         area_give(x, iova.raw);
     return rc;

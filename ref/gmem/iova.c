@@ -57,6 +57,10 @@ int iova_map(struct iova_table *t, const struct iova_mapping *m)
         return -EINVAL;
     if (at < t->count && t->list[at].start <= m->end && !MUTANT(iommu_overlap_mapped))
         return -EEXIST;
+    if (MUTANT(iommu_full_forgets) && t->count == IOVA_MAPPINGS_MAX) {
+        memmove(&t->list[0], &t->list[1], --t->count * sizeof(*t->list));
+        at--;
+    }
     rc = make_room(t);
     if (rc)
         return rc;
