@@ -154,6 +154,9 @@ struct sim_vcpu {
      * is written when a bit goes from 0 to 1. */
     _Atomic uint64_t msi_pending[SIM_MSI_VECTORS / 64];
     _Atomic uint32_t hung; /* [guest] waits for an answer longer than its limit: for the audit */
+    /* [guest] It chooses a server, and writes into that one's slot: Xen pauses the domain before it
+     * disables a server, so that no vCPU is in between. */
+    _Atomic uint32_t sending;
 };
 
 /* ---- the control block ---- */

@@ -119,6 +119,12 @@ static bool seq_retry(struct guest *g, uint32_t seq)
     return atomic_load_explicit(&g->dom->dom->ioserver_seq, memory_order_relaxed) != seq;
 }
 
+static void sending(struct guest *g, unsigned vcpu, bool is)
+{
+    atomic_store(&g->dom->dom->vcpus[vcpu].sending, is);
+}
+
+/* True: the vCPU is sending until its request is in the slot. */
 static bool server_select(struct guest *g, unsigned vcpu, enum sim_range_type type, uint64_t first,
                           uint64_t last, struct server *out)
 {
@@ -126,6 +132,7 @@ static bool server_select(struct guest *g, unsigned vcpu, enum sim_range_type ty
     uint32_t seq;
     bool found;
 
+    sending(g, vcpu, true);
     do {
         seq = seq_begin(g);
         found = false;
@@ -141,8 +148,11 @@ static bool server_select(struct guest *g, unsigned vcpu, enum sim_range_type ty
         }
     } while (seq_retry(g, seq));
     /* A frame outside the memory file would be hv's mistake, and our crash. */
-    return found && (out->sync_frame + 1) * SIM_PAGE <= d->memfile_bytes &&
-           (out->buf_frame + 1) * SIM_PAGE <= d->memfile_bytes;
+    found = found && (out->sync_frame + 1) * SIM_PAGE <= d->memfile_bytes &&
+            (out->buf_frame + 1) * SIM_PAGE <= d->memfile_bytes;
+    if (!found)
+        sending(g, vcpu, false);
+    return found;
 }
 
 /* ---- the synchronous request ---- */
@@ -298,8 +308,10 @@ static int send_and_wait(struct guest *g, unsigned vcpu, const struct server *s,
      * instruction has no result. */
     if ((atomic_load_explicit(slot_state(slot), memory_order_acquire) & STATE_MASK) !=
             STATE_IOREQ_NONE ||
-        *(volatile uint32_t *)&slot->vp_eport != s->port)
+        *(volatile uint32_t *)&slot->vp_eport != s->port) {
+        sending(g, vcpu, false);
         return -EFAULT;
+    }
     take_tokens(g->vcpus[vcpu].io_fd);
     slot->addr = addr;
     if (MUTANT(sim_mmio_address_lands_in_slot_0))
@@ -311,6 +323,7 @@ static int send_and_wait(struct guest *g, unsigned vcpu, const struct server *s,
     slot->type = type;
     atomic_store_explicit(slot_state(slot), (uint8_t)(STATE_IOREQ_READY | dir),
                           memory_order_release);
+    sending(g, vcpu, false);
     rc = sim_evtchn_send(s->port);
     if (rc == -ECONNREFUSED)
         return -ESHUTDOWN;
@@ -454,8 +467,10 @@ static int mmio_part(struct guest *g, unsigned vcpu, uint64_t addr, unsigned byt
     }
     if (!server_select(g, vcpu, SIM_RANGE_MMIO, addr, addr + bytes - 1, &s))
         return unclaimed(d, addr, bytes, write, value);
-    if (vga && write && send_buffered(g, &s, IOREQ_TYPE_COPY, addr, bytes, *value))
+    if (vga && write && send_buffered(g, &s, IOREQ_TYPE_COPY, addr, bytes, *value)) {
+        sending(g, vcpu, false);
         return 0;
+    }
     return send_and_wait(g, vcpu, &s, IOREQ_TYPE_COPY, addr, bytes, write, value);
 }
 
@@ -495,14 +510,17 @@ static int invalidate_mapcaches(struct guest *g, unsigned vcpu)
         uint32_t seq;
         int rc;
 
+        sending(g, vcpu, true);
         do {
             seq = seq_begin(g);
             s.gen = 0;
             if (d->ioservers[id].enabled)
                 snapshot(&d->ioservers[id], id, vcpu, &s);
         } while (seq_retry(g, seq));
-        if (s.gen == 0)
+        if (s.gen == 0) {
+            sending(g, vcpu, false);
             continue;
+        }
         rc = send_and_wait(g, vcpu, &s, IOREQ_TYPE_INVALIDATE, 0, 4, true, &all);
         if (rc && rc != -EFAULT)
             return rc;

@@ -529,6 +529,9 @@ int domain_guest_attach(struct hv_dom *d, struct hv_proc *p)
     if (d->guest && d->guest != p)
         return -EBUSY;
     d->guest = p;
+    /* What another process was about to send it never will. */
+    for (uint32_t v = 0; v < d->nr_vcpus; v++)
+        atomic_store(&d->c->vcpus[v].sending, 0);
     return 0;
 }
 

@@ -8,10 +8,13 @@
 #include "util/mutant.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>
+
+#define SENDING_NS 50000000u
 
 static void seq_begin(struct hv_dom *d)
 {
@@ -21,6 +24,18 @@ static void seq_begin(struct hv_dom *d)
 static void seq_end(struct hv_dom *d)
 {
     atomic_fetch_add(&d->c->ioserver_seq, 1);
+}
+
+/* What Xen's domain_pause() around such a change does: every vCPU has sent what it is about to
+ * send. A guest that its scheduler, or a debugger, has stopped there is not waited for without end.
+ */
+static void vcpus_have_sent(const struct hv_dom *d)
+{
+    uint64_t limit = evloop_now_ns() + SENDING_NS;
+
+    for (uint32_t v = 0; d->guest && v < d->nr_vcpus; v++)
+        while (atomic_load(&d->c->vcpus[v].sending) && evloop_now_ns() < limit)
+            sched_yield();
 }
 
 static bool may_serve(const struct hv_dom *self, const struct hv_dom *d)
@@ -155,6 +170,7 @@ static void server_free(struct hv *hv, struct hv_dom *d, unsigned id)
             d->gfns_used &= (uint8_t) ~(1u << h->gfn_index[i]);
     memset(h, 0, sizeof(*h));
     seq_end(d);
+    vcpus_have_sent(d);
 }
 
 int ioserver_destroy(struct hv *hv, struct hv_dom *self, struct hv_dom *d, uint64_t id)
@@ -374,5 +390,7 @@ int ioserver_state(struct hv_dom *self, struct hv_dom *d, uint64_t id, bool enab
         page->vcpu_ioreq[v].vp_eport = s->vcpu_port[v];
     s->enabled = enabled;
     seq_end(d);
+    if (!enabled)
+        vcpus_have_sent(d);
     return 0;
 }
