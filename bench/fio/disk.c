@@ -21,6 +21,7 @@
 #define DEFAULT_HOST_BRIDGE "seg=0,bus=0-63,ecam=0xE0000000+64M,mem=0xE4000000+64M"
 #define DEFAULT_SBDF        "0000:00:01.0"
 #define RETRY_NS            20000000
+#define UNSUPPORTED_MAX     5u /* times in a row that a device lacks what it had */
 
 /*
  * fio gives an engine no place for what its jobs share, so this is it: the one mutable object of
@@ -295,10 +296,14 @@ const struct fe_blk_info *disk_info(const struct disk *d)
 /* Nothing tells a guest that a function has come back: it has to look. */
 static int recover_until(struct disk *d, uint64_t deadline_ns)
 {
+    unsigned unsupported = 0;
+
     for (;;) {
         int rc = fe_blk_reinit(d->blk);
 
-        if (rc == 0 || rc == -ESHUTDOWN || rc == -ETIMEDOUT || rc == -ENOTSUP)
+        /* A device that goes or comes just then looks like another one, but not for long. */
+        unsupported = rc == -ENOTSUP ? unsupported + 1 : 0;
+        if (rc == 0 || rc == -ESHUTDOWN || rc == -ETIMEDOUT || unsupported == UNSUPPORTED_MAX)
             return rc;
         if (evloop_now_ns() >= deadline_ns) {
             log_error("%s: the device did not come back: %s", d->label, strerror(-rc));

@@ -597,6 +597,69 @@ CHECK(killed_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle
     }
 }
 
+#define ENDED_WRITES 8u
+
+CHECK(stopped_with_requests_in_flight, .judges = DEVICE, .proves = "xen.lifecycle.restart.5",
+      .needs = LIFE_BLK | NEED_TESTBED | NEED_SUCCESSOR | NEED_WRITABLE, .timeout_ms = 60000,
+      .title = "What a backend answers on its way out is done; the rest goes to its successor")
+{
+    struct blk *k = given_blk(t, 0, 0);
+    struct buffer *data = given_buffer(k->d, ENDED_WRITES * SECTOR, 0, FE_DMA_TO_DEVICE);
+    struct buffer *statuses = given_buffer(k->d, ENDED_WRITES, 0, FE_DMA_FROM_DEVICE);
+    struct buffer *headers = given_buffer(
+        k->d, ENDED_WRITES * (uint32_t)sizeof(struct virtio_blk_req_hdr), 0, FE_DMA_TO_DEVICE);
+    struct virtio_blk_req_hdr *h = (void *)headers->va;
+    struct virtq_raw_used u;
+    bool used[ENDED_WRITES] = {false};
+    unsigned done = 0;
+
+    if (k->q->size < 3 * ENDED_WRITES)
+        skip_check(t, "the queue has only %u entries", k->q->size);
+    for (unsigned i = 0; i < ENDED_WRITES; i++)
+        blk_write_pattern(k, i, 1, 1);
+    memset(statuses->va, 0xee, statuses->bytes);
+    for (unsigned i = 0; i < ENDED_WRITES; i++) {
+        struct piece p[3] = {
+            piece_part(headers, i * (uint32_t)sizeof(*h), sizeof(*h), false),
+            piece_part(data, i * SECTOR, SECTOR, false),
+            piece_part(statuses, i, 1, true),
+        };
+
+        h[i] = (struct virtio_blk_req_hdr){.type = le32_make(VIRTIO_BLK_T_OUT),
+                                           .sector = le64_make(i)};
+        memset(data->va + i * SECTOR, (int)(0xc0 + i), SECTOR);
+        ring_offer(k->q, ring_chain(k->q, 3 * i, p, 3));
+        /* Of the second half nobody is told. */
+        if (i == ENDED_WRITES / 2 - 1)
+            ring_kick(k->q);
+    }
+    backend_stop(k->d);
+    for (unsigned n = 0; n < ENDED_WRITES && ring_used(k->q, &u, 0); n++)
+        if (u.id / 3 < ENDED_WRITES)
+            used[u.id / 3] = true;
+    buffer_release(data);
+    buffer_release(statuses);
+    buffer_release(headers);
+    backend_start(k->d);
+    blk_restart(k, 0, 0);
+    for (unsigned i = 0; i < ENDED_WRITES; i++) {
+        struct buffer *b = given_buffer(k->d, SECTOR, 0, FE_DMA_FROM_DEVICE);
+        struct piece p = piece_of(b, true);
+
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, i, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a read");
+        buffer_release(b);
+        if (!used[i] || statuses->va[i] != VIRTIO_BLK_S_OK)
+            continue;
+        done++;
+        expect(t, MUST, buffer_is(b, (uint8_t)(0xc0 + i)),
+               "write %u was answered with success, and is not on the disk", i);
+    }
+    note(t, "answered on the way out", "%u of %u", done, ENDED_WRITES);
+    blk_write_pattern(k, 0, ENDED_WRITES, 2);
+    expect_pattern(k, 0, ENDED_WRITES, 2, "what was submitted again is not on the disk");
+}
+
 CHECK(driver_library_moves_data, .judges = DEVICE, .proves = "xen.blk.data.2",
       .needs = LIFE_BLK | NEED_WRITABLE | NEED_IRQ, .timeout_ms = 30000,
       .title = "An ordinary driver with interrupts, indirect and event index at full depth")

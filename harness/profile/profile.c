@@ -696,7 +696,9 @@ static const char *uncovered(const struct profile *p, const struct scenario_cell
             return "it is about the reference backend's null store";
     }
     for (unsigned i = 0; i < s->timeline_count; i++)
-        if (s->timeline[i].action == ACTION_RESTART_BACKEND && !p->restarts)
+        if ((s->timeline[i].action == ACTION_RESTART_BACKEND ||
+             s->timeline[i].action == ACTION_UPGRADE_BACKEND) &&
+            !p->restarts)
             return "restarts are not claimed";
     return NULL;
 }

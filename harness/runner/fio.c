@@ -191,18 +191,23 @@ void fio_judge(struct guest_run *g, bool told_to_end, uint64_t *read, uint64_t *
 
 /* ---- what is left behind ---- */
 
-/* The first member of which there is more than before. */
-static const char *more_than(const struct testbed_use *before, const struct testbed_use *now,
-                             uint64_t *had, uint64_t *has)
+/* Each member of which there is more than before. False: there is none. */
+static bool more_than(const struct testbed_use *before, const struct testbed_use *now, char *text,
+                      size_t text_bytes)
 {
+    uint64_t had = 0, has = 0;
     const char *name;
+    size_t used = 0;
 
-    for (unsigned i = 0; (name = testbed_use_member(before, i, had)); i++) {
-        (void)testbed_use_member(now, i, has);
-        if (*has > *had)
-            return name;
+    text[0] = '\0';
+    for (unsigned i = 0; (name = testbed_use_member(before, i, &had)); i++) {
+        (void)testbed_use_member(now, i, &has);
+        if (has > had && used < text_bytes)
+            used += (size_t)snprintf(text + used, text_bytes - used,
+                                     "%s%s: %" PRIu64 ", %" PRIu64 " before", used ? "; " : "",
+                                     name, has, had);
     }
-    return NULL;
+    return used > 0;
 }
 
 /* After fio's end, while the last backend serves nobody: as much is in use as when the first one
@@ -210,22 +215,22 @@ static const char *more_than(const struct testbed_use *before, const struct test
 static void judge_use(struct guest_run *g, struct testbed_use *before)
 {
     const struct timespec look = {.tv_nsec = USE_LOOK_NS};
-    uint64_t deadline = monotonic_ns() + USE_LIMIT_NS, had = 0, has = 0;
+    uint64_t deadline = monotonic_ns() + USE_LIMIT_NS;
     size_t own = (size_t)(g->check - g->report->checks);
     struct report_check *k = report_cell_add_check(g->report, "fio.nothing_left", PASS);
     struct testbed_use now;
-    const char *name;
-    char text[256];
+    char text[512], left[440] = "";
+    bool more = false;
     int ret;
 
     g->check = &g->report->checks[own]; /* the list may have moved */
     /* With its first guest a domain gets descriptors that it keeps. */
     before->descriptors = g->at_first_step.descriptors;
-    report_set(&k->title, "Of backends that were killed nothing is left");
+    report_set(&k->title, "Of backends that have gone nothing is left");
     report_set(&k->proves, "xen.lifecycle.death.3");
     k->judges = HYPERVISOR;
     while (!(ret = g->cell->ops->use(g->cell, &now)) &&
-           (name = more_than(before, &now, &had, &has)) && monotonic_ns() < deadline)
+           (more = more_than(before, &now, left, sizeof(left))) && monotonic_ns() < deadline)
         nanosleep(&look, NULL);
     if (ret || !g->at_first_step.processes) {
         report_check_worsen(k, ERROR, ret ? g->cell->why : "the machine could not be looked into");
@@ -233,10 +238,9 @@ static void judge_use(struct guest_run *g, struct testbed_use *before)
     }
     for (unsigned i = 0; testbed_use_member(before, i, &(uint64_t){0}); i++)
         k->expectations++;
-    if (!name)
+    if (!more)
         return;
-    snprintf(text, sizeof(text), "%s: %" PRIu64 " after %u restarts, %" PRIu64 " before", name, has,
-             g->cell->backend_starts - 1, had);
+    snprintf(text, sizeof(text), "after %u restarts %s", g->cell->backend_starts - 1, left);
     report_check_add_failure(k, MUST, g->scenario->path, 0, text);
     report_check_worsen(k, FAIL, "");
 }

@@ -75,6 +75,10 @@ static int act(struct guest_run *g, enum scenario_action action)
         int ret = testbed_backend_kill(c);
         return ret ? ret : c->ops->backend_start(c);
     }
+    case ACTION_UPGRADE_BACKEND: {
+        int ret = testbed_backend_stop(c);
+        return ret ? ret : c->ops->backend_start(c);
+    }
     case ACTION_ATTACH_DEVICE: /* beside checks only (runner/timeline.c) */
     case ACTION_DETACH_DEVICE:
         return -EINVAL;

@@ -57,6 +57,9 @@ static int act(struct session *s, const struct scenario_step *step)
     case ACTION_RESTART_BACKEND:
         ret = end(s, true);
         return ret ? ret : start(s);
+    case ACTION_UPGRADE_BACKEND:
+        ret = end(s, false);
+        return ret ? ret : start(s);
     case ACTION_ATTACH_DEVICE:
         return testbed_device_attach(c, step->object, NULL);
     case ACTION_DETACH_DEVICE:

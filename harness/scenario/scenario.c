@@ -127,10 +127,11 @@ static const struct {
     const char *key, *object;
     enum scenario_action action;
 } action_table[] = {
-    {"kill", "backend", ACTION_KILL_BACKEND},   {"stop", "backend", ACTION_STOP_BACKEND},
-    {"start", "backend", ACTION_START_BACKEND}, {"restart", "backend", ACTION_RESTART_BACKEND},
-    {"pause", "domain", ACTION_PAUSE_DOMAIN},   {"unpause", "domain", ACTION_UNPAUSE_DOMAIN},
-    {"pause", "guest", ACTION_PAUSE_GUEST},     {"unpause", "guest", ACTION_UNPAUSE_GUEST},
+    {"kill", "backend", ACTION_KILL_BACKEND},       {"stop", "backend", ACTION_STOP_BACKEND},
+    {"start", "backend", ACTION_START_BACKEND},     {"restart", "backend", ACTION_RESTART_BACKEND},
+    {"upgrade", "backend", ACTION_UPGRADE_BACKEND}, {"pause", "domain", ACTION_PAUSE_DOMAIN},
+    {"unpause", "domain", ACTION_UNPAUSE_DOMAIN},   {"pause", "guest", ACTION_PAUSE_GUEST},
+    {"unpause", "guest", ACTION_UNPAUSE_GUEST},
 };
 
 const char *scenario_testbed_name(enum scenario_testbed t)
@@ -178,7 +179,8 @@ bool scenario_kills_backend(const struct scenario *s)
 {
     for (unsigned i = 0; i < s->timeline_count; i++)
         if (s->timeline[i].action == ACTION_KILL_BACKEND ||
-            s->timeline[i].action == ACTION_RESTART_BACKEND)
+            s->timeline[i].action == ACTION_RESTART_BACKEND ||
+            s->timeline[i].action == ACTION_UPGRADE_BACKEND)
             return true;
     return false;
 }
@@ -1088,9 +1090,10 @@ static bool step_object(const struct scenario *s, const struct doc_node *what,
 static int read_step(struct reader *r, const struct doc_node *n)
 {
     static const char *const known[] = {
-        "at",     "after",  "after-accesses", "within-accesses", "config-read-of-bus",
-        "times",  "kill",   "stop",           "start",           "restart",
-        "attach", "detach", "pause",          "unpause",         NULL};
+        "at",      "after",  "after-accesses", "within-accesses", "config-read-of-bus",
+        "times",   "kill",   "stop",           "start",           "restart",
+        "upgrade", "attach", "detach",         "pause",           "unpause",
+        NULL};
     struct scenario *s = r->s;
     const struct doc_node *when = NULL, *what = NULL;
     struct scenario_step step = {.line = n->line, .times = 1};
@@ -1421,7 +1424,7 @@ static int check_network_run(struct reader *r, const struct doc_node *root)
         return refuse_at(r, doc_get(root, "run"),
                          "this needs a net device with wire: tap, which comes first");
     for (unsigned i = 0; i < s->timeline_count; i++)
-        if (s->timeline[i].action <= ACTION_RESTART_BACKEND)
+        if (s->timeline[i].action <= ACTION_UPGRADE_BACKEND)
             return refuse(r, s->timeline[i].line, 1,
                           "a network frontend does not outlive its backend");
     return 0;

@@ -206,6 +206,7 @@ enum scenario_action {
     ACTION_STOP_BACKEND,    /* SIGTERM, waits for its end */
     ACTION_START_BACKEND,   /* waits until it is ready */
     ACTION_RESTART_BACKEND, /* kill and start */
+    ACTION_UPGRADE_BACKEND, /* stop and start */
     ACTION_ATTACH_DEVICE,
     ACTION_DETACH_DEVICE,
     ACTION_PAUSE_DOMAIN,
@@ -323,7 +324,7 @@ struct scenario {
     unsigned axes;
 };
 
-/* Does its timeline kill a backend? */
+/* Does another backend take the place of one, by its timeline? */
 bool scenario_kills_backend(const struct scenario *s);
 
 /* 0 and a scenario owned by the caller, or -errno with "file:line:column: message" in why. */

@@ -96,6 +96,8 @@ void vdev_destroy(struct vdev *d)
         return;
     while (MUTANT(end_waits_for_requests) && !vdev_queues_idle(d))
         (void)pause();
+    if (MUTANT(end_answers_what_is_queued) && d->status & VIRTIO_STATUS_DRIVER_OK)
+        vdev_queues_answer(d);
     d->transport = NULL;
     vdev_set_status(d, 0);
     d->type->destroy(d);

@@ -808,3 +808,21 @@ void vdev_request_done(struct vdev_request *r, uint32_t written)
     if (d->suspending)
         vdev_suspend_try(d);
 }
+
+void vdev_queues_answer(struct vdev *d)
+{
+    struct vdev_slot *s;
+
+    for (unsigned i = 0; i < d->num_queues; i++) {
+        struct vdev_queue *q = &d->queues[i];
+
+        while (q->regs.enabled && q->free && queue_take(q, &s) == 1) {
+            const struct iovec *last = s->req.in_count ? &s->req.in[s->req.in_count - 1] : NULL;
+
+            /* What a disk says when all is well. */
+            if (last)
+                ((uint8_t *)last->iov_base)[last->iov_len - 1] = 0;
+            vdev_request_done(&s->req, (uint32_t)s->req.in_bytes);
+        }
+    }
+}

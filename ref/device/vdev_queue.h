@@ -20,6 +20,8 @@ void vdev_queues_stop(struct vdev *d);
 void vdev_queues_reset(struct vdev *d);
 /* No request of any queue is in the type's hands. */
 bool vdev_queues_idle(const struct vdev *d);
+/* For a mutant: everything that was made available is called done, and nothing is. */
+void vdev_queues_answer(struct vdev *d);
 /* Publish what was completed and interrupt where the driver wants it. */
 void vdev_queues_publish(struct vdev *d);
 
