@@ -54,6 +54,12 @@ $(SIMLIB)/xenstored-preload.so: $(OBJ)/$(SIM)/preload/xsd.o
 	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^ -ldl
 ALL_PRODUCTS += $(SIMLIB)/xenstored-preload.so
 
+# A host with larger pages, for a backend (LD_PRELOAD).
+$(SIMLIB)/page-size-preload.so: $(OBJ)/$(SIM)/preload/page_size.o
+	@mkdir -p $(@D)
+	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^ -ldl
+ALL_PRODUCTS += $(SIMLIB)/page-size-preload.so
+
 $(LIB)/platform-simxen.so: $(call sim_objs,guest) $(call objs_of,util) | $(SIMLIB)/libsimxen.so
 	@mkdir -p $(@D)
 	@echo "  LD   $(VARIANT) $@"

@@ -61,6 +61,7 @@ static const struct {
     {NEED_BRIDGES, "bridges"},
     {NEED_VHOST_USER, "vhost-user"},
     {NEED_COSTS, "costs"},
+    {NEED_LARGE_PAGES, "large-pages"},
     {NEED_TIMELINE, "timeline"},
     {NEED_FOREIGN_REFUSED, "foreign-refused"},
     {NEED_DISCOVERY, "discovery"},

@@ -125,6 +125,7 @@ struct subject {
 #define NEED_BRIDGES         (1ull << 55) /* the guest knows of several host bridges */
 #define NEED_QUOTA           (1ull << 48) /* the backend's domain may map few granted pages at once */
 #define NEED_VHOST_USER      (1ull << 56) /* other processes than the first have queues alone */
+#define NEED_LARGE_PAGES     (1ull << 43) /* of the backend's host: not 4 KiB */
 #define NEED_COSTS           (1ull << 57) /* the testbed counts what is asked of Xen */
 #define NEED_STORE_HALT      (1ull << 49) /* the testbed can keep the store from answering */
 /* How long the driver grants: with each request, or as long as a queue lives. */

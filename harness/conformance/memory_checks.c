@@ -204,6 +204,39 @@ CHECK(page_of_a_pool_is_read_then_written, .judges = DEVICE, .proves = "xen.memo
     buffer_release(b);
 }
 
+/* ---- pages ---- */
+
+CHECK(pages_are_of_four_kib, .judges = DEVICE, .proves = "xen.memory.page.1",
+      .needs = NEED_DEVICE | NEED_BLK | NEED_WRITABLE | NEED_LARGE_PAGES,
+      .title = "Grants and frames are of 4 KiB, however large the backend's own pages are")
+{
+    /* Within a page of 64 KiB and over its end, beginning anywhere in one of 4 KiB. */
+    static const struct {
+        uint32_t sectors, offset;
+    } shapes[] = {{1, 0}, {8, 512}, {9, 3584}, {24, 4092}, {128, 0}, {130, 1024}, {256, 2048}};
+    struct blk *k = given_blk(t, 0, 0);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(shapes); i++) {
+        uint32_t bytes = shapes[i].sectors * SECTOR;
+        struct buffer *b = given_buffer(k->d, bytes, shapes[i].offset, FE_DMA_TO_DEVICE);
+        struct piece p = piece_of(b, false);
+
+        buffer_fill(b, 70 + i);
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_OUT, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a write");
+        buffer_release(b);
+        memset(b->va, 0, b->bytes);
+        buffer_map(b, FE_DMA_FROM_DEVICE);
+        p = piece_of(b, true);
+        expect_eq(t, MUST, blk_request(k, VIRTIO_BLK_T_IN, 0, &p, 1).status, VIRTIO_BLK_S_OK,
+                  "the status of a read");
+        expect(t, MUST, buffer_matches(b, 70 + i), "%u bytes from offset %u read back differently",
+               bytes, shapes[i].offset);
+        expect_canaries(t, b, "what was read");
+        buffer_release(b);
+    }
+}
+
 /* ---- least privilege ---- */
 
 /* An IOREQ server of an old Xen has its synchronous and its buffered page as frames. */

@@ -187,6 +187,8 @@ bool conformance_needs(const struct subject *s, uint64_t needs, char *why, size_
         {NEED_UNSERVED, subject_param(s, "unserved"),
          "the backend is there before the domain runs (start: dom0less has it come later)"},
         {NEED_BRIDGES, s->nr_bridges > 1, "there is one host bridge"},
+        {NEED_LARGE_PAGES, subject_param(s, "large_pages"),
+         "the backend's host has pages of 4 KiB"},
         {NEED_COSTS, subject_param(s, "costs"), "nobody counts here what is asked of Xen"},
         {NEED_VHOST_USER, subject_param(s, "vhost_user"), "no process has queues alone"},
         {NEED_BACKENDS, subject_param(s, "backends"),

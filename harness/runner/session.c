@@ -371,6 +371,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         {"background_zeroes", plan->background == BACKGROUND_ZEROES},
         {"foreign_refused", plan->scenario->refuse_foreign},
         {"mappings_limited", plan->scenario->max_mappings > 0},
+        {"large_pages", plan->scenario->backend_page_bytes > 4096},
         {"costs", s->cell->ops->domain_costs != NULL},
         {"store_halts", s->cell->ops->store_halt != NULL},
     };

@@ -1241,8 +1241,8 @@ static int read_expect(struct reader *r, const struct doc_node *n)
 static int read_domain(struct reader *r, const struct doc_node *n)
 {
     static const char *const known[] = {
-        "memory",       "vcpus", "lose-interrupts", "lose-doorbells", "refuse-foreign",
-        "max-mappings", NULL};
+        "memory",         "vcpus",        "lose-interrupts", "lose-doorbells",
+        "refuse-foreign", "max-mappings", "backend-pages",   NULL};
     int ret = want_kind(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -1271,6 +1271,12 @@ static int read_domain(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "max-mappings");
     if (!ret && c)
         ret = read_count(r, c, "max-mappings", 4, MAPPINGS_MAX, &r->s->max_mappings);
+    c = doc_get(n, "backend-pages");
+    if (!ret && c)
+        ret = read_number(r, c, "backend-pages", units_parse_bytes, "a size such as 64KiB", 4096,
+                          65536, &r->s->backend_page_bytes);
+    if (!ret && c && !is_pow2(r->s->backend_page_bytes))
+        ret = refuse_at(r, c, "pages are a power of two");
     return ret;
 }
 
@@ -1567,6 +1573,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
         (s->testbeds != 1u << TESTBED_SIM || axis_has(s, AXIS_FRONTEND, "dom0")))
         return refuse_at(r, doc_get(domain, "refuse-foreign"),
                          "only a domU of the testbed sim can be kept from being mapped");
+    if (s->backend_page_bytes && s->testbeds != 1u << TESTBED_SIM)
+        return refuse_at(r, doc_get(domain, "backend-pages"),
+                         "only the testbed sim has a host whose pages it can choose");
     if (s->max_mappings &&
         (s->testbeds != 1u << TESTBED_SIM || !axis_has(s, AXIS_BACKEND, "driver") ||
          s->axis_count[AXIS_BACKEND] > 1))

@@ -315,8 +315,10 @@ struct scenario {
     uint32_t vcpus;
     /* Faults: each N-th message-signalled interrupt, each N-th doorbell is lost; 0: none. */
     uint32_t lose_interrupts, lose_doorbells;
-    bool refuse_foreign;   /* nobody may map frames of the domain by their number */
-    uint32_t max_mappings; /* granted pages that the backend's domain maps at once; 0: Xen's own */
+    bool refuse_foreign; /* nobody may map frames of the domain by their number */
+    uint64_t
+        backend_page_bytes; /* as large as the backend believes its host's to be; 0: they are */
+    uint32_t max_mappings;  /* granted pages that the backend's domain maps at once; 0: Xen's own */
     /* The matrix: values as written; an absent axis has none and its default applies. */
     char **axis_values[SCENARIO_AXES];
     unsigned axis_count[SCENARIO_AXES];

@@ -447,6 +447,14 @@ static int sim_backend_start(struct testbed_cell *c)
         goto out;
     words_add_environment(&env);
     simxen_env(s->sim, c->backend_domid, c->config->backend_sim_dir, add_setting, &env);
+    if (c->plan.scenario->backend_page_bytes) {
+        char bytes[24], preload[4096];
+
+        snprintf(bytes, sizeof(bytes), "%" PRIu64, c->plan.scenario->backend_page_bytes);
+        snprintf(preload, sizeof(preload), "%s/page-size-preload.so", c->config->backend_sim_dir);
+        words_set(&env, "SIMXEN_PAGE_BYTES", bytes);
+        words_set(&env, "LD_PRELOAD", preload);
+    }
     if (c->config->mutant)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
 

@@ -82,6 +82,8 @@ static const struct bad_row {
      "5:15: no axis transport, background, discovery or announce here"},
     {HEAD "checks: [blk.*]\ndevice: {type: rng, sbdf: \"0000:00:01.0\", slot-lacks: [button]}\n",
      "4:55: there is no slot (announce: slot-event)"},
+    {HEAD "checks: [blk.*]\n" DEV "domain: {backend-pages: 12KiB}\n",
+     "5:25: pages are a power of two"},
     {HEAD "checks: [blk.*]\ntable: bytes\n", "4:8: table has to be a map"},
     {HEAD "checks: [blk.*]\ntable: {name: x}\n", "4:8: a table has a name and columns"},
     {HEAD "checks: [blk.*]\ntable: {name: X, columns: [a]}\n", "4:15: 'X' is no name of a table"},
