@@ -204,7 +204,7 @@ static int start(struct device *d)
     if (!d->sink)
         return -ENOMEM;
     patience_init(&d->patience);
-    d->restraint.pauses = RESTRAINT_MIN;
+    d->restraint = (struct restraint){.pauses = RESTRAINT_MIN, .each = r->ring == ROW_PACKED};
     return virtq_dev_init(&d->q, &config);
 }
 

@@ -257,7 +257,7 @@ static int start(struct driver *d)
     }
     d->free = r->depth;
     patience_init(&d->patience);
-    d->restraint.pauses = RESTRAINT_MIN;
+    d->restraint = (struct restraint){.pauses = RESTRAINT_MIN, .each = r->ring == ROW_PACKED};
     if (r->sleep)
         virtq_drv_irq_disable(&d->q);
     return 0;

@@ -104,6 +104,8 @@ void patience_learn(struct patience *p, bool came, uint64_t waited_ns);
 struct restraint {
     unsigned pauses; /* from RESTRAINT_MIN to _MAX */
     unsigned found;  /* buffers since nothing was there */
+    bool each; /* a pause before each look: of a packed ring, where the line that a side looks at
+                  is the one that the peer writes everything to, in two steps */
 };
 #define RESTRAINT_MIN  1u
 #define RESTRAINT_MAX  40u
@@ -121,8 +123,11 @@ static inline void cpu_pause(void)
 /* Nothing is there. */
 static inline void restraint_wait(struct restraint *r)
 {
-    if (r->found == 0)
+    if (r->found == 0) {
+        if (r->each)
+            cpu_pause();
         return;
+    }
     if (r->found >= RESTRAINT_MANY)
         r->pauses += r->pauses < RESTRAINT_MAX;
     else if (r->pauses > RESTRAINT_MIN)

@@ -39,8 +39,8 @@ int virtq_dev_init(struct virtq_dev *q, const struct virtq_dev_config *config)
 
     *q = (struct virtq_dev){.cfg = *config, .kick_on = true};
     if (is_packed(q)) {
-        q->packed.avail = packed_pos_make(s->avail_idx, !s->avail_lap_odd);
-        q->packed.used = q->packed.published = q->packed.avail;
+        q->packed.avail = packed_pos_avail(s->avail_idx, !s->avail_lap_odd);
+        q->packed.used = packed_pos_used(s->used_idx, !s->used_lap_odd);
     } else {
         q->split.mask = (uint16_t)(config->size - 1);
         q->split.avail_next = q->split.avail_seen = s->avail_idx;
@@ -141,10 +141,10 @@ void virtq_dev_get_state(const struct virtq_dev *q, struct virtq_dev_state *stat
 {
     if (is_packed(q))
         *state = (struct virtq_dev_state){
-            .avail_idx = packed_pos_at(q->packed.avail),
-            .used_idx = packed_pos_at(q->packed.used),
-            .avail_lap_odd = !packed_pos_wrap(q->packed.avail),
-            .used_lap_odd = !packed_pos_wrap(q->packed.used),
+            .avail_idx = (uint16_t)q->packed.avail.at,
+            .used_idx = (uint16_t)q->packed.used.at,
+            .avail_lap_odd = !packed_pos_wrap(&q->packed.avail),
+            .used_lap_odd = !packed_pos_wrap(&q->packed.used),
         };
     else
         *state = (struct virtq_dev_state){

@@ -104,10 +104,10 @@ struct virtq_dev {
             uint16_t used_signalled; /* used index at the last interrupt decision */
         } split;
         struct {
-            struct virtq_packed_pos avail, used;
-            struct virtq_packed_pos published; /* `used` at the last publish */
-            unsigned taken;                    /* chains */
-            unsigned unpublished;              /* chains used since then */
+            struct virtq_packed_pos avail; /* the next chain, as available */
+            struct virtq_packed_pos used;  /* the next used entry, as used */
+            unsigned taken;                /* chains */
+            unsigned unpublished;          /* chains used since then */
             unsigned unpublished_descs;
             unsigned descs_out; /* ring slots that are ours until used entries are published */
             unsigned moved;     /* slots published since the last interrupt decision, <= size */

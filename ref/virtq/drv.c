@@ -34,10 +34,12 @@ static void drv_start(struct virtq_drv *q)
     };
     for (unsigned i = 0; i < q->cfg.size; i++)
         q->slots[i] = (struct virtq_drv_slot){.next = (i + 1) % q->cfg.size};
-    if (is_packed(q))
-        q->packed.avail = q->packed.published = q->packed.used = packed_pos_make(0, true);
-    else
+    if (is_packed(q)) {
+        q->packed.avail = packed_pos_avail(0, true);
+        q->packed.used = packed_pos_used(0, true);
+    } else {
         q->split.mask = (uint16_t)(q->cfg.size - 1);
+    }
 }
 
 int virtq_drv_init(struct virtq_drv *q, const struct virtq_drv_config *config)
@@ -84,7 +86,6 @@ static RING_INLINE void chain_keep(struct virtq_drv *q, unsigned own, unsigned d
     s->seq = q->added++;
     s->descs = descs;
     q->free_count -= descs;
-    q->outstanding++;
     if (id != NULL)
         *id = (uint16_t)own;
 }
@@ -156,6 +157,7 @@ unsigned virtq_drv_publish(struct virtq_drv *q)
     else
         split_drv_publish(q);
     q->published = q->added;
+    q->in_ring += count;
     return count;
 }
 
@@ -166,7 +168,7 @@ bool virtq_drv_kick_needed(struct virtq_drv *q)
 
 uint16_t virtq_drv_next_avail(const struct virtq_drv *q)
 {
-    return is_packed(q) ? packed_pos_event(q->packed.published) : (uint16_t)q->published;
+    return is_packed(q) ? packed_pos_event(packed_drv_published(q)) : (uint16_t)q->published;
 }
 
 /* The chain is the driver's again, and so are its descriptors. */
@@ -181,7 +183,7 @@ static RING_INLINE void chain_free(struct virtq_drv *q, unsigned id)
             split_drv_free(q, id);
     }
     q->free_count += s->descs;
-    q->outstanding--;
+    q->in_ring--;
     s->cookie = NULL;
 }
 
@@ -189,7 +191,7 @@ static RING_INLINE void chain_free(struct virtq_drv *q, unsigned id)
 static RING_INLINE void used_pass(struct virtq_drv *q, unsigned descs)
 {
     if (is_packed(q))
-        q->packed.used = packed_pos_add(q->packed.used, descs, q->cfg.size);
+        packed_pos_pass(&q->packed.used, descs, q->cfg.size);
     else
         q->split.used_next++;
 }
@@ -309,7 +311,7 @@ unsigned virtq_drv_free_descs(const struct virtq_drv *q)
 
 unsigned virtq_drv_outstanding(const struct virtq_drv *q)
 {
-    return q->outstanding;
+    return q->in_ring + (unsigned)(q->added - q->published);
 }
 
 void virtq_drv_irq_disable(struct virtq_drv *q)
@@ -330,12 +332,13 @@ bool virtq_drv_irq_enable(struct virtq_drv *q)
 
 bool virtq_drv_irq_enable_delayed(struct virtq_drv *q, unsigned after)
 {
+    unsigned outstanding = virtq_drv_outstanding(q);
     bool there;
 
     if (!q->cfg.event_idx || after == 0)
         after = 1;
-    else if (after > q->outstanding)
-        after = q->outstanding != 0 ? q->outstanding : 1;
+    else if (after > outstanding)
+        after = outstanding != 0 ? outstanding : 1;
     q->irq_on = true;
     there = is_packed(q) ? packed_drv_irq_enable(q, after) : split_drv_irq_enable(q, after);
     return q->fault != VIRTQ_OK || there;
@@ -351,6 +354,7 @@ bool virtq_drv_detach(struct virtq_drv *q, void **cookie, uint16_t *id)
         *cookie = q->slots[own].cookie;
         if (id != NULL)
             *id = (uint16_t)own;
+        /* In the ring or not: what is outstanding is one less. */
         chain_free(q, own);
         return true;
     }
@@ -360,6 +364,6 @@ bool virtq_drv_detach(struct virtq_drv *q, void **cookie, uint16_t *id)
 
 void virtq_drv_reset(struct virtq_drv *q)
 {
-    assert(q->outstanding == 0);
+    assert(virtq_drv_outstanding(q) == 0);
     drv_start(q);
 }

@@ -55,7 +55,7 @@ struct virtq_drv {
     struct virtq_drv_slot *slots; /* owned; `size` entries */
     unsigned free_head;
     unsigned free_count; /* descriptors */
-    unsigned outstanding;
+    unsigned in_ring;    /* chains that were published and not reaped */
     unsigned detach_next;
     uint64_t added, published; /* chains since init; split: the low 16 bits are available indices */
     /* Of in_order: chains of the used entry in hand that were not reaped, and the id of the first
@@ -70,12 +70,11 @@ struct virtq_drv {
             uint16_t used_seen; /* used index at the last look: to here no new fetch */
         } split;
         struct {
-            struct virtq_packed_pos avail, used;
-            struct virtq_packed_pos published; /* `avail` at the last publish */
-            unsigned unpublished;              /* descriptors added since then */
+            struct virtq_packed_pos avail; /* the next descriptor, as available */
+            struct virtq_packed_pos used;  /* the next used entry, as used */
+            unsigned unpublished;          /* descriptors added since the last publish */
             unsigned moved;     /* descriptors published since the last doorbell decision */
-            unsigned held_at;   /* the first unpublished descriptor, not yet in the ring */
-            uint64_t held_word; /* all of it but the address */
+            uint64_t held_word; /* of the first unpublished one: all of it but the address */
         } packed;
     };
     bool irq_on;

@@ -10,20 +10,16 @@
 static RING_INLINE void packed_drv_put_desc(struct virtq_drv *q, const struct virtq_sg *sg,
                                             unsigned id, uint16_t flags)
 {
-    struct virtq_packed_pos avail = q->packed.avail;
-    struct pvirtq_desc *d = &packed_ring(&q->cfg.areas)[packed_pos_at(avail)];
-    uint64_t word = packed_word(sg->len_bytes, (uint16_t)id,
-                                flags | packed_flags_avail(packed_pos_wrap(avail)));
+    struct pvirtq_desc *d = &packed_ring(&q->cfg.areas)[q->packed.avail.at];
+    uint64_t word = packed_word(sg->len_bytes, (uint16_t)id, flags) | q->packed.avail.owner;
 
     __atomic_store_n(&d->addr.raw, sg->addr.raw, __ATOMIC_RELAXED);
-    if (q->packed.unpublished == 0) {
-        q->packed.held_at = packed_pos_at(avail);
+    if (q->packed.unpublished == 0)
         q->packed.held_word = word;
-    } else {
+    else
         packed_word_store(d, word);
-    }
     q->packed.unpublished++;
-    q->packed.avail = packed_pos_add(avail, 1, q->cfg.size);
+    packed_pos_pass(&q->packed.avail, 1, q->cfg.size);
 }
 
 /* One piece, in the ring itself. */
@@ -71,12 +67,19 @@ static inline unsigned packed_drv_put(struct virtq_drv *q, const struct virtq_dr
     return c->total;
 }
 
-static inline void packed_drv_publish(struct virtq_drv *q)
+static RING_INLINE void packed_drv_publish(struct virtq_drv *q)
 {
-    packed_word_release(&packed_ring(&q->cfg.areas)[q->packed.held_at], q->packed.held_word);
-    q->packed.published = q->packed.avail;
+    unsigned first = packed_at_before(q->packed.avail.at, q->packed.unpublished, q->cfg.size);
+
+    packed_word_release(&packed_ring(&q->cfg.areas)[first], q->packed.held_word);
     q->packed.moved = min_u32(q->packed.moved + q->packed.unpublished, q->cfg.size);
     q->packed.unpublished = 0;
+}
+
+/* Where the first descriptor is that was not published. */
+static inline struct virtq_packed_pos packed_drv_published(const struct virtq_drv *q)
+{
+    return packed_pos_before(&q->packed.avail, q->packed.unpublished, q->cfg.size);
 }
 
 static inline bool packed_drv_kick_needed(struct virtq_drv *q)
@@ -88,26 +91,26 @@ static inline bool packed_drv_kick_needed(struct virtq_drv *q)
     q->packed.moved = 0;
     ring_full_barrier();
     return packed_event_wanted(packed_device_event(&q->cfg.areas), q->cfg.event_idx, q->cfg.size,
-                               q->packed.published, moved);
+                               packed_drv_published(q), moved);
 }
 
 /* The next used entry. Returns how many chains it can stand for, 0: none there. */
 static RING_INLINE unsigned packed_drv_peek(const struct virtq_drv *q, struct virtq_drv_used *used)
 {
-    unsigned published = q->outstanding - (unsigned)(q->added - q->published);
-    struct ring_desc d;
+    uint64_t word;
 
     /* With nothing outstanding there is nothing that could be used, whatever the flags say. */
-    if (published == 0)
+    if (q->in_ring == 0)
         return 0;
-    d = packed_desc_make(
-        0, packed_word_load(&packed_ring(&q->cfg.areas)[packed_pos_at(q->packed.used)]));
-    if (!packed_is_used(d.flags, packed_pos_wrap(q->packed.used)))
+    word = packed_word_load(&packed_ring(&q->cfg.areas)[q->packed.used.at]);
+    if (!packed_word_is(word, &q->packed.used))
         return 0;
     *used = (struct virtq_drv_used){
-        .id = d.link, .len_bytes = d.flags & VIRTQ_DESC_F_WRITE ? d.len : 0, /* 2.8.4 */
+        .id = (uint16_t)(word >> 32),
+        .len_bytes =
+            word >> PACKED_FLAGS_SHIFT & VIRTQ_DESC_F_WRITE ? (uint32_t)word : 0, /* 2.8.4 */
     };
-    return published;
+    return q->in_ring;
 }
 
 static inline void packed_drv_free(struct virtq_drv *q, unsigned id)
@@ -125,12 +128,15 @@ static inline bool packed_drv_irq_enable(struct virtq_drv *q, unsigned after)
 {
     struct virtq_drv_used used;
 
-    if (q->cfg.event_idx)
-        packed_event_store(packed_driver_event(&q->cfg.areas),
-                           packed_pos_event(packed_pos_add(q->packed.used, after - 1, q->cfg.size)),
+    if (q->cfg.event_idx) {
+        struct virtq_packed_pos at = q->packed.used;
+
+        packed_pos_pass(&at, after - 1, q->cfg.size);
+        packed_event_store(packed_driver_event(&q->cfg.areas), packed_pos_event(at),
                            VIRTQ_PACKED_EVENT_DESC);
-    else
+    } else {
         packed_event_store(packed_driver_event(&q->cfg.areas), 0, VIRTQ_PACKED_EVENT_ENABLE);
+    }
     /* The device stores its flags, then reads the event; here it is the other way round. */
     ring_full_barrier();
     return q->batch_left != 0 || packed_drv_peek(q, &used) != 0;

@@ -34,45 +34,73 @@ static inline struct pvirtq_event_suppress *packed_device_event(const struct vir
 
 /* ---- positions ---- */
 
-#define PACKED_POS_WRAP (1u << VIRTQ_PACKED_EVENT_WRAP_BIT)
+#define PACKED_FLAGS_SHIFT 48
+#define PACKED_OWNER                                                                               \
+    ((uint64_t)(VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED) << PACKED_FLAGS_SHIFT)
 
-static inline struct virtq_packed_pos packed_pos_make(unsigned at, bool wrap)
+/* 2.8.1: the flags that make a descriptor available, or used, at a position with `wrap`. */
+static inline uint16_t packed_flags_avail(bool wrap)
 {
-    return (struct virtq_packed_pos){(uint16_t)(at | (wrap ? PACKED_POS_WRAP : 0))};
+    return wrap ? VIRTQ_PACKED_DESC_F_AVAIL : VIRTQ_PACKED_DESC_F_USED;
 }
 
-static inline uint16_t packed_pos_at(struct virtq_packed_pos pos)
+static inline uint16_t packed_flags_used(bool wrap)
 {
-    return pos.word & (PACKED_POS_WRAP - 1);
+    return wrap ? VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED : 0;
 }
 
-static inline bool packed_pos_wrap(struct virtq_packed_pos pos)
+static inline struct virtq_packed_pos packed_pos_avail(unsigned at, bool wrap)
 {
-    return (pos.word & PACKED_POS_WRAP) != 0;
+    return (struct virtq_packed_pos){at, (uint64_t)packed_flags_avail(wrap) << PACKED_FLAGS_SHIFT};
 }
 
-/* At most one lap further. */
-static inline struct virtq_packed_pos packed_pos_add(struct virtq_packed_pos pos, unsigned descs,
-                                                     unsigned size)
+static inline struct virtq_packed_pos packed_pos_used(unsigned at, bool wrap)
 {
-    unsigned at = packed_pos_at(pos) + descs;
+    return (struct virtq_packed_pos){at, (uint64_t)packed_flags_used(wrap) << PACKED_FLAGS_SHIFT};
+}
 
-    if (at >= size)
-        return packed_pos_make(at - size, !packed_pos_wrap(pos));
-    return packed_pos_make(at, packed_pos_wrap(pos));
+/* The ring wrap counter. */
+static inline bool packed_pos_wrap(const struct virtq_packed_pos *pos)
+{
+    return (pos->owner >> PACKED_FLAGS_SHIFT & VIRTQ_PACKED_DESC_F_AVAIL) != 0;
+}
+
+/* Go on, by a lap at most. */
+static inline void packed_pos_pass(struct virtq_packed_pos *pos, unsigned descs, unsigned size)
+{
+    unsigned at = pos->at + descs;
+
+    if (__builtin_expect(at >= size, 0)) {
+        at -= size;
+        pos->owner ^= PACKED_OWNER;
+    }
+    pos->at = at;
+}
+
+/* Where it was so many descriptors before. */
+static inline unsigned packed_at_before(unsigned at, unsigned descs, unsigned size)
+{
+    return at >= descs ? at - descs : at + size - descs;
+}
+
+static inline struct virtq_packed_pos packed_pos_before(const struct virtq_packed_pos *pos,
+                                                        unsigned descs, unsigned size)
+{
+    return (struct virtq_packed_pos){packed_at_before(pos->at, descs, size),
+                                     pos->at >= descs ? pos->owner : pos->owner ^ PACKED_OWNER};
 }
 
 /* The two fields of 2.8.14 that name a descriptor; also next_off and next_wrap of 2.9. */
 static inline uint16_t packed_pos_event(struct virtq_packed_pos pos)
 {
-    return pos.word;
+    return (uint16_t)(pos.at | (unsigned)packed_pos_wrap(&pos) << VIRTQ_PACKED_EVENT_WRAP_BIT);
 }
 
 /* ---- descriptors ---- */
 
 static inline uint64_t packed_word(uint32_t len, uint16_t id, uint16_t flags)
 {
-    return len | (uint64_t)id << 32 | (uint64_t)flags << 48;
+    return len | (uint64_t)id << 32 | (uint64_t)flags << PACKED_FLAGS_SHIFT;
 }
 
 static inline uint64_t packed_word_load(const struct pvirtq_desc *d)
@@ -96,39 +124,25 @@ static inline struct ring_desc packed_desc_make(uint64_t addr, uint64_t word)
         .addr = addr,
         .len = (uint32_t)word,
         .link = (uint16_t)(word >> 32),
-        .flags = (uint16_t)(word >> 48),
+        .flags = (uint16_t)(word >> PACKED_FLAGS_SHIFT),
     };
 }
 
-/* A descriptor of the ring; its address is read after its flags. */
-static inline struct ring_desc packed_desc_fetch(const struct pvirtq_desc *d)
+/* A descriptor of the ring whose second word was loaded; its address is read after that. */
+static inline struct ring_desc packed_desc_rest(const struct pvirtq_desc *d, uint64_t word)
 {
-    uint64_t word = packed_word_load(d);
-
     return packed_desc_make(__atomic_load_n(&d->addr.raw, __ATOMIC_RELAXED), word);
 }
 
-/* 2.8.1: the flags that make a descriptor available, or used, at a position with `wrap`. */
-static inline uint16_t packed_flags_avail(bool wrap)
+static inline struct ring_desc packed_desc_fetch(const struct pvirtq_desc *d)
 {
-    return wrap ? VIRTQ_PACKED_DESC_F_AVAIL : VIRTQ_PACKED_DESC_F_USED;
+    return packed_desc_rest(d, packed_word_load(d));
 }
 
-static inline uint16_t packed_flags_used(bool wrap)
+/* Is the descriptor, by its second word, what `pos` says of one there: available, or used? */
+static inline bool packed_word_is(uint64_t word, const struct virtq_packed_pos *pos)
 {
-    return wrap ? VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED : 0;
-}
-
-#define PACKED_FLAGS_OWNER (VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED)
-
-static inline bool packed_is_avail(uint16_t flags, bool wrap)
-{
-    return (flags & PACKED_FLAGS_OWNER) == packed_flags_avail(wrap);
-}
-
-static inline bool packed_is_used(uint16_t flags, bool wrap)
-{
-    return (flags & PACKED_FLAGS_OWNER) == packed_flags_used(wrap);
+    return ((word ^ pos->owner) & PACKED_OWNER) == 0;
 }
 
 /* ---- event suppression (2.8.10) ---- */
@@ -163,10 +177,10 @@ static inline bool packed_event_wanted(const struct pvirtq_event_suppress *e, bo
     if (MUTANT(packed_event_asserted) && off >= size)
         abort();
     /* Counted from the start of the lap that `now` is in. */
-    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != packed_pos_wrap(now) &&
+    if ((word >> VIRTQ_PACKED_EVENT_WRAP_BIT & 1) != packed_pos_wrap(&now) &&
         !MUTANT(packed_event_wrap_ignored))
         off = (uint16_t)(off - size);
-    return virtq_need_event(off, packed_pos_at(now), (uint16_t)(packed_pos_at(now) - moved));
+    return virtq_need_event(off, (uint16_t)now.at, (uint16_t)(now.at - moved));
 }
 
 #endif

@@ -70,10 +70,12 @@ struct virtq_seg {
     bool writable; /* by the device */
 };
 
-/* A place in a packed ring: the offset, and in bit 15 the ring wrap counter (2.8.1), as 2.8.14
- * and 2.9 have the two. One word, so that it is stored and loaded whole. */
+/* A place in a packed ring (2.8.1): the offset, and the two flags, where the second word of a
+ * descriptor has them, that a descriptor has there when it is available, or used; which of the two
+ * is said at the field. */
 struct virtq_packed_pos {
-    uint16_t word;
+    unsigned at;
+    uint64_t owner;
 };
 
 /* Host pointers to the three areas; borrowed from init to fini. */
