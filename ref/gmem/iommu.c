@@ -104,14 +104,15 @@ static int settle(struct iommu *m, struct iommu_wait *w)
     return 1;
 }
 
-static void lease_is_back(struct iommu *m)
+/* `h` is in nobody's list any more. */
+static void lease_is_back(struct iommu *m, const struct iommu_endpoint *e, const struct held *h)
 {
     struct iommu_wait **link = &m->waits;
 
     while (*link) {
         struct iommu_wait *w = *link;
 
-        if (is_delayed(m, w)) {
+        if (!lease_delays(e, h, w) || is_delayed(m, w)) {
             link = &w->next;
             continue;
         }
@@ -339,8 +340,8 @@ static int endpoint_put(struct gmem *g, struct gmem_lease *lease)
     *h->link = h->next;
     if (h->next)
         h->next->link = h->link;
+    lease_is_back(e->iommu, e, h);
     held_give(e, h);
-    lease_is_back(e->iommu);
     return rc;
 }
 

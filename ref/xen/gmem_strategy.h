@@ -27,7 +27,8 @@
  * *grant-persistent* keeps references mapped that it has given back, up to GMEM_KEPT_PAGES_MAX, so
  * it is only for drivers that promise to leave references as they are until the queue or the
  * device is reset (a *pool*). A driver that takes its references back with each request, as
- * Linux does, finds them in use.
+ * Linux does, finds them in use; unless it unmaps them in an IOMMU first, which has them dropped
+ * (gmem/iommu.h).
  *
  * *grant-copy* learns only when it answers whether a buffer can be written. It has memory of its
  * own for what is in flight, up to GMEM_COPY_BYTES_MAX.
