@@ -220,21 +220,23 @@ CHECK(bypass_reaches_everything, .judges = DEVICE, .proves = "xen.memory.iommu.1
     expect_served(s, s->q, false);
 }
 
-/* The first device of the cell that is behind no IOMMU and is none. */
-static bool find_plain(struct check_ctx *t, struct subject *s)
+/* Another device of the cell, of this type, behind the IOMMU or not. False: there is none. */
+static bool find_other(struct check_ctx *t, struct subject *s, const char *want, bool behind)
 {
     uint64_t count = given_ask_number(t, "device.info", NULL, "count");
 
     for (unsigned i = 1; i < count; i++) {
         char args[32], type[16] = "", sbdf[24] = "";
         unsigned seg, bus, dev, fn;
+        uint64_t endpoint;
 
         snprintf(args, sizeof(args), "{\"index\": %u}", i);
         given_ask_text(t, "device.info", args, "type", type, sizeof(type));
-        if (given_ask_number(t, "device.info", args, "endpoint") <= UINT32_MAX ||
-            strcmp(type, "blk"))
+        endpoint = given_ask_number(t, "device.info", args, "endpoint");
+        if ((endpoint <= UINT32_MAX) != behind || strcmp(type, want))
             continue;
-        s->has_iommu = false;
+        s->has_iommu = behind;
+        s->endpoint = (uint32_t)endpoint;
         if (s->place.transport == FE_TRANSPORT_MMIO) {
             s->place.window.base = given_ask_number(t, "device.info", args, "base");
             s->place.window.line = (uint32_t)given_ask_number(t, "device.info", args, "irq");
@@ -256,7 +258,7 @@ CHECK(others_are_not_behind_it, .judges = DEVICE, .proves = "xen.memory.iommu.16
     struct subject plain = *(const struct subject *)check_subject(t);
     struct blk *k = given_blk(t, 0, 0), *other;
 
-    if (!find_plain(t, &plain))
+    if (!find_other(t, &plain, "blk", false))
         skip_check(t, "every disk is behind the IOMMU");
     plain.beside = &k->d->host;
     other = given_blk_of(given_device_of(t, &plain), 0, 0);
@@ -264,6 +266,79 @@ CHECK(others_are_not_behind_it, .judges = DEVICE, .proves = "xen.memory.iommu.16
     blk_write_pattern(k, 4, 8, 91);
     expect_pattern(other, 4, 8, 90, "the disk that is not behind the IOMMU reads back differently");
     expect_pattern(k, 4, 8, 91, "the disk behind the IOMMU reads back differently");
+}
+
+/* A device that is in another one's domain, until the end of the check. */
+struct guest {
+    struct device *d;
+    struct fe_translation *own;
+};
+
+static void guest_end(void *arg)
+{
+    struct guest *g = arg;
+
+    g->d->mem.translation = g->own;
+    free(g);
+}
+
+static struct device *given_guest(struct blk *host, const struct subject *s)
+{
+    struct check_ctx *t = host->d->t;
+    struct guest *g = calloc(1, sizeof(*g));
+    int rc;
+
+    if (!g)
+        error_out(t, "no memory");
+    g->d = given_device_of(t, s);
+    g->own = g->d->mem.translation;
+    check_defer(t, guest_end, g);
+    rc = fe_iommu_attach(host->d->behind->iommu, host->d->domain, s->endpoint, false);
+    if (rc == -EOPNOTSUPP)
+        skip_check(t, "the IOMMU has a domain for each endpoint");
+    must(t, rc, "attaching a second device to a domain");
+    g->d->mem.translation = host->d->mem.translation;
+    return g->d;
+}
+
+CHECK(endpoints_share_a_domain, .judges = DEVICE, .proves = "xen.memory.iommu.23",
+      .needs = DISK | NEED_TESTBED,
+      .title = "Two devices in one domain reach the same, and after UNMAP neither does")
+{
+    struct subject second = *(const struct subject *)check_subject(t);
+    struct blk *k = given_blk(t, 0, 0);
+    struct window *w = given_window(k->d, 0, 1);
+    struct virtq_raw_used u;
+    struct device *d;
+    struct ring *q;
+    struct piece p;
+
+    if (!find_other(t, &second, "rng", true))
+        skip_check(t, "no entropy device is behind the IOMMU");
+    second.behind = k->d->behind;
+    second.beside = &k->d->host;
+    d = given_guest(k, &second);
+    device_negotiate(d, 0);
+    q = given_queue(d, 0, 0);
+    device_driver_ok(d);
+    window_own(w);
+    window_map(w, FE_DMA_BOTH);
+    p = window_piece(w, 0, 256, true);
+    ring_offer(q, ring_chain(q, 0, &p, 1));
+    ring_kick(q);
+    (void)expect_used(q, 0);
+    expect(t, MUST, !window_is_own(w), "the second device of a domain does not reach its memory");
+    transfer(k, true, 0, window_piece(w, SECTOR, SECTOR, true));
+    window_unmap(w);
+    window_own(w);
+    ring_offer(q, ring_chain(q, 1, &p, 1));
+    ring_kick(q);
+    expect(t, MUST, !ring_used(q, &u, LIMIT_QUIET_NS),
+           "the second device writes what was unmapped in its domain");
+    expect_refused(k, true, window_piece(w, 0, SECTOR, true), VIRTIO_IOMMU_FAULT_R_MAPPING,
+                   "a read into memory that was unmapped");
+    expect(t, MUST, window_is_own(w), "memory that was unmapped in a domain of two is written");
+    device_reset(d);
 }
 
 /* ---- what an UNMAP waits for ---- */
