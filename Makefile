@@ -50,7 +50,7 @@ check: packages
 unit:
 	+@$(MAKE) --no-print-directory VARIANT=san unit-run
 
-## make bench            the ring benchmark in its short form, with what safety costs (2 to 4 minutes)
+## make bench            the ring benchmark in its short form, with what safety costs (2 to 5 minutes)
 .PHONY: bench
 bench: packages
 	+@$(MAKE) --no-print-directory build

@@ -30,7 +30,7 @@
 #define SUITE_FORMAT   2 /* of the file; changes when a reader has to */
 #define SUITE_VARIANTS 4u
 #define SUITE_ROUNDS   7u  /* that are kept of each row */
-#define SUITE_ATTEMPTS 24u /* rounds of a row at most, so that a run has an end */
+#define SUITE_ATTEMPTS 64u /* rounds of a row at most, so that a run has an end */
 #define SUITE_ROWS_MAX 256u
 
 #define SUITE_FOREIGN_MAX 0.10
