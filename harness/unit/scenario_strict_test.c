@@ -115,7 +115,7 @@ static const struct bad_row {
     {HEAD "testbeds: [sim, xen]\nchecks: [blk.*]\ndomain: {refuse-foreign: true}\n",
      "5:26: only a domU of the testbed sim"},
     {HEAD DEV "run: {fio: {job: a.fio}}\ntimeline:\n  - {after: 1s, upgrade: domain}\n",
-     "6:25: object has to be backend"},
+     "6:26: unknown object 'domain'"},
     {HEAD DEV "checks: [blk.*]\nneighbour: {}\n", "5:12: a neighbour needs fio"},
     {HEAD "checks: [abi.*]\nneighbour: {fio: {job: a.fio}}\n",
      "4:12: a neighbour is beside checks"},

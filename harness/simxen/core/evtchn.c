@@ -115,6 +115,10 @@ static int target_refresh(struct target *t, struct sim_port *p, uint32_t port)
         }
         if (t->state == SIM_PORT_INTERDOMAIN && sim_dom_get(t->remote_domid, &t->remote))
             t->remote = NULL;
+        /* hv knew of nobody at the far end, and there is somebody now: kept as it is, no event of
+         * ours would ever wake him. */
+        if (rc && t->remote)
+            continue;
         t->gen = gen;
         t->fd = fd;
         t->known = true;

@@ -8,13 +8,14 @@
 #include "util/mutant.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>
 
-#define SENDING_NS 50000000u
+#define SENDING_NS 3000000000u
 
 static void seq_begin(struct hv_dom *d)
 {
@@ -26,16 +27,25 @@ static void seq_end(struct hv_dom *d)
     atomic_fetch_add(&d->c->ioserver_seq, 1);
 }
 
-/* What Xen's domain_pause() around such a change does: every vCPU has sent what it is about to
- * send. A guest that its scheduler, or a debugger, has stopped there is not waited for without end.
+/*
+ * What Xen's domain_pause() around such a change does: every vCPU has sent what it is about to
+ * send. The guest's scheduler may have taken the processor from it just there, for as long as it
+ * likes on a busy machine; one that a debugger has stopped is not waited for without end.
  */
 static void vcpus_have_sent(const struct hv_dom *d)
 {
     uint64_t limit = evloop_now_ns() + SENDING_NS;
+    struct pollfd end = {.fd = d->guest ? d->guest->pidfd : -1, .events = POLLIN};
+    unsigned looks = 0;
 
-    for (uint32_t v = 0; d->guest && v < d->nr_vcpus; v++)
-        while (atomic_load(&d->c->vcpus[v].sending) && evloop_now_ns() < limit)
+    for (uint32_t v = 0; d->guest && v < d->nr_vcpus; v++) {
+        while (atomic_load(&d->c->vcpus[v].sending)) {
+            /* It has died: then it sends nothing. */
+            if (++looks % 64 == 0 && (poll(&end, 1, 1) > 0 || evloop_now_ns() >= limit))
+                return;
             sched_yield();
+        }
+    }
 }
 
 static bool may_serve(const struct hv_dom *self, const struct hv_dom *d)
