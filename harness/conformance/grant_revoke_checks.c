@@ -220,7 +220,7 @@ CHECK(taken_back_in_a_race, .judges = DEVICE, .proves = "xen.grant.fault.7", .ne
     unsigned won = 0, refused = 0, resets = 0;
 
     for (unsigned i = 0; i < RACES && given_now_ns() < end; i++) {
-        uint64_t deadline = given_now_ns() + LIMIT_REPLY_NS;
+        uint64_t deadline = given_now_ns() + LIMIT_RESET_NS;
         struct piece p[REQUEST_PIECES_MAX];
         struct virtq_raw_used u = {0};
         bool mine, used = false, reset = false;
