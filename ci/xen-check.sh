@@ -42,7 +42,8 @@ cells()
     [ "$1" = arm ] || echo "discovery-on-xen[arch=x86,discovery=acpi] memory-grant-strategies[*transport=pci,ring=split]"
     [ "$1" = arm ] || return 0
     # A backend in a domU of its own; every way to reach memory.
-    echo "driver-domain[arch=arm,* memory-rings[arch=arm,*transport=pci,ring=split]"
+    echo "driver-domain[arch=arm,* memory-rings[arch=arm,*transport=pci,ring=split] memory-offsets[arch=arm,*"
+    echo "iommu[arch=arm,addressing=grants,transport=pci,ring=split]"
     echo "memory-foreign-strategies[arch=arm,*transport=pci]"
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"

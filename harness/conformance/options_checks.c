@@ -15,7 +15,7 @@
 #include "util/bits.h"
 
 /* Nobody says that a backend has done with the store; it has when it asked nothing for so long. */
-#define STILL_NS 100000000u
+#define STILL_NS 400000000u
 #define LIMIT_NS 5000000000u
 
 #define OTHERS      8u
