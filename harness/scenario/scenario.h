@@ -235,7 +235,7 @@ struct scenario_step {
 
 enum scenario_metric {
     METRIC_DURATION, /* of the cell's run, ns */
-    METRIC_CHECKS,   /* checks that passed */
+    METRIC_CHECKS,   /* checks that passed, or failed as a profile explains */
     METRIC_READ,     /* bytes that the guest read: fio, or what runs on its interface */
     METRIC_WRITTEN,
     METRIC_RESTARTS, /* backend starts during the run, the first not counted */
