@@ -12,52 +12,34 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-bench.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0
-
-# expect STATUS WHAT COMMAND...: its output is shown when it ends otherwise
-expect()
-{
-    want=$1 what=$2
-    shift 2
-    "$@" >"$work/out" 2>&1
-    status=$?
-    if [ "$status" -eq "$want" ]; then
-        passed=$((passed + 1))
-        echo "ok      $what"
-        return 0
-    fi
-    failed=$((failed + 1))
-    echo "FAILED  $what: status $status, not $want"
-    tail -n 20 "$work/out"
-    return 1
-}
+. ci/build/expect.sh
 
 browser=$(command -v chromium || true)
 for run in results/baselines/*/bench.json; do
-    name=$(basename "$(dirname "$run")")
-    page=$work/$name/bench.html
-    expect 0 "$name is drawn again" $ringproof bench --redraw "$run" -o "$work/$name"
+    machine=$(basename "$(dirname "$run")")
+    page=$work/$machine/bench.html
+    expect 0 "$machine is drawn again" $ringproof bench --redraw "$run" -o "$work/$machine"
     for picture in batch latency safety peers; do
-        expect 0 "$name: $picture has axes with units" grep -q '\[.*\]' "$work/$name/$picture.svg"
-        expect 0 "$name: $picture is a PNG, too" \
-            [ "$(head -c 8 "$work/$name/$picture.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
+        expect 0 "$machine: $picture has axes with units" grep -q '\[.*\]' "$work/$machine/$picture.svg"
+        expect 0 "$machine: $picture is a PNG, too" \
+            [ "$(head -c 8 "$work/$machine/$picture.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
     done
-    expect 0 "$name did not change since itself" $ringproof compare "$run" "$run"
+    expect 0 "$machine did not change since itself" $ringproof compare "$run" "$run"
     $ringproof compare "$run" "$run" >"$work/compared"
-    expect 0 "$name: nothing is better or worse" \
+    expect 0 "$machine: nothing is better or worse" \
         grep -qE '^0 better, [0-9]+ same, 0 worse' "$work/compared"
-    expect 1 "$name: the page asks for nothing from elsewhere" \
+    expect 1 "$machine: the page asks for nothing from elsewhere" \
         grep -qiE '(src|href)="?(https?:|//|file:|[a-z.]+/)' "$page"
     [ -n "$browser" ] || continue
     "$browser" --headless --no-sandbox --disable-gpu --dump-dom "file://$page" >"$work/dom" 2>/dev/null
     rows=$(grep -c '<tr class="row">' "$work/dom")
     measured=$(grep -o '"testbed"' "$run" | wc -l)
-    expect 0 "$name: the page shows all rows" [ "$rows" -gt 0 -a "$rows" -eq "$measured" ]
-    expect 0 "$name: and all pictures" [ "$(grep -o '<img ' "$work/dom" | wc -l)" -eq 4 ]
+    expect 0 "$machine: the page shows all rows" [ "$rows" -gt 0 -a "$rows" -eq "$measured" ]
+    expect 0 "$machine: and all pictures" [ "$(grep -o '<img ' "$work/dom" | wc -l)" -eq 4 ]
     # A picture that the browser cannot draw has no size: the page's own height tells.
-    expect 0 "$name: that the browser can draw" "$browser" --headless --no-sandbox --disable-gpu \
+    expect 0 "$machine: that the browser can draw" "$browser" --headless --no-sandbox --disable-gpu \
         --window-size=1200,3000 --screenshot="$work/shot.png" "file://$page"
-    expect 0 "$name: and it did" [ "$(wc -c <"$work/shot.png")" -gt 100000 ]
+    expect 0 "$machine: and it did" [ "$(wc -c <"$work/shot.png")" -gt 100000 ]
 done
 
 echo "$passed passed, $failed failed, 0 skipped"

@@ -14,26 +14,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-certify.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-passed=0 failed=0
+. ci/build/expect.sh
 PATH=$PWD/build/release/bin:$PATH
-
-# expect STATUS WHAT COMMAND...: its output is shown when it ends otherwise
-expect()
-{
-    want=$1 what=$2
-    shift 2
-    "$@" >"$work/out" 2>&1
-    status=$?
-    if [ "$status" -eq "$want" ]; then
-        passed=$((passed + 1))
-        echo "ok      $what"
-        return 0
-    fi
-    failed=$((failed + 1))
-    echo "FAILED  $what: status $status, not $want"
-    tail -n 60 "$work/out"
-    return 1
-}
 
 # certificate SUBJECT: where the newest one of a subject is
 certificate()

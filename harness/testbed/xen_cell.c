@@ -243,6 +243,8 @@ static void stop_guest(struct testbed_cell *c)
     xen_driver_end(c);
 }
 
+/* A dying domain is gone when nobody maps its memory any more, and that is no event: @releaseDomain
+ * comes when it begins to die. */
 int xen_cell_domain_destroy(struct testbed_cell *c)
 {
     return DOM0(c, NULL, "sh", "-c",

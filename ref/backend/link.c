@@ -8,14 +8,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/log.h"
 #include "util/mutant.h"
-
-#define RETRY_NS 10000000l
+#include "util/unix_socket.h"
 
 struct link {
     struct link_config config;
@@ -127,29 +124,8 @@ static void link_ready(struct evloop_fd *w, uint32_t events)
         end(l);
 }
 
-static int connect_once(const char *path, int *out)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd, rc = 0;
-
-    if (strlen(path) >= sizeof(at.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(at.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (const struct sockaddr *)&at, sizeof(at)))
-        rc = -errno;
-    if (rc)
-        close(fd);
-    else
-        *out = fd;
-    return rc;
-}
-
 int link_connect(const struct link_config *config, struct link **out)
 {
-    uint64_t deadline = evloop_now_ns() + (uint64_t)config->wait_ms * 1000000u;
     struct link_msg hello = {.kind = LINK_HELLO, .a = LINK_VERSION, .b = config->domid};
     struct link *l = calloc(1, sizeof(*l));
     int rc;
@@ -159,15 +135,7 @@ int link_connect(const struct link_config *config, struct link **out)
     l->config = *config;
     l->config.gone = NULL; /* not before it was there */
     l->fd = -1;
-    while ((rc = connect_once(config->path, &l->fd)) == -ENOENT || rc == -ECONNREFUSED) {
-        const struct timespec t = {.tv_nsec = RETRY_NS};
-
-        if (evloop_now_ns() >= deadline) {
-            rc = -ETIMEDOUT;
-            break;
-        }
-        (void)nanosleep(&t, NULL);
-    }
+    rc = unix_connect(config->path, SOCK_SEQPACKET, config->wait_ms, &l->fd);
     if (!rc)
         rc = ask(l, &hello);
     if (rc == -EPIPE)

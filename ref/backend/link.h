@@ -100,7 +100,7 @@ struct link_hub_ops {
     void (*pin)(void *ctx, sbdf_t from, unsigned pin, bool level);
 };
 
-/* Listens at `path`, which must not exist; it is removed at the end. */
+/* Listens at `path` (util/unix_socket.h), which is removed at the end. */
 int link_hub_create(struct evloop *loop, const char *path, uint16_t domid,
                     const struct link_hub_ops *ops, void *ctx, struct link_hub **out);
 void link_hub_destroy(struct link_hub *h); /* NULL is allowed */

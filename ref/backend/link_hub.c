@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "backend/link.h"
 #include "util/bits.h"
 #include "util/log.h"
 #include "util/mutant.h"
+#include "util/unix_socket.h"
 
 struct range {
     uint64_t first, last;
@@ -39,7 +39,7 @@ struct link_hub {
     const struct link_hub_ops *ops;
     void *ctx;
     uint16_t domid;
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char path[UNIX_PATH_BYTES];
     int listen_fd;
     bool listening;
     struct evloop_fd watch;
@@ -264,29 +264,21 @@ static void hub_ready(struct evloop_fd *w, uint32_t events)
 int link_hub_create(struct evloop *loop, const char *path, uint16_t domid,
                     const struct link_hub_ops *ops, void *ctx, struct link_hub **out)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct link_hub *h;
-    int rc = 0;
+    struct link_hub *h = calloc(1, sizeof(*h));
+    int rc;
 
-    if (strlen(path) >= sizeof(at.sun_path))
-        return -ENAMETOOLONG;
-    h = calloc(1, sizeof(*h));
     if (!h)
         return -ENOMEM;
     h->loop = loop;
     h->ops = ops;
     h->ctx = ctx;
     h->domid = domid;
+    h->listen_fd = -1;
     for (unsigned i = 0; i < LINK_PEERS_MAX; i++)
         h->peers[i] = (struct peer){.hub = h, .fd = -1};
-    strcpy(at.sun_path, path);
-    h->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (h->listen_fd < 0 || bind(h->listen_fd, (const struct sockaddr *)&at, sizeof(at)))
-        rc = -errno;
-    else
+    rc = unix_listen(path, SOCK_SEQPACKET, (int)LINK_PEERS_MAX, &h->listen_fd);
+    if (!rc)
         strcpy(h->path, path);
-    if (!rc && listen(h->listen_fd, (int)LINK_PEERS_MAX))
-        rc = -errno;
     h->watch = (struct evloop_fd){.fd = h->listen_fd, .ready = hub_ready, .user = h};
     if (!rc)
         rc = evloop_add(loop, &h->watch, EPOLLIN);

@@ -470,8 +470,6 @@ static int listen_for_links(struct backend *b)
 
     if (!b->o->link_listen)
         return 0;
-    /* What a predecessor that was killed has left. */
-    unlink(b->o->link_listen);
     rc = link_hub_create(b->loop, b->o->link_listen, b->o->domid, &ops, machine_bridges(b->machine),
                          &hub);
     if (rc)

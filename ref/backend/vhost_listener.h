@@ -7,8 +7,7 @@
 
 struct vhost_listener;
 
-/* `came` is called for each connection and owns its descriptor. What a predecessor that was killed
- * has left at `path` is removed. -ENAMETOOLONG, errors of bind(2), -ENOMEM. */
+/* `came` is called for each connection and owns its descriptor. Errors of unix_listen; -ENOMEM. */
 int vhost_listener_create(struct evloop *loop, const char *path, void (*came)(void *ctx, int fd),
                           void *ctx, struct vhost_listener **out);
 /* The socket is gone afterwards. NULL is allowed. */

@@ -11,11 +11,11 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "util/log.h"
+#include "util/unix_socket.h"
 
 /* Everything is watched once, for edges: see the header. */
 #define EDGES (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
@@ -180,38 +180,13 @@ static int file_open(struct console_end *e, const char *path, char *error, size_
     return 0;
 }
 
-/* A socket that nobody listens on any more is in the way; one that somebody does is not ours. */
-static void remove_stale_socket(const struct sockaddr_un *at)
-{
-    struct stat st;
-    int fd;
-
-    if (lstat(at->sun_path, &st) || !S_ISSOCK(st.st_mode))
-        return;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)at, sizeof(*at)) && errno == ECONNREFUSED)
-        (void)unlink(at->sun_path);
-    close(fd);
-}
-
 static int socket_open(struct console_end *e, const char *path, char *error, size_t error_bytes)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int rc = unix_listen(path, SOCK_STREAM, 1, &e->arrive);
 
-    if (strlen(path) >= sizeof(at.sun_path))
-        return explain(-ENAMETOOLONG, path, error, error_bytes);
-    strcpy(at.sun_path, path);
-    e->arrive = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (e->arrive < 0)
-        return explain(-errno, "socket", error, error_bytes);
-    remove_stale_socket(&at);
-    if (bind(e->arrive, (const struct sockaddr *)&at, sizeof(at)))
-        return explain(-errno, path, error, error_bytes);
+    if (rc)
+        return explain(rc, path, error, error_bytes);
     strcpy(e->path, path);
-    if (listen(e->arrive, 1))
-        return explain(-errno, path, error, error_bytes);
     e->arrive_watch = (struct evloop_fd){.fd = e->arrive, .ready = client_arrives, .user = e};
     return 0;
 }

@@ -9,13 +9,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "device/net_impl.h"
 #include "util/log.h"
 #include "util/mutant.h"
 #include "util/tap.h"
+#include "util/unix_socket.h"
 
 #define DISCARD_MAX 4096u /* frames: more than a TAP or a socket queues by default */
 #define IOV_MAX_OUT 65u
@@ -245,44 +245,19 @@ static void somebody_connects(struct evloop_fd *w, uint32_t epoll_events)
     net_link_changed(n, true);
 }
 
-/* A socket that a predecessor left is in the way; anything else of that name is not ours. */
-static void remove_stale(const char *path)
-{
-    struct stat st;
-
-    if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
-        unlink(path);
-}
-
 static int open_listener(struct net *n, const char *path, char *error, size_t error_bytes)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd, rc;
+    int fd = -1, rc;
 
-    if (strlen(path) >= sizeof(at.sun_path)) {
-        snprintf(error, error_bytes, "%s: too long for a socket (%zu characters at most)", path,
-                 sizeof(at.sun_path) - 1);
-        return -EINVAL;
-    }
-    strcpy(at.sun_path, path);
     n->listen_path = strdup(path);
-    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || !n->listen_path) {
-        rc = fd < 0 ? -errno : -ENOMEM;
-        snprintf(error, error_bytes, "socket: %s", strerror(-rc));
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    remove_stale(path);
-    n->listener = (struct evloop_fd){.fd = fd, .ready = somebody_connects, .user = n};
-    if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) || listen(fd, 1)) {
-        rc = -errno;
+    rc = n->listen_path ? unix_listen(path, SOCK_SEQPACKET, 1, &fd) : -ENOMEM;
+    if (rc) {
         snprintf(error, error_bytes, "%s: %s", path, strerror(-rc));
-        close(fd);
-        n->listener.fd = -1;
+        free(n->listen_path);
+        n->listen_path = NULL;
         return rc;
     }
+    n->listener = (struct evloop_fd){.fd = fd, .ready = somebody_connects, .user = n};
     rc = evloop_add(n->loop, &n->listener, EPOLLIN);
     if (rc)
         snprintf(error, error_bytes, "event loop: %s", strerror(-rc));

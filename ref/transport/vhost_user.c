@@ -6,16 +6,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "device/vhost_message.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
 #include "util/log.h"
-
-#define RETRY_NS 10000000l
+#include "util/unix_socket.h"
 
 #define PROTOCOL_FEATURES                                                                          \
     (BIT64(VHOST_USER_PROTOCOL_F_MQ) | BIT64(VHOST_USER_PROTOCOL_F_REPLY_ACK) |                    \
@@ -430,30 +427,9 @@ static void front_end_says(struct evloop_fd *w, uint32_t events)
     b->config.gone(b->config.ctx);
 }
 
-static int connect_once(const char *path, int *out)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd, rc = 0;
-
-    if (strlen(path) >= sizeof(at.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(at.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (const struct sockaddr *)&at, sizeof(at)))
-        rc = -errno;
-    if (rc)
-        close(fd);
-    else
-        *out = fd;
-    return rc;
-}
-
 int vhost_back_end_create(const struct vhost_back_end_config *config, struct vhost_back_end **out)
 {
     uint64_t deadline = evloop_now_ns() + (uint64_t)config->wait_ms * 1000000u;
-    const struct timespec moment = {.tv_nsec = RETRY_NS};
     struct vhost_back_end *b = calloc(1, sizeof(*b));
     int rc;
 
@@ -466,13 +442,7 @@ int vhost_back_end_create(const struct vhost_back_end_config *config, struct vho
         b->queues[i].kick = b->queues[i].call = -1;
     }
     vdev_attach_transport(config->vdev, &transport_ops, b);
-    while ((rc = connect_once(config->path, &b->fd)) == -ENOENT || rc == -ECONNREFUSED) {
-        if (evloop_now_ns() >= deadline) {
-            rc = -ETIMEDOUT;
-            break;
-        }
-        (void)nanosleep(&moment, NULL);
-    }
+    rc = unix_connect(config->path, SOCK_STREAM, config->wait_ms, &b->fd);
     while (!rc && !b->owned) {
         uint64_t now = evloop_now_ns();
         rc = now < deadline ? serve_next(b, deadline - now) : -ETIMEDOUT;
