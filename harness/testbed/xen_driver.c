@@ -70,36 +70,39 @@ int xen_driver_join(struct testbed_cell *c)
 
 /* ---- lines ---- */
 
+static int write_line(struct testbed_cell *c, const char *line)
+{
+    for (size_t left = strlen(line); left;) {
+        ssize_t n = write(xen_of(c)->to_driver, line, left);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return testbed_fail(c, -errno, "the driver domain's console: %s", strerror(errno));
+        line += n;
+        left -= (size_t)n;
+    }
+    return 0;
+}
+
 static int say(struct testbed_cell *c, const struct words *w, const char *verb)
 {
-    size_t bytes = strlen(verb) + 2;
-    char *line;
-    int ret = 0;
+    char *line = strdup(verb);
+    int ret;
 
-    for (unsigned i = 0; i < w->count; i++) {
-        if (strpbrk(w->items[i], " \t\n\\"))
+    for (unsigned i = 0; line && i < w->count; i++) {
+        char *longer = NULL;
+
+        if (strpbrk(w->items[i], " \t\n\\")) {
+            free(line);
             return testbed_fail(c, -EINVAL, "'%s' cannot be said to a driver domain", w->items[i]);
-        bytes += strlen(w->items[i]) + 1;
-    }
-    line = malloc(bytes);
-    if (!line || w->failed) {
+        }
+        if (asprintf(&longer, "%s %s%s", line, w->items[i], i + 1 == w->count ? "\n" : "") < 0)
+            longer = NULL;
         free(line);
-        return testbed_fail(c, -ENOMEM, "out of memory");
+        line = longer;
     }
-    strcpy(line, verb);
-    for (unsigned i = 0; i < w->count; i++) {
-        strcat(line, " ");
-        strcat(line, w->items[i]);
-    }
-    strcat(line, "\n");
-    for (size_t done = 0; done < bytes - 1 && !ret;) {
-        ssize_t n = write(xen_of(c)->to_driver, line + done, strlen(line) - done);
-        if (n < 0 && errno != EINTR)
-            ret = testbed_fail(c, -errno, "the driver domain's console: %s", strerror(errno));
-        done += n > 0 ? (size_t)n : 0;
-        if (done == strlen(line))
-            break;
-    }
+    ret = line && !w->failed ? write_line(c, line) : testbed_fail(c, -ENOMEM, "out of memory");
     free(line);
     return ret;
 }

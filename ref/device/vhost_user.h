@@ -8,6 +8,9 @@
  * the protocol feature XEN_MMAP says of which domain and how. When this process resets a queue, it
  * waits for the back-end to say that it has let go of it.
  *
+ * While the back-end is asked for something this process waits, VHOST_ANSWER_NS at most. A back-end
+ * shares the events' descriptors: one that makes them block can make this process wait for longer.
+ *
  * The back-end may die. The device is still there then, in need of a reset; until another back-end
  * has come FEATURES_OK is refused.
  *

@@ -2,6 +2,7 @@
 #include "transport/vhost_user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -51,10 +52,11 @@ static void kicked(struct evloop_fd *w, uint32_t events)
     struct back_queue *q = w->user;
     struct vhost_back_end *b = q->back;
     uint64_t count;
+    ssize_t n = read(q->kick, &count, sizeof(count));
 
-    if (read(q->kick, &count, sizeof(count)) == sizeof(count))
+    if (n == (ssize_t)sizeof(count))
         vdev_queue_notify(b->config.vdev, (unsigned)(q - b->queues));
-    else if (errno != EAGAIN && errno != EINTR)
+    else if (n >= 0 || (errno != EAGAIN && errno != EINTR))
         evloop_del(b->config.loop, &q->kick_watch); /* whatever it is, it is no eventfd */
 }
 
@@ -84,6 +86,17 @@ static void back_config_interrupt(void *ctx)
 
 static const struct vdev_transport_ops transport_ops = {.queue_interrupt = back_interrupt,
                                                         .config_interrupt = back_config_interrupt};
+
+/* Of a message. Whatever it is, nobody waits for it: a full pipe must not stop this process. */
+static int take_event(struct vhost_message *m)
+{
+    int fd = vhost_message_take_fd(m);
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    return fd;
+}
 
 static void replace(int *fd, int other)
 {
@@ -250,7 +263,7 @@ static int set_vring_kick(struct vhost_back_end *b, struct vhost_message *m)
 
     if (!q)
         return -EPROTO;
-    replace(&q->kick, vhost_message_take_fd(m));
+    replace(&q->kick, take_event(m));
     return 0;
 }
 
@@ -260,7 +273,7 @@ static int set_vring_call(struct vhost_back_end *b, struct vhost_message *m)
 
     if (!q)
         return -EPROTO;
-    replace(&q->call, vhost_message_take_fd(m));
+    replace(&q->call, take_event(m));
     return 0;
 }
 
@@ -268,7 +281,7 @@ static int set_vring_err(struct vhost_back_end *b, struct vhost_message *m)
 {
     if (!told_queue(b, m))
         return -EPROTO;
-    replace(&b->err, vhost_message_take_fd(m));
+    replace(&b->err, take_event(m));
     return 0;
 }
 

@@ -12,7 +12,8 @@
  * is held. A driver's fault is told by SET_VRING_ERR's descriptor.
  *
  * The front-end is not trusted with more than its own device: a message that is malformed, or out
- * of place, ends the connection.
+ * of place, ends the connection, and the descriptors for events are made non-blocking, which the
+ * front-end sees on its own.
  */
 #ifndef RP_TRANSPORT_VHOST_USER_H
 #define RP_TRANSPORT_VHOST_USER_H
