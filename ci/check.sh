@@ -50,6 +50,7 @@ stage()
         f=1
     fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    [ "$f" -eq 0 ] || { echo "== $name: failed, and ended so:"; tail -n 40 "$log_dir/out"; } >>"$log_dir/failed"
     echo "== $name: $p passed, $f failed, $s skipped ($(($(date +%s) - start)) s)"
 }
 
@@ -85,5 +86,7 @@ fi
 [ -z "$mutants" ] || stage "mutants" make --no-print-directory -j"$jobs" mutants
 [ -z "$xen" ] || stage "the real Xen" ci/xen-check.sh --quick
 
+# Stages are long: what a reader of the end wants to know stands there.
+[ ! -e "$log_dir/failed" ] || cat "$log_dir/failed"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -254,6 +254,22 @@ static void judge(const struct mutants *u, struct report_cell *cell)
     report_cell_settle(cell);
 }
 
+static void print_mutant(const struct report_check *k)
+{
+    printf("%-8s  %-40s",
+           k->outcome == PASS   ? "killed"
+           : k->outcome == FAIL ? "SURVIVED"
+                                : "ERROR",
+           k->name);
+    for (unsigned n = 0; n < k->notes.count; n++)
+        if (!strcmp(k->notes.items[n].name, "check"))
+            printf(" %s", k->notes.items[n].value);
+    puts("");
+    if (k->outcome != PASS)
+        printf("          %s\n", k->failure_count ? k->failures[0].text : k->reason);
+}
+
+/* Those that were not killed come last: the end of a long list is what is read. */
 static void print_table(const struct report_cell *c)
 {
     unsigned killed = 0, skipped = 0, checks = 0;
@@ -261,25 +277,17 @@ static void print_table(const struct report_cell *c)
     puts("");
     for (unsigned i = 0; i < c->check_count; i++) {
         const struct report_check *k = &c->checks[i];
+
+        if (k->outcome == PASS)
+            print_mutant(k);
         killed += k->outcome == PASS;
         skipped += k->outcome == SKIP;
-        if (k->outcome == SKIP)
-            continue;
-        printf("%-8s  %-40s",
-               k->outcome == PASS   ? "killed"
-               : k->outcome == FAIL ? "SURVIVED"
-                                    : "ERROR",
-               k->name);
-        for (unsigned n = 0; n < k->notes.count; n++) {
-            if (strcmp(k->notes.items[n].name, "check") != 0)
-                continue;
-            printf(" %s", k->notes.items[n].value);
-            checks++;
-        }
-        puts("");
-        if (k->outcome != PASS)
-            printf("          %s\n", k->failure_count ? k->failures[0].text : k->reason);
+        for (unsigned n = 0; k->outcome != SKIP && n < k->notes.count; n++)
+            checks += !strcmp(k->notes.items[n].name, "check");
     }
+    for (unsigned i = 0; i < c->check_count; i++)
+        if (c->checks[i].outcome != PASS && c->checks[i].outcome != SKIP)
+            print_mutant(&c->checks[i]);
     unsigned judged = c->check_count - skipped;
     if (judged)
         printf("\n%u of %u mutants killed (%u.%u %%), by %u checks\n", killed, judged,
