@@ -257,7 +257,7 @@ int main(int argc, char **argv)
         return 2;
     }
     own = pace_own_cpu(net);
-    printf("{\"ns_per_buffer\": %.4f, \"buffers\": %llu, \"round_trip_ns\": [%.1f, %.1f], "
+    printf("{\"ns_per_unit\": %.4f, \"buffers\": %llu, \"round_trip_ns\": [%.1f, %.1f], "
            "\"own_cpu\": [%.4f, %.4f]}\n",
            (double)net.wall_ns / (double)buffers, (unsigned long long)buffers, before, after, own,
            own);

@@ -95,7 +95,7 @@ static int report(const struct shared *s, const struct driver_result *d, double 
         fputs("ringproof-ring: what the device read is not what the driver wrote\n", stderr);
         return 2;
     }
-    printf("{\"ns_per_buffer\": %.4f, \"buffers\": %llu, \"checked\": %s, \"huge_pages\": %s, "
+    printf("{\"ns_per_unit\": %.4f, \"buffers\": %llu, \"checked\": %s, \"huge_pages\": %s, "
            "\"round_trip_ns\": [%.1f, %.1f], \"own_cpu\": [%.4f, %.4f], "
            "\"sleeps\": [%llu, %llu], \"doorbells\": %llu, \"interrupts\": %llu",
            (double)d->wall_ns / (double)d->buffers, (unsigned long long)d->buffers,

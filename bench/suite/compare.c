@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "report/text.h"
+#include "suite/read.h"
 #include "suite/suite.h"
 
 #define FILE_BYTES_MAX (64u << 20)
@@ -73,14 +74,8 @@ int suite_load(const char *path, json_t **o, char *why, size_t why_size)
 
 /* ---- reading ---- */
 
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
-
-static double number_of(const json_t *o, const char *name)
+/* NaN where there is none. */
+static double finite_of(const json_t *o, const char *name)
 {
     const json_t *v = json_object_get(o, name);
 
@@ -90,17 +85,17 @@ static double number_of(const json_t *o, const char *name)
 /* 0; -ENOENT where there is none; -EPROTO for one that cannot be. */
 static int sample_read(const json_t *o, struct sample *s)
 {
-    double count = number_of(o, "count");
+    double count = finite_of(o, "count");
 
     *s = (struct sample){0};
     if (o == NULL || json_is_null(o))
         return -ENOENT;
-    *s = (struct sample){.median = number_of(o, "median"),
-                         .p10 = number_of(o, "p10"),
-                         .p90 = number_of(o, "p90"),
-                         .low = number_of(o, "low"),
-                         .high = number_of(o, "high"),
-                         .confidence = number_of(o, "confidence")};
+    *s = (struct sample){.median = finite_of(o, "median"),
+                         .p10 = finite_of(o, "p10"),
+                         .p90 = finite_of(o, "p90"),
+                         .low = finite_of(o, "low"),
+                         .high = finite_of(o, "high"),
+                         .confidence = finite_of(o, "confidence")};
     if (!(count >= 1 && count <= 1e6 && s->low > 0 && s->low <= s->median && s->median <= s->high &&
           isfinite(s->high)))
         return -EPROTO;

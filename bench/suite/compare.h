@@ -23,8 +23,8 @@
 #define SUITE_SLACK 0.02
 
 struct suite_change {
-    const char *row, *metric; /* borrowed from the files' contents; metric: "ns/buffer", or the
-                                 variant to which the ratio is */
+    const char *row, *metric; /* borrowed from the files' contents; metric: the row's unit,
+                                 or the variant to which the ratio is */
     bool is_ratio;
     double before, after; /* medians; NaN where there is none */
     struct sample ratio;  /* after to before: less is better */

@@ -37,8 +37,8 @@ static const struct sample *measured(const struct suite_goal *g, const struct su
 {
     if (!strcmp(g->than, ROUND_TRIP))
         return &row->to_round_trip;
-    for (unsigned k = 1; k < row->variant_count; k++)
-        if (!strcmp(row->variants[k].name, g->than))
+    for (unsigned k = 1; k < row->work.variant_count; k++)
+        if (!strcmp(row->work.variants[k].name, g->than))
             return &row->ratios[k];
     return NULL;
 }
@@ -49,7 +49,7 @@ enum suite_reached suite_goal_judge(const struct suite_goal *g, const struct sui
     const struct sample *s = NULL;
 
     for (unsigned i = 0; i < count && !s; i++)
-        if (!strcmp(rows[i].name, g->row))
+        if (!strcmp(rows[i].work.name, g->row))
             s = measured(g, &rows[i]);
     *ratio = s ? *s : (struct sample){0};
     if (ratio->count < SAMPLE_PAIRS_MIN)

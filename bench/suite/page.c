@@ -4,6 +4,7 @@
 
 #include "report/text.h"
 #include "suite/plot.h"
+#include "suite/read.h"
 #include "suite/suite.h"
 
 static const char style[] =
@@ -20,18 +21,6 @@ static const char style[] =
     "border-top:1px solid var(--line);padding:.25rem .6rem;text-align:left;white-space:nowrap}"
     "td.n{text-align:right}th{background:var(--card)}.reached{font-weight:700}.missed{font-weight:"
     "700;text-decoration:underline}";
-
-static const char *member(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
-
-static double number_of(const json_t *o, const char *name)
-{
-    return json_number_value(json_object_get(o, name));
-}
 
 static void put_term(FILE *f, const char *name, const char *value)
 {
@@ -69,19 +58,19 @@ static void put_head(const json_t *o, FILE *f)
 
     snprintf(cpus, sizeof(cpus), "%lld",
              (long long)json_integer_value(json_object_get(machine, "cpus")));
-    fputs("<header><h1>Ring benchmark ", f);
-    text_write_xml(f, member(run, "id"));
+    fputs("<header><h1>Benchmark ", f);
+    text_write_xml(f, text_of(run, "id"));
     fputs("</h1>\n<dl>", f);
-    put_term(f, "started", member(run, "started"));
-    put_term(f, "ringproof", member(run, "version"));
-    put_term(f, "machine", member(machine, "cpu"));
+    put_term(f, "started", text_of(run, "started"));
+    put_term(f, "ringproof", text_of(run, "version"));
+    put_term(f, "machine", text_of(machine, "cpu"));
     put_term(f, "CPUs", cpus);
-    put_term(f, "Linux", member(machine, "kernel"));
-    put_term(f, "peers", member(run, "peers"));
+    put_term(f, "Linux", text_of(machine, "kernel"));
+    put_term(f, "peers", text_of(run, "peers"));
     fprintf(
         f,
-        "<dt>testbed</dt><dd>processes: two of this machine, and no testbed under them</dd>"
-        "</dl></header>\n<p class=soft>ns for a buffer: less is better. In brackets the middle "
+        "</dl></header>\n<p class=soft>Times are for one unit of work: less is better. In brackets "
+        "the middle "
         "80 %%; of ratios, which come from pairs measured one right after the other, the "
         "interval of the median (sign test); below %u pairs nothing is said of a ratio. A round "
         "is discarded when others had a CPU for more than %g %% of the time, the host under "
@@ -121,63 +110,108 @@ static void put_goals(const json_t *o, FILE *f)
     json_array_foreach(json_object_get(o, "goals"), i, goal)
     {
         fputs("<tr><td>", f);
-        text_write_xml(f, member(goal, "row"));
+        text_write_xml(f, text_of(goal, "row"));
         fputs("</td><td>", f);
-        text_write_xml(f, member(goal, "than"));
+        text_write_xml(f, text_of(goal, "than"));
         fprintf(f, "</td><td class=n>%.3f</td>", number_of(goal, "at_most"));
         put_sample(json_object_get(goal, "ratio"), true, f);
         fputs("<td class=\"", f);
-        text_write_xml(f, member(goal, "verdict"));
+        text_write_xml(f, text_of(goal, "verdict"));
         fputs("\">", f);
-        text_write_xml(f, member(goal, "verdict"));
+        text_write_xml(f, text_of(goal, "verdict"));
         fputs("</td></tr>\n", f);
     }
     fputs("</table></div>\n", f);
 }
 
+static void put_latency(const json_t *latency, FILE *f)
+{
+    if (json_is_object(latency))
+        fprintf(f, "<td class=n>%.0f, %.0f, %.0f</td>", quantile_of(latency, 0.5),
+                quantile_of(latency, 0.99), quantile_of(latency, 0.999));
+    else
+        fputs("<td class=n>-</td>", f);
+}
+
+static void put_counts(const json_t *counts, FILE *f)
+{
+    const char *name, *between = "";
+    const json_t *v;
+
+    fputs("<td>", f);
+    json_object_foreach((json_t *)counts, name, v)
+    {
+        fputs(between, f);
+        text_write_xml(f, name);
+        fprintf(f, " %.4g", json_number_value(v));
+        between = ", ";
+    }
+    fputs("</td></tr>\n", f);
+}
+
+static void put_row(const json_t *row, FILE *f)
+{
+    const json_t *v, *list = json_object_get(row, "variants");
+    size_t k;
+
+    json_array_foreach(list, k, v)
+    {
+        fprintf(f, "<tr%s><td>", k ? "" : " class=row");
+        if (k == 0)
+            text_write_xml(f, text_of(row, "name"));
+        fputs("</td><td>", f);
+        if (k == 0)
+            text_write_xml(f, text_of(row, "placement"));
+        fputs("</td><td>", f);
+        text_write_xml(f, text_of(v, "name"));
+        if (k == 0)
+            fprintf(f, "</td><td class=n>%g of %zu</td>",
+                    number_of(json_object_get(v, "value"), "count"),
+                    json_array_size(json_object_get(row, "rounds")));
+        else
+            fputs("</td><td></td>", f);
+        put_sample(json_object_get(v, "value"), false, f);
+        if (k == 0)
+            fputs("<td></td>", f);
+        else
+            put_sample(json_object_get(v, "ratio_of_first"), true, f);
+        put_latency(json_object_get(v, "latency"), f);
+        put_counts(json_object_get(v, "per_unit"), f);
+    }
+}
+
 static void put_rows(const json_t *o, FILE *f)
 {
-    const json_t *row, *v, *list;
-    size_t i, k;
+    const json_t *row, *before = NULL;
+    size_t i;
 
-    fputs("<h2>Rows</h2>\n<div class=wide><table id=rows><tr><th>row<th>CPUs<th>variant<th>rounds"
-          "<th>ns/buffer<th>first to this</tr>\n",
-          f);
     json_array_foreach(json_object_get(o, "rows"), i, row)
     {
-        list = json_object_get(row, "variants");
-        json_array_foreach(list, k, v)
-        {
-            fprintf(f, "<tr%s><td>", k ? "" : " class=row");
-            if (k == 0)
-                text_write_xml(f, member(row, "name"));
-            fputs("</td><td>", f);
-            if (k == 0)
-                text_write_xml(f, member(row, "placement"));
-            fputs("</td><td>", f);
-            text_write_xml(f, member(v, "name"));
-            if (k == 0)
-                fprintf(f, "</td><td class=n>%g of %zu</td>",
-                        number_of(json_object_get(v, "value"), "count"),
-                        json_array_size(json_object_get(row, "rounds")));
-            else
-                fputs("</td><td></td>", f);
-            put_sample(json_object_get(v, "value"), false, f);
-            if (k == 0)
-                fputs("<td></td>", f);
-            else
-                put_sample(json_object_get(v, "ratio_of_first"), true, f);
-            fputs("</tr>\n", f);
+        if (begins_table(row, before)) {
+            const char *note = suite_testbed_note(text_of(row, "testbed"));
+
+            fprintf(f, "%s<h2>", before ? "</table></div>\n" : "");
+            text_write_xml(f, text_of(row, "family"));
+            fputs("</h2>\n<p class=soft>Testbed ", f);
+            text_write_xml(f, text_of(row, "testbed"));
+            fprintf(f,
+                    ": %s</p>\n<div class=wide><table class=rows><tr><th>row<th>CPUs<th>variant"
+                    "<th>rounds<th>",
+                    note ? note : "unknown");
+            text_write_xml(f, text_of(row, "unit"));
+            fputs("<th>first to this<th>p50, p99, p99.9 [ns]<th>for each unit</tr>\n", f);
         }
+        put_row(row, f);
+        before = row;
     }
-    fputs("</table></div>\n", f);
+    fputs(before ? "</table></div>\n" : "", f);
 }
 
 void suite_page_write(const json_t *o, char *const svg[SUITE_PLOTS], FILE *f)
 {
     fprintf(f,
             "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
-            "content=\"width=device-width\"><title>Ringproof: ring benchmark</title><style>%s"
+            "content=\"width=device-width\"><title>Ringproof: benchmark</title><style>%s"
             "</style>\n",
             style);
     put_head(o, f);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "suite/read.h"
 #include "suite/suite.h"
 #include "util/bits.h"
 
@@ -52,18 +53,6 @@ const char *suite_plot_caption(enum suite_plot p)
 }
 
 /* ---- reading ---- */
-
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
-
-static double number_of(const json_t *o, const char *name)
-{
-    return json_number_value(json_object_get(o, name));
-}
 
 static const json_t *rows_of(const json_t *o)
 {
@@ -244,9 +233,18 @@ static unsigned plot_batch(const json_t *o, FILE *f)
 
 /* ---- latency ---- */
 
-static unsigned latency_data(const json_t *row, unsigned index, FILE *f)
+/* Of a row's first variant; NULL: none was measured, or not of a ring. */
+static const json_t *latency_of(const json_t *row)
 {
-    const json_t *latency = json_object_get(row, "latency"), *bucket;
+    const json_t *first = json_array_get(json_object_get(row, "variants"), 0);
+    const json_t *latency = json_object_get(first, "latency");
+
+    return !strcmp(text_of(row, "unit"), "ns/buffer") && json_is_object(latency) ? latency : NULL;
+}
+
+static unsigned latency_data(const json_t *latency, unsigned index, FILE *f)
+{
+    const json_t *bucket;
     double count = number_of(latency, "count"), left = count;
     unsigned points = 0;
     size_t i;
@@ -267,18 +265,6 @@ static unsigned latency_data(const json_t *row, unsigned index, FILE *f)
     return points;
 }
 
-/* The time that all but one in a thousand do not exceed. */
-static double latency_most(const json_t *row)
-{
-    const json_t *q, *list = json_object_get(json_object_get(row, "latency"), "quantiles_ns");
-    double most = 0;
-    size_t i;
-
-    json_array_foreach(list, i, q) if (json_number_value(json_array_get(q, 0)) <= 0.999) most =
-        fmax(most, json_number_value(json_array_get(q, 1)));
-    return most;
-}
-
 static unsigned plot_latency(const json_t *o, FILE *f)
 {
     const json_t *rows = rows_of(o), *row, *shown[SERIES_MAX];
@@ -289,12 +275,11 @@ static unsigned plot_latency(const json_t *o, FILE *f)
     put_head(o, SUITE_PLOT_LATENCY, plots[SUITE_PLOT_LATENCY].height, f);
     json_array_foreach(rows, i, row)
     {
-        unsigned points = count < SERIES_MAX && json_is_object(json_object_get(row, "latency"))
-                              ? latency_data(row, count, f)
-                              : 0;
+        const json_t *latency = count < SERIES_MAX ? latency_of(row) : NULL;
+        unsigned points = latency ? latency_data(latency, count, f) : 0;
 
         if (points) {
-            most = fmax(most, latency_most(row));
+            most = fmax(most, quantile_of(latency, 0.999));
             shown[count++] = row;
         }
         total += points;

@@ -29,22 +29,53 @@ static bool read_two(const json_t *o, const char *name, double out[2])
     return isfinite(out[0]) && isfinite(out[1]);
 }
 
-int suite_value_read(const char *line, struct suite_value *v)
+/* Of a member that may be there: a reference of the value's own, once it is what it has to be. */
+static int take_optional(const json_t *o, const char *name, int (*check)(const json_t *v),
+                         json_t **out)
+{
+    json_t *v = json_object_get(o, name);
+
+    if (v && check(v))
+        return -EPROTO;
+    *out = json_incref(v);
+    return 0;
+}
+
+static int latency_check(const json_t *latency)
+{
+    struct histogram h = {0};
+
+    return suite_latency_add(latency, &h);
+}
+
+int suite_value_read(const char *line, const struct suite_work *work, struct suite_value *v)
 {
     json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *latency = json_object_get(o, "latency");
-    struct histogram h = {0};
     int ret = 0;
 
-    v->ns = number_of(json_object_get(o, "ns_per_buffer"));
-    if (!(isfinite(v->ns) && v->ns > 0) || !read_two(o, "round_trip_ns", v->round_trip_ns) ||
-        !read_two(o, "own_cpu", v->own_cpu) || v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0)
+    v->latency = v->per_unit = NULL;
+    v->ns = number_of(json_object_get(o, "ns_per_unit"));
+    if (!(isfinite(v->ns) && v->ns > 0))
         ret = -EPROTO;
-    if (ret == 0 && latency)
-        ret = suite_latency_add(latency, &h);
-    v->latency = ret == 0 ? json_incref((json_t *)latency) : NULL;
+    if (ret == 0 && !work->loose &&
+        (!read_two(o, "round_trip_ns", v->round_trip_ns) || !read_two(o, "own_cpu", v->own_cpu) ||
+         v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0))
+        ret = -EPROTO;
+    if (ret == 0)
+        ret = take_optional(o, "latency", latency_check, &v->latency);
+    if (ret == 0)
+        ret = take_optional(o, "per_unit", suite_per_unit_check, &v->per_unit);
+    if (ret)
+        suite_value_fini(v);
     json_decref(o);
     return ret;
+}
+
+void suite_value_fini(struct suite_value *v)
+{
+    json_decref(v->latency);
+    json_decref(v->per_unit);
+    v->latency = v->per_unit = NULL;
 }
 
 static bool round_near(const struct suite_round *r)
@@ -56,13 +87,15 @@ enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite
 {
     double least = INFINITY, most = 0;
 
-    for (unsigned i = 0; i < row->variant_count; i++) {
+    for (unsigned i = 0; i < row->work.variant_count; i++) {
         const struct suite_value *v = &round->values[i];
-        double own = fmin(v->own_cpu[0], v->own_cpu[1]);
+        bool disturbed = row->work.sleeps || row->work.loose
+                             ? v->foreign > SUITE_FOREIGN_MAX
+                             : fmin(v->own_cpu[0], v->own_cpu[1]) < 1 - SUITE_FOREIGN_MAX;
 
         if (v->steal > SUITE_STEAL_MAX)
             return SUITE_STEAL;
-        if (row->sleeps ? v->foreign > SUITE_FOREIGN_MAX : own < 1 - SUITE_FOREIGN_MAX)
+        if (disturbed)
             return SUITE_FOREIGN;
         for (unsigned k = 0; k < 2; k++) {
             least = fmin(least, v->round_trip_ns[k]);
@@ -112,7 +145,7 @@ int suite_settle(struct suite_row *row)
         row->fates[r->fate]++;
         if (r->fate != SUITE_KEPT)
             continue;
-        for (unsigned k = 0; k < row->variant_count; k++)
+        for (unsigned k = 0; k < row->work.variant_count; k++)
             values[k][kept] = r->values[k].ns;
         trips[kept] = (r->values[0].round_trip_ns[0] + r->values[0].round_trip_ns[1]) / 2;
         kept++;
@@ -120,7 +153,7 @@ int suite_settle(struct suite_row *row)
     ret = sample_take(trips, kept, &row->round_trip);
     if (ret == 0)
         ret = sample_ratio(values[0], trips, kept, &row->to_round_trip);
-    for (unsigned k = 0; k < row->variant_count && ret != -ENOMEM; k++) {
+    for (unsigned k = 0; k < row->work.variant_count && ret != -ENOMEM; k++) {
         ret = sample_take(values[k], kept, &row->values[k]);
         if (ret == 0)
             ret = sample_ratio(values[0], values[k], kept, &row->ratios[k]);

@@ -20,35 +20,33 @@ static int complain(const char *path, int error)
     return error;
 }
 
-int bench_files_write(const struct suite_run *run, const struct suite_row *rows, unsigned count,
-                      const json_t *contents, const char *dir)
+/* One file of the contents, by what writes it. */
+static int write_file(const json_t *contents, const char *dir, const char *name,
+                      void (*write)(const json_t *contents, FILE *f))
 {
-    static const char *const names[] = {"bench.json", "bench.md"};
     char *path = NULL;
     int ret = 0;
+    FILE *f;
 
-    for (unsigned i = 0; i < 2 && !ret; i++) {
-        FILE *f;
-
-        free(path);
-        path = NULL;
-        if (asprintf(&path, "%s/%s", dir, names[i]) < 0)
-            return -ENOMEM;
-        f = fopen(path, "we");
-        if (!f) {
-            ret = complain(path, -errno);
-            break;
-        }
-        if (i == 0)
-            suite_write_json(contents, f);
-        else
-            suite_write_markdown(run, rows, count, f);
-        ret = ferror(f) ? -EIO : 0;
-        if (fclose(f) || ret)
-            ret = complain(path, -EIO);
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
+        return -ENOMEM;
+    f = fopen(path, "we");
+    if (!f) {
+        ret = complain(path, -errno);
+        goto out;
     }
+    write(contents, f);
+    ret = ferror(f) ? -EIO : 0;
+    if (fclose(f) || ret)
+        ret = complain(path, -EIO);
+out:
     free(path);
     return ret;
+}
+
+int bench_files_write(const json_t *contents, const char *dir)
+{
+    return write_file(contents, dir, "bench.json", suite_write_json);
 }
 
 /* A whole file; NULL when it is not there or too large. */
@@ -142,7 +140,7 @@ out:
 int bench_files_draw(const json_t *contents, const char *dir)
 {
     char *svg[SUITE_PLOTS] = {NULL}, *path = NULL;
-    int ret = 0;
+    int ret = write_file(contents, dir, "bench.md", suite_write_markdown);
     FILE *f;
 
     for (unsigned p = 0; p < SUITE_PLOTS && ret == 0; p++)

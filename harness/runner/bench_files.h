@@ -7,12 +7,12 @@
 
 #include "suite/suite.h"
 
-/* bench.json and bench.md. 0 or -errno after an explanation on stderr. */
-int bench_files_write(const struct suite_run *run, const struct suite_row *rows, unsigned count,
-                      const json_t *contents, const char *dir);
+/* bench.json. 0 or -errno after an explanation on stderr. */
+int bench_files_write(const json_t *contents, const char *dir);
 
-/* Of a file's contents: <picture>.gp, .svg and .png, and bench.html. Without gnuplot the page has
- * no pictures, and that is said. 0 or -errno after an explanation on stderr. */
+/* For people, of a file's contents: bench.md, <picture>.gp, .svg and .png, and bench.html. Without
+ * gnuplot the page has no pictures, and that is said. 0 or -errno after an explanation on stderr.
+ */
 int bench_files_draw(const json_t *contents, const char *dir);
 
 #endif

@@ -5,104 +5,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "runner/bench_files.h"
+#include "runner/bench_measure.h"
 #include "runner/runner.h"
-#include "runner/tool.h"
 #include "suite/compare.h"
 #include "suite/suite.h"
 
-#define PROGRAM_NS  30000000000ull /* they give up by themselves long before */
 #define PASS_ROUNDS 10u
 /* No row is tried again after that. */
 #define RUN_NS 270000000000ull
-
-/* Of all CPUs since the start, in seconds. */
-struct cpu_times {
-    double busy, steal, all, own;
-};
-
-static struct cpu_times cpu_times_now(void)
-{
-    struct cpu_times t = {0};
-    unsigned long long v[8] = {0};
-    double tick = (double)sysconf(_SC_CLK_TCK);
-    struct rusage r;
-    FILE *f = fopen("/proc/stat", "re");
-
-    /* user nice system idle iowait irq softirq steal */
-    if (f && fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
-                    &v[4], &v[5], &v[6], &v[7]) == 8) {
-        t.busy = (double)(v[0] + v[1] + v[2] + v[5] + v[6]) / tick;
-        t.steal = (double)v[7] / tick;
-        t.all = t.busy + t.steal + (double)(v[3] + v[4]) / tick;
-    }
-    if (f)
-        fclose(f);
-    getrusage(RUSAGE_CHILDREN, &r);
-    t.own = (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-            (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-    return t;
-}
-
-static void add_words(struct words *w, const char *text)
-{
-    char *copy = strdup(text), *rest = copy, *word;
-
-    while (copy && (word = strsep(&rest, " ")))
-        if (word[0])
-            words_add(w, word);
-    free(copy);
-}
-
-static int measure(const struct run_options *o, const struct install *in,
-                   const struct suite_row *row, unsigned k, struct suite_value *v)
-{
-    struct cpu_times before, after;
-    struct words argv = {0};
-    char *output = NULL;
-    int ret;
-
-    words_addf(&argv, "%s/%s", in->variant_bin_dir, row->variants[k].program);
-    words_add(&argv, "--priority");
-    add_words(&argv, row->options);
-    add_words(&argv, row->variants[k].options);
-    if (row->variants[k].peer) {
-        words_add(&argv, "--from");
-        words_add(&argv, o->peers);
-    }
-    before = cpu_times_now();
-    ret = argv.failed ? -ENOMEM : tool_run(&argv, NULL, PROGRAM_NS, &output);
-    after = cpu_times_now();
-    if (ret == 0)
-        ret = suite_value_read(output, v);
-    if (after.all > before.all) {
-        double foreign = after.busy - before.busy - (after.own - before.own);
-
-        v->foreign = foreign > 0 ? foreign / (after.all - before.all) : 0;
-        v->steal = (after.steal - before.steal) / (after.all - before.all);
-    }
-    words_fini(&argv);
-    free(output);
-    return ret;
-}
 
 /* An installed tree has no program without checks: rows do without that variant there. */
 static void drop_missing(const struct install *in, struct suite_row *row)
 {
     unsigned kept = 1;
 
-    for (unsigned k = 1; k < row->variant_count; k++) {
+    for (unsigned k = 1; k < row->work.variant_count; k++) {
         char path[512];
 
-        snprintf(path, sizeof(path), "%s/%s", in->variant_bin_dir, row->variants[k].program);
+        snprintf(path, sizeof(path), "%s/%s", in->variant_bin_dir, row->work.variants[k].program);
         if (access(path, X_OK) == 0)
-            row->variants[kept++] = row->variants[k];
+            row->work.variants[kept++] = row->work.variants[k];
     }
-    row->variant_count = kept;
+    row->work.variant_count = kept;
 }
 
 static bool row_lacks(const struct suite_row *row)
@@ -118,8 +46,8 @@ static void measure_row(const struct run_options *o, const struct install *in,
         struct suite_round *r = &row->rounds[row->round_count++];
         int ret = 0;
 
-        for (unsigned k = 0; k < row->variant_count && ret == 0; k++)
-            ret = measure(o, in, row, k, &r->values[k]);
+        for (unsigned k = 0; k < row->work.variant_count && ret == 0; k++)
+            ret = bench_measure(o, in, &row->work, k, &r->values[k]);
         r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
     }
 }
@@ -130,7 +58,7 @@ static unsigned keep_rows(const struct run_options *o, struct suite_row *rows, u
     unsigned kept = 0;
 
     for (unsigned i = 0; i < count; i++)
-        if (!o->filter || !fnmatch(o->filter, rows[i].name, 0))
+        if (!o->filter || !fnmatch(o->filter, rows[i].work.name, 0))
             rows[kept++] = rows[i]; /* nothing was measured yet: a copy owns nothing */
     return kept;
 }
@@ -175,8 +103,8 @@ static char *cpu_name(void)
 
 static void show_row(const struct suite_row *row, unsigned index, unsigned count)
 {
-    fprintf(stderr, "%3u/%u %-44s %2u of %u rounds\n", index + 1, count, row->name, suite_kept(row),
-            row->round_count);
+    fprintf(stderr, "%3u/%u %-44s %2u of %u rounds\n", index + 1, count, row->work.name,
+            suite_kept(row), row->round_count);
 }
 
 /*
@@ -298,10 +226,9 @@ int command_bench(int argc, char **argv)
                                   .cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
                                   .duration_s = (double)(monotonic_ns() - begin) / 1e9};
     contents = suite_to_json(&run, rows, count);
-    if (!contents || bench_files_write(&run, rows, count, contents, dir) ||
-        bench_files_draw(contents, dir))
+    if (!contents || bench_files_write(contents, dir) || bench_files_draw(contents, dir))
         goto out;
-    suite_write_markdown(&run, rows, count, stdout);
+    suite_write_markdown(contents, stdout);
     printf("\nresults in %s\n", dir);
     status = ret ? REPORT_HARNESS_ERROR : REPORT_PASSED;
 out:

@@ -15,6 +15,7 @@
  *   net_run       ... a network interface, and iperf3 or a transfer over it
  *   neighbour     a second domain with a fio of its own, beside checks
  *   transfer      streams of which every byte is known
+ *   bench_measure one variant of a row of benchmarks, once
  *   bench_files   what a run of benchmarks leaves
  */
 #ifndef RP_RUNNER_RUNNER_H

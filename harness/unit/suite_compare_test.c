@@ -30,10 +30,12 @@ static json_t *run_of(const struct world *w, const char *row_name)
     const struct suite_run run = {"id", "2026-01-01T00:00:00Z", "v", w->cpu, "kernel", NULL, 2,
                                   1.5};
     struct suite_row row = {
-        .name = row_name,
-        .options = "--ring split",
-        .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
-        .variant_count = 2};
+        .work = {.family = "ring",
+                 .name = row_name,
+                 .unit = "ns/buffer",
+                 .options = "--ring split",
+                 .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
+                 .variant_count = 2}};
 
     for (unsigned i = 0; i < w->rounds; i++) {
         double by = 1 + (wobble[i] - 1) * w->noise, trip = w->round_trip_ns;
@@ -135,10 +137,10 @@ static json_t *row_at(json_t *o, size_t i)
 
 START_TEST(another_testbed_or_workload)
 {
-    static const char *const member[] = {"testbed", "options"};
-    static const char *const why[] = {"another testbed", "another workload"};
+    static const char *const member[] = {"testbed", "options", "unit"};
+    static const char *const why[] = {"another testbed", "another workload", "another workload"};
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         json_t *a = run_of(&usual, "r"), *b = run_of(&usual, "r");
         struct suite_comparison c;
 
@@ -259,7 +261,7 @@ START_TEST(a_file_or_its_folder)
     json_decref(o);
     write_file(file, "{\"format\": 4, \"run\": {}}"); /* result.json of ringproof run */
     ck_assert_int_eq(suite_load(file, &o, why, sizeof(why)), -ENOENT);
-    write_file(file, "{\"kind\": \"bench\", \"format\": 1}");
+    write_file(file, "{\"kind\": \"bench\", \"format\": 2}");
     ck_assert_int_eq(suite_load(file, &o, why, sizeof(why)), -EPROTO);
     ck_assert_ptr_nonnull(strstr(why, "not of format"));
     write_file(file, "{\"kind\": ");
@@ -297,6 +299,12 @@ START_TEST(files_keep_the_schema)
         json_object_set_new(v, "more", json_null());
         ck_assert_int_eq(schema_check(schema, o, why, sizeof(why)), -EINVAL);
         json_object_del(v, "more");
+        json_object_set_new(row, "unit", json_string("packets/s")); /* more would be better */
+        ck_assert_int_eq(schema_check(schema, o, why, sizeof(why)), -EINVAL);
+        json_object_set_new(row, "unit", json_string("ns/packet"));
+        ck_assert_msg(schema_check(schema, o, why, sizeof(why)) == 0, "%s", why);
+        json_object_set_new(json_object_get(v, "per_unit"), "copies", json_real(-1));
+        ck_assert_int_eq(schema_check(schema, o, why, sizeof(why)), -EINVAL);
         json_object_del(row, "testbed");
         ck_assert_int_eq(schema_check(schema, o, why, sizeof(why)), -EINVAL);
         json_decref(o);

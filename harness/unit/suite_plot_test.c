@@ -16,10 +16,13 @@ static const struct suite_run usual = {
 /* A row whose first variant took `ns` in all rounds, and the others half. */
 static struct suite_row row_of(const char *name, const char *second, double ns, double trip)
 {
-    struct suite_row row = {.name = name,
-                            .options = "",
-                            .variants = {{"checked", "a", "", false}, {second, "b", "", false}},
-                            .variant_count = 2};
+    struct suite_row row = {
+        .work = {.family = "ring",
+                 .name = name,
+                 .unit = "ns/buffer",
+                 .options = "",
+                 .variants = {{"checked", "a", "", false}, {second, "b", "", false}},
+                 .variant_count = 2}};
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct suite_round *r = &row.rounds[row.round_count++];
@@ -125,7 +128,8 @@ START_TEST(latency_is_a_histogram)
     row.rounds[4].values[0].latency =
         json_loads("{\"max_ns\": 55, \"buckets\": [[50, 4]]}", 0, NULL);
     o = suite_to_json(&usual, &row, 1);
-    latency = json_object_get(json_array_get(json_object_get(o, "rows"), 0), "latency");
+    latency = json_object_get(json_array_get(json_object_get(o, "rows"), 0), "variants");
+    latency = json_object_get(json_array_get(latency, 0), "latency");
     ck_assert_int_eq(json_integer_value(json_object_get(latency, "count")), 8);
     ck_assert_int_eq(json_integer_value(json_object_get(latency, "max_ns")), 60);
     text = script_of(o, SUITE_PLOT_LATENCY, &values);

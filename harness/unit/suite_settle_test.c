@@ -20,10 +20,12 @@ static struct suite_value value(double ns, double round_trip_ns)
 static struct suite_row row_of_two(void)
 {
     return (struct suite_row){
-        .name = "r",
-        .options = "",
-        .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
-        .variant_count = 2};
+        .work = {.family = "f",
+                 .name = "r",
+                 .unit = "ns/buffer",
+                 .options = "",
+                 .variants = {{"checked", "a", "", false}, {"unchecked", "b", "", false}},
+                 .variant_count = 2}};
 }
 
 static void add_round(struct suite_row *row, struct suite_value a, struct suite_value b)
@@ -90,11 +92,27 @@ START_TEST(sleeping_is_not_foreign)
     struct suite_row row = row_of_two();
     struct suite_value v = value(10, 80);
 
-    row.sleeps = true;
+    row.work.sleeps = true;
     v.own_cpu[0] = 0.3;
     add_round(&row, v, v);
     ck_assert_int_eq(row.rounds[0].fate, SUITE_KEPT);
     v.foreign = 0.5;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[1].fate, SUITE_FOREIGN);
+}
+END_TEST
+
+/* Nor does a loose row know how much of a CPU each of its processes had. */
+START_TEST(loose_rows_are_judged_by_what_others_had)
+{
+    struct suite_row row = row_of_two();
+    struct suite_value v = value(10, 80);
+
+    row.work.loose = true;
+    v.own_cpu[0] = v.own_cpu[1] = 0;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[0].fate, SUITE_KEPT);
+    v.foreign = 0.11;
     add_round(&row, v, v);
     ck_assert_int_eq(row.rounds[1].fate, SUITE_FOREIGN);
 }
@@ -145,24 +163,84 @@ START_TEST(lines_of_programs)
         "ringproof-ring: died",
         "{}",
         "[1]",
-        "{\"ns_per_buffer\": 0, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
-        "{\"ns_per_buffer\": \"1\", \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
-        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80], \"own_cpu\": [1, 1]}",
-        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80, 0], \"own_cpu\": [1, 1]}",
-        "{\"ns_per_buffer\": 1, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, null]}",
+        "{\"ns_per_unit\": 0, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_unit\": \"1\", \"round_trip_ns\": [80, 81], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_unit\": 1, \"round_trip_ns\": [80], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_unit\": 1, \"round_trip_ns\": [80, 0], \"own_cpu\": [1, 1]}",
+        "{\"ns_per_unit\": 1, \"round_trip_ns\": [80, 81], \"own_cpu\": [1, null]}",
     };
+    const struct suite_work work = {.loose = false};
     struct suite_value v = {.steal = 0.25};
 
-    ck_assert_int_eq(suite_value_read("{\"ns_per_buffer\": 1.5, \"round_trip_ns\": [80, 81], "
+    ck_assert_int_eq(suite_value_read("{\"ns_per_unit\": 1.5, \"round_trip_ns\": [80, 81], "
                                       "\"own_cpu\": [1, 0.5], \"sleeps\": [0, 0]}\n",
-                                      &v),
+                                      &work, &v),
                      0);
     NEAR(v.ns, 1.5);
     NEAR(v.round_trip_ns[1], 81);
     NEAR(v.own_cpu[1], 0.5);
     NEAR(v.steal, 0.25);
     for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
-        ck_assert_int_eq(suite_value_read(broken[i], &v), -EPROTO);
+        ck_assert_int_eq(suite_value_read(broken[i], &work, &v), -EPROTO);
+}
+END_TEST
+
+/* Where the scheduler has the processes, CPUs are the runner's to ask for. */
+START_TEST(lines_of_loose_programs)
+{
+    static const char *const broken[] = {
+        "{\"own_cpu\": [1, 1]}",
+        "{\"ns_per_unit\": 1, \"per_unit\": 1}",
+        "{\"ns_per_unit\": 1, \"per_unit\": {\"copies\": -1}}",
+        "{\"ns_per_unit\": 1, \"per_unit\": {\"copies\": \"1\"}}",
+        "{\"ns_per_unit\": 1, \"per_unit\": {\"\": 1}}",
+        "{\"ns_per_unit\": 1, \"latency\": {\"buckets\": []}}",
+    };
+    const struct suite_work work = {.loose = true};
+    struct suite_value v = {.round_trip_ns = {80, 0}};
+
+    ck_assert_int_eq(suite_value_read("{\"ns_per_unit\": 1000, \"round_trip_ns\": [1, 1], "
+                                      "\"per_unit\": {\"copies\": 2, \"traps\": 0.5}, "
+                                      "\"latency\": {\"max_ns\": 60, \"buckets\": [[50, 3]]}}",
+                                      &work, &v),
+                     0);
+    NEAR(v.ns, 1000);
+    NEAR(v.round_trip_ns[0], 80);
+    NEAR(json_number_value(json_object_get(v.per_unit, "copies")), 2);
+    ck_assert_ptr_nonnull(v.latency);
+    suite_value_fini(&v);
+    for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        ck_assert_int_eq(suite_value_read(broken[i], &work, &v), -EPROTO);
+        ck_assert(!v.latency && !v.per_unit);
+    }
+}
+END_TEST
+
+/* A count is the median of the rounds that were kept, of each variant by itself. */
+START_TEST(counts_are_medians)
+{
+    struct suite_row row = row_of_two();
+    json_t *first, *second;
+
+    row.work.loose = true;
+    for (unsigned i = 0; i < 4; i++) {
+        struct suite_value a = value(10, 80), b = value(20, 80);
+
+        a.per_unit = json_pack("{s:i, s:f}", "copies", 2, "cpu [ns]", 100.0 * (i + 1));
+        b.foreign = i == 3 ? 0.5 : 0;
+        add_round(&row, a, b);
+    }
+    ck_assert_int_eq(suite_settle(&row), 0);
+    ck_assert_uint_eq(row.fates[SUITE_FOREIGN], 1);
+    first = suite_per_unit_json(&row, 0);
+    second = suite_per_unit_json(&row, 1);
+    NEAR(json_number_value(json_object_get(first, "copies")), 2);
+    NEAR(json_number_value(json_object_get(first, "cpu [ns]")), 200);
+    ck_assert_uint_eq(json_object_size(second), 0);
+    json_decref(first);
+    json_decref(second);
+    for (unsigned i = 0; i < 4; i++)
+        suite_value_fini(&row.rounds[i].values[0]);
 }
 END_TEST
 
@@ -173,9 +251,14 @@ START_TEST(rows_have_names_of_their_own)
 
     ck_assert_ptr_nonnull(rows);
     ck_assert_uint_le(count, SUITE_ROWS_MAX);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        const struct suite_work *w = &rows[i].work;
+
         for (unsigned k = 0; k < i; k++)
-            ck_assert_str_ne(rows[i].name, rows[k].name);
+            ck_assert_str_ne(w->name, rows[k].work.name);
+        ck_assert(w->variant_count >= 1 && w->variant_count <= SUITE_VARIANTS);
+        ck_assert(w->family && w->unit && !strncmp(w->unit, "ns/", 3) && w->options);
+    }
     suite_rows_free(rows, count);
 }
 END_TEST
@@ -187,7 +270,7 @@ static unsigned rows_named(const char *name)
 
     ck_assert_ptr_nonnull(rows);
     for (unsigned i = 0; i < count; i++)
-        found += !strcmp(rows[i].name, name);
+        found += !strcmp(rows[i].work.name, name);
     suite_rows_free(rows, count);
     return found;
 }
@@ -257,9 +340,12 @@ int main(void)
     tcase_add_test(t, ratio_of_pairs_is_what_was_put_in);
     tcase_add_test(t, disturbed_rounds_are_discarded_and_counted);
     tcase_add_test(t, sleeping_is_not_foreign);
+    tcase_add_test(t, loose_rows_are_judged_by_what_others_had);
     tcase_add_test(t, placements_are_never_mixed);
     tcase_add_test(t, no_round_is_no_value);
     tcase_add_test(t, lines_of_programs);
+    tcase_add_test(t, lines_of_loose_programs);
+    tcase_add_test(t, counts_are_medians);
     tcase_add_test(t, rows_have_names_of_their_own);
     tcase_add_test(t, goals_are_of_rows);
     tcase_add_test(t, goals_are_judged_by_the_interval);

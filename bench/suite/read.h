@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Members of the file's contents, which may be anybody's: "" and 0 where there is none. */
+#ifndef RP_SUITE_READ_H
+#define RP_SUITE_READ_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <string.h>
+
+static inline const char *text_of(const json_t *o, const char *name)
+{
+    const char *t = json_string_value(json_object_get(o, name));
+
+    return t ? t : "";
+}
+
+static inline double number_of(const json_t *o, const char *name)
+{
+    return json_number_value(json_object_get(o, name));
+}
+
+/* The time that the part `q` of a latency's histogram does not exceed; 0: that is not said. */
+static inline double quantile_of(const json_t *latency, double q)
+{
+    const json_t *list = json_object_get(latency, "quantiles_ns"), *pair;
+    size_t i;
+
+    json_array_foreach(list, i, pair) if (json_number_value(json_array_get(pair, 0)) ==
+                                          q) return json_number_value(json_array_get(pair, 1));
+    return 0;
+}
+
+/* A table of rows has one family, one unit and one testbed. `before` NULL: none. */
+static inline bool begins_table(const json_t *row, const json_t *before)
+{
+    return !before || strcmp(text_of(row, "family"), text_of(before, "family")) != 0 ||
+           strcmp(text_of(row, "unit"), text_of(before, "unit")) != 0 ||
+           strcmp(text_of(row, "testbed"), text_of(before, "testbed")) != 0;
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of rows, one for each family: rows_FAMILY.c. */
+#ifndef RP_SUITE_ROWS_H
+#define RP_SUITE_ROWS_H
+
+#include "suite/suite.h"
+
+/* What `count` is the length of. */
+struct suite_rows_of {
+    const struct suite_work *works;
+    unsigned count;
+};
+
+/* Our rings between two processes. */
+struct suite_rows_of suite_rows_ring(void);
+/* The same beside Linux's ringtest. */
+struct suite_rows_of suite_rows_ringtest(void);
+
+#endif

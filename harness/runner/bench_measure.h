@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* One variant of one row of bench/suite, measured once. */
+#ifndef RP_RUNNER_BENCH_MEASURE_H
+#define RP_RUNNER_BENCH_MEASURE_H
+
+#include "runner/runner.h"
+#include "suite/suite.h"
+
+/* 0, or -errno after an explanation on stderr; *v is the caller's on errors, too. */
+int bench_measure(const struct run_options *o, const struct install *in,
+                  const struct suite_work *work, unsigned variant, struct suite_value *v);
+
+#endif
