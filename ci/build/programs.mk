@@ -60,6 +60,12 @@ $(SIMLIB)/page-size-preload.so: $(OBJ)/$(SIM)/preload/page_size.o
 	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^ -ldl
 ALL_PRODUCTS += $(SIMLIB)/page-size-preload.so
 
+# A host that has no entropy yet, for a backend (LD_PRELOAD).
+$(SIMLIB)/unseeded-preload.so: $(OBJ)/$(SIM)/preload/unseeded.o
+	@mkdir -p $(@D)
+	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^
+ALL_PRODUCTS += $(SIMLIB)/unseeded-preload.so
+
 $(LIB)/platform-simxen.so: $(call sim_objs,guest) $(call objs_of,util) | $(SIMLIB)/libsimxen.so
 	@mkdir -p $(@D)
 	@echo "  LD   $(VARIANT) $@"

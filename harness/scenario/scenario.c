@@ -1240,9 +1240,15 @@ static int read_expect(struct reader *r, const struct doc_node *n)
 
 static int read_domain(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {
-        "memory",         "vcpus",        "lose-interrupts", "lose-doorbells",
-        "refuse-foreign", "max-mappings", "backend-pages",   NULL};
+    static const char *const known[] = {"memory",
+                                        "vcpus",
+                                        "lose-interrupts",
+                                        "lose-doorbells",
+                                        "refuse-foreign",
+                                        "max-mappings",
+                                        "backend-pages",
+                                        "backend-unseeded",
+                                        NULL};
     int ret = want_kind(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -1277,6 +1283,9 @@ static int read_domain(struct reader *r, const struct doc_node *n)
                           65536, &r->s->backend_page_bytes);
     if (!ret && c && !is_pow2(r->s->backend_page_bytes))
         ret = refuse_at(r, c, "pages are a power of two");
+    c = doc_get(n, "backend-unseeded");
+    if (!ret && c)
+        ret = read_bool(r, c, "backend-unseeded", &r->s->backend_unseeded);
     return ret;
 }
 
@@ -1576,6 +1585,9 @@ static int check_whole(struct reader *r, const struct doc_node *root)
     if (s->backend_page_bytes && s->testbeds != 1u << TESTBED_SIM)
         return refuse_at(r, doc_get(domain, "backend-pages"),
                          "only the testbed sim has a host whose pages it can choose");
+    if (s->backend_unseeded && s->testbeds != 1u << TESTBED_SIM)
+        return refuse_at(r, doc_get(domain, "backend-unseeded"),
+                         "only the testbed sim has a host whose entropy it can keep back");
     if (s->max_mappings &&
         (s->testbeds != 1u << TESTBED_SIM || !axis_has(s, AXIS_BACKEND, "driver") ||
          s->axis_count[AXIS_BACKEND] > 1))

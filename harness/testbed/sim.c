@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -433,6 +434,26 @@ static int sim_domain_hung(struct testbed_cell *c, bool *hung)
 
 /* ---- the backend ---- */
 
+/* What the backend is told of its host. */
+static void add_host(const struct testbed_cell *c, struct words *env)
+{
+    const struct scenario *s = c->plan.scenario;
+    const char *dir = c->config->backend_sim_dir;
+    char preload[2 * PATH_MAX] = "", bytes[24];
+    size_t used = 0;
+
+    if (s->backend_page_bytes) {
+        snprintf(bytes, sizeof(bytes), "%" PRIu64, s->backend_page_bytes);
+        words_set(env, "SIMXEN_PAGE_BYTES", bytes);
+        used = (size_t)snprintf(preload, sizeof(preload), "%s/page-size-preload.so ", dir);
+    }
+    if (s->backend_unseeded && used < sizeof(preload))
+        used +=
+            (size_t)snprintf(preload + used, sizeof(preload) - used, "%s/unseeded-preload.so", dir);
+    if (used)
+        words_set(env, "LD_PRELOAD", preload);
+}
+
 static int sim_backend_start(struct testbed_cell *c)
 {
     struct sim_cell *s = sim_of(c);
@@ -447,14 +468,7 @@ static int sim_backend_start(struct testbed_cell *c)
         goto out;
     words_add_environment(&env);
     simxen_env(s->sim, c->backend_domid, c->config->backend_sim_dir, add_setting, &env);
-    if (c->plan.scenario->backend_page_bytes) {
-        char bytes[24], preload[4096];
-
-        snprintf(bytes, sizeof(bytes), "%" PRIu64, c->plan.scenario->backend_page_bytes);
-        snprintf(preload, sizeof(preload), "%s/page-size-preload.so", c->config->backend_sim_dir);
-        words_set(&env, "SIMXEN_PAGE_BYTES", bytes);
-        words_set(&env, "LD_PRELOAD", preload);
-    }
+    add_host(c, &env);
     if (c->config->mutant)
         words_set(&env, "RINGPROOF_MUTANT", c->config->mutant);
 

@@ -2,8 +2,13 @@
 /* The entropy device: its sources, its rate, and drivers that go while a request waits. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "device/rng.h"
@@ -13,6 +18,32 @@ static struct rig g;
 static char dir[] = "/tmp/device-rng-XXXXXX";
 static char path[64];
 static char error[256];
+/* A kernel without entropy: it gathers some while somebody waits, and has it when that is posted.
+ */
+static atomic_bool unseeded;
+static atomic_uint waiters;
+static sem_t gathered;
+
+ssize_t getrandom(void *buf, size_t bytes, unsigned flags)
+{
+    if (atomic_load(&unseeded) && flags & GRND_NONBLOCK) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (atomic_load(&unseeded)) {
+        atomic_fetch_add(&waiters, 1);
+        while (sem_wait(&gathered))
+            ;
+        atomic_store(&unseeded, false);
+    }
+    return syscall(SYS_getrandom, buf, bytes, flags);
+}
+
+static void make_unseeded(void)
+{
+    ck_assert_int_eq(sem_init(&gathered, 0, 0), 0);
+    atomic_store(&unseeded, true);
+}
 
 static void make(const struct rng_options *o)
 {
@@ -149,6 +180,42 @@ START_TEST(request_without_room_is_a_fault)
 }
 END_TEST
 
+START_TEST(kernel_without_entropy_is_waited_for)
+{
+    make_unseeded();
+    make(&(struct rng_options){0});
+    rig_start(&g, RIG_MIN);
+    ask(0, 16);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_int_eq(evloop_once(g.loop, 1000000), 0);
+    ck_assert_uint_eq(virtq_raw_used_idx_get(&g.rings[0]), 0);
+    sem_post(&gathered);
+    rig_wait_used(&g, 0, 1);
+    ck_assert_uint_ge(used_len(0), 1);
+    ck_assert_uint_eq(atomic_load(&waiters), 1);
+    /* That was all: a driver that comes now is served at once. */
+    vdev_set_status(g.dev, 0);
+    rig_start(&g, RIG_MIN);
+    ask(0, 16);
+    rig_wait_used(&g, 0, 1);
+    rig_teardown(&g);
+}
+END_TEST
+
+START_TEST(device_goes_while_entropy_is_waited_for)
+{
+    make_unseeded();
+    make(&(struct rng_options){0});
+    rig_start(&g, RIG_MIN);
+    ask(0, 16);
+    vdev_set_status(g.dev, 0);
+    rig_teardown(&g);
+    sem_post(&gathered);
+    while (atomic_load(&unseeded))
+        sched_yield();
+}
+END_TEST
+
 START_TEST(sources_that_are_none)
 {
     struct vdev_config config = rig_setup(&g);
@@ -184,6 +251,8 @@ int main(void)
     tcase_add_test(t, source_without_bytes_holds_the_request);
     tcase_add_test(t, rate_is_kept);
     tcase_add_test(t, request_without_room_is_a_fault);
+    tcase_add_test(t, kernel_without_entropy_is_waited_for);
+    tcase_add_test(t, device_goes_while_entropy_is_waited_for);
     tcase_add_test(t, sources_that_are_none);
     suite_add_tcase(s, t);
     return rig_main(s);

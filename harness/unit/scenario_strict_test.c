@@ -84,6 +84,8 @@ static const struct bad_row {
      "4:55: there is no slot (announce: slot-event)"},
     {HEAD "checks: [blk.*]\n" DEV "domain: {backend-pages: 12KiB}\n",
      "5:25: pages are a power of two"},
+    {HEAD "checks: [blk.*]\n" DEV "testbeds: [qemu]\ndomain: {backend-unseeded: true}\n",
+     "6:28: only the testbed sim has a host whose entropy it can keep back"},
     {HEAD "checks: [blk.*]\ntable: bytes\n", "4:8: table has to be a map"},
     {HEAD "checks: [blk.*]\ntable: {name: x}\n", "4:8: a table has a name and columns"},
     {HEAD "checks: [blk.*]\ntable: {name: X, columns: [a]}\n", "4:15: 'X' is no name of a table"},

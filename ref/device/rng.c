@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "device/seed_wait.h"
 #include "device/vdev_impl.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
@@ -37,6 +38,7 @@ struct rng {
     bool regular;
     struct evloop_fd watch; /* while a request waits for a source that can be watched */
     bool watching;
+    struct seed_wait *seed;    /* the kernel has nothing yet */
     struct evloop_timer later; /* the source failed, or the portion is used up */
 
     uint32_t rate_bytes_per_s;
@@ -113,7 +115,7 @@ static void source_wait(struct rng *g)
 {
     if (g->fd >= 0 && !g->regular && !g->watching)
         g->watching = evloop_add(g->vdev.loop, &g->watch, EPOLLIN) == 0;
-    if (!g->watching)
+    if (!g->watching && !g->seed)
         evloop_timer_arm(g->vdev.loop, &g->later, SOURCE_RETRY_NS);
 }
 
@@ -193,6 +195,28 @@ static void later_fired(struct evloop_timer *t)
     serve_waiting(t->user);
 }
 
+static void seed_ready(void *user)
+{
+    struct rng *g = user;
+
+    seed_wait_end(g->seed);
+    g->seed = NULL;
+    serve_waiting(g);
+}
+
+/* At once, and not when a driver asks: it takes a second or more. */
+static void seed_begin(struct rng *g)
+{
+    int rc;
+
+    if (g->fd >= 0 || !seed_is_missing() || MUTANT(rng_seed_not_waited_for))
+        return;
+    rc = seed_wait_start(g->vdev.loop, seed_ready, g, &g->seed);
+    if (rc)
+        log_warn("%s: nobody waits for the kernel's random numbers: %s", g->vdev.label,
+                 strerror(-rc));
+}
+
 static void rng_request_new(struct vdev *d, struct vdev_request *r)
 {
     struct rng *g = to_rng(d);
@@ -249,6 +273,7 @@ static void rng_destroy(struct vdev *d)
 
     if (g->fd >= 0)
         close(g->fd);
+    seed_wait_end(g->seed);
     vdev_fini(d);
     free(g);
 }
@@ -324,8 +349,10 @@ int rng_create(const struct vdev_config *config, const struct rng_options *optio
     rc = vdev_init(&g->vdev, &rng_type, config, &params);
     if (rc)
         snprintf(error, error_bytes, "device: %s", strerror(-rc));
-    else
-        *out = &g->vdev;
+    if (rc)
+        goto out;
+    seed_begin(g);
+    *out = &g->vdev;
 out:
     if (rc && g->fd >= 0)
         close(g->fd);

@@ -3,10 +3,10 @@
  * virtio-rng, the entropy device (VIRTIO 5.4), device side.
  *
  * Random bytes come from the kernel (getrandom), or from a file, FIFO or character device. The
- * event loop never waits for them: a request that the source or the rate cannot serve now waits
- * in the device until there is at least one byte, and is then completed with what there is. No
- * request takes more than RNG_REQUEST_BYTES_MAX at once; a driver reads the length and asks
- * again (5.4.6.1).
+ * event loop never waits for them (while the kernel has none yet, a thread does: seed_wait.h): a
+ * request that the source or the rate cannot serve now waits in the device until there is at least
+ * one byte, and is then completed with what there is. No request takes more than
+ * RNG_REQUEST_BYTES_MAX at once; a driver reads the length and asks again (5.4.6.1).
  *
  * A regular file is a source that repeats itself, for tests: after its end it begins anew.
  */
