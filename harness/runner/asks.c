@@ -2,10 +2,12 @@
 #include "runner/asks.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "runner/host_ends.h"
 #include "runner/wire_end.h"
@@ -289,6 +291,69 @@ static int domain_quota(struct session *s, const json_t *args, json_t **value)
     return 0;
 }
 
+/* As backend.start, but that it does not come up is an answer. */
+static int backend_attempt(struct session *s, const json_t *args, json_t **value)
+{
+    struct testbed_cell *c = s->cell;
+    const struct process *p = &c->backend;
+    int ret = backend_start(s, args, value);
+    bool error = ret == -ECHILD && WIFEXITED(p->status) && WEXITSTATUS(p->status);
+
+    *value = json_pack("{s:s}", "end", ret == 0 ? "serves" : error ? "error" : c->why);
+    c->why[0] = 0;
+    return *value ? 0 : -ENOMEM;
+}
+
+static int quota_of(struct session *s, const json_t *args, uint32_t left)
+{
+    static const char *const names[SCARCE_COUNT] = {[SCARCE_PORTS] = "ports",
+                                                    [SCARCE_GUEST_PORTS] = "guest-ports",
+                                                    [SCARCE_NODES] = "nodes",
+                                                    [SCARCE_WATCHES] = "watches",
+                                                    [SCARCE_TRANSACTIONS] = "transactions"};
+    const struct testbed_ops *ops = s->cell->ops;
+    const char *what = json_string_value(json_object_get(args, "what"));
+
+    if (!ops->domain_scarce)
+        return testbed_fail(s->cell, -EOPNOTSUPP, "not supported: quotas are as they are");
+    for (unsigned i = 0; what && i < SCARCE_COUNT; i++)
+        if (!strcmp(names[i], what))
+            return ops->domain_scarce(s->cell, (enum testbed_scarce)i, left);
+    return testbed_fail(s->cell, -EINVAL, "there is no quota of %.40s", what ? what : "nothing");
+}
+
+static int quota_leave(struct session *s, const json_t *args, json_t **value)
+{
+    json_int_t left = json_integer_value(json_object_get(args, "left"));
+
+    return quota_of(s, args, left > 0 && left < TESTBED_PLENTY ? (uint32_t)left : 0);
+}
+
+static int quota_restore(struct session *s, const json_t *args, json_t **value)
+{
+    return quota_of(s, args, TESTBED_PLENTY);
+}
+
+static int machine_use(struct session *s, const json_t *args, json_t **value)
+{
+    const struct testbed_ops *ops = s->cell->ops;
+    struct testbed_use u;
+    char text[512] = "";
+    size_t used = 0;
+    const char *name;
+    uint64_t count;
+    int ret = ops->use ? ops->use(s->cell, &u)
+                       : testbed_fail(s->cell, -EOPNOTSUPP,
+                                      "not supported: the machine cannot be looked into");
+
+    for (unsigned i = 0; !ret && (name = testbed_use_member(&u, i, &count)); i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s: %" PRIu64, i ? ", " : "",
+                                 name, count);
+    if (!ret)
+        *value = json_pack("{s:s}", "all", text);
+    return ret;
+}
+
 static int domain_costs(struct session *s, const json_t *args, json_t **value)
 {
     struct testbed_costs k = {0};
@@ -355,7 +420,9 @@ static const struct {
     {"timeline.wait", timeline_wait, true},     {"store.pause", store_pause, false},
     {"store.unpause", store_unpause, false},    {"store.end", store_end, false},
     {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
-    {"bridge.late", bridge_late, true},
+    {"bridge.late", bridge_late, true},         {"backend.attempt", backend_attempt, true},
+    {"quota.leave", quota_leave, true},         {"quota.restore", quota_restore, true},
+    {"machine.use", machine_use, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

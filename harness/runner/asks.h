@@ -3,6 +3,8 @@
  * What a check may ask the testbed, and the answers:
  *
  *   backend.start, .stop, .kill, .restart  {}      -> {}
+ *   backend.attempt {}                             -> {end: "serves", "error" when it ended by
+ *                                                      itself and said so, or what became of it}
  *   backend.alive   {}                             -> {alive}
  *   backend.audit   {}                             -> {grants_mapped, foreign_frames,
  *                                                      resource_frames, ports, ioservers, fds}
@@ -30,6 +32,10 @@
  *   domain.costs    {}                             -> {traps, events, interrupts, pages_mapped,
  *                                                      pages_unmapped, frames_mapped, copies,
  *                                                      bytes_copied}
+ *   quota.leave     {what, left}                   -> {}      the backend's domain gets no more
+ * than `left` ports, guest-ports (of the driver's domain), nodes, watches, transactions
+ *   quota.restore   {what}                         -> {}      as many as ever
+ *   machine.use     {}                             -> {all: a text, the same for the same use}
  *   net.send        {head, header, bytes, seed, count}  -> {sent, cut}
  *   net.recv        {timeout_ms}                   -> {bytes, header, head, sum, cut}
  *   net.link        {up}                           -> {}

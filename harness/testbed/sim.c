@@ -17,6 +17,7 @@
 
 #include "simxen/core/core.h"
 #include "simxen/ctl/ctl.h"
+#include "simxen/ctl/greed.h"
 #include "testbed/image.h"
 #include "testbed/map.h"
 #include "testbed/netns.h"
@@ -35,6 +36,7 @@ struct sim_cell {
     struct xs_handle *store;
     uint16_t domid; /* the driver's; NO_DOMAIN: none yet, or the driver is in dom0 */
     bool guest;     /* in the simulation of another cell, which ends it */
+    struct simxen_greed *greed[SCARCE_COUNT];
 };
 
 static struct sim_cell *sim_of(struct testbed_cell *c)
@@ -152,8 +154,16 @@ out:
     return ret;
 }
 
+static void end_greed(struct sim_cell *s, enum testbed_scarce what)
+{
+    simxen_greed_end(s->greed[what]);
+    s->greed[what] = NULL;
+}
+
 static void stop_guest(struct testbed_cell *c)
 {
+    for (unsigned i = 0; i < SCARCE_COUNT; i++)
+        end_greed(sim_of(c), (enum testbed_scarce)i);
     for (unsigned i = 0; i < TESTBED_ROLES; i++)
         testbed_agent_stop(c, (enum testbed_role)i);
     for (unsigned n = scenario_cell_backends(&c->plan); n-- > 0;)
@@ -301,6 +311,7 @@ static int sim_domain_create(struct testbed_cell *c)
         destroy_domain(sim_of(c), &c->backend_domid);
     }
     destroy_domain(sim_of(c), &sim_of(c)->domid);
+    (void)simxen_dom_ports(sim_of(c)->sim, 0, UINT64_MAX);
     if (c->plan.frontend == FRONTEND_DOMU)
         ret = create_guest(c);
     for (unsigned n = 0; !ret && n < backends; n++) {
@@ -720,6 +731,27 @@ static int sim_store_halt(struct testbed_cell *c, enum testbed_store store)
     return ret ? testbed_fail(c, ret, "xenstored: %s", strerror(-ret)) : 0;
 }
 
+static int sim_domain_scarce(struct testbed_cell *c, enum testbed_scarce what, uint32_t left)
+{
+    static const enum simxen_greed_of greeds[SCARCE_COUNT] = {
+        [SCARCE_NODES] = GREED_NODES,
+        [SCARCE_WATCHES] = GREED_WATCHES,
+        [SCARCE_TRANSACTIONS] = GREED_TRANSACTIONS,
+    };
+    struct sim_cell *s = sim_of(c);
+    int ret = 0;
+
+    end_greed(s, what);
+    if (what == SCARCE_PORTS || what == SCARCE_GUEST_PORTS)
+        ret = simxen_dom_ports(s->sim, what == SCARCE_PORTS ? c->backend_domid : s->domid,
+                               left == TESTBED_PLENTY ? UINT64_MAX : left);
+    else if (!c->backend_domid)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: dom0 has no quota in the store");
+    else if (left != TESTBED_PLENTY)
+        ret = simxen_greed_begin(c->run_dir, c->backend_domid, greeds[what], left, &s->greed[what]);
+    return ret ? testbed_fail(c, ret, "a quota: %s", strerror(-ret)) : 0;
+}
+
 /* As libxl makes a backend's folder. */
 static int sim_store_give(struct testbed_cell *c, const char *path, uint16_t owner)
 {
@@ -817,5 +849,6 @@ const struct testbed_ops testbed_sim = {
     .store_write = sim_store_write,
     .store_give = sim_store_give,
     .store_halt = sim_store_halt,
+    .domain_scarce = sim_domain_scarce,
     .alive = sim_alive,
 };

@@ -17,6 +17,7 @@
 
 #define BACKEND_READY_S 20u
 #define HOTPLUG_S       10u /* for a device to come or to go */
+#define REFUSAL_LOOK_NS 200000000ull
 
 /* xen/io/xenbus.h, as they are written */
 #define XENBUS_INITIALISING "1"
@@ -328,17 +329,31 @@ static int describe_device(struct testbed_cell *c, unsigned index, const char *t
     return ret;
 }
 
-/* Until the backend says so. */
+static bool device_refused(struct testbed_cell *c, const char *path)
+{
+    char *state = NULL;
+    bool refused = !c->ops->store_read(c, path, &state) && !strcmp(state, XENBUS_CLOSED);
+
+    free(state);
+    return refused;
+}
+
+/* Until the backend says so; -ECONNREFUSED: that it does not take one that is to come. */
 static int device_wait(struct testbed_cell *c, unsigned index, const char *state)
 {
+    uint64_t end = monotonic_ns() + HOTPLUG_S * testbed_cell_slowness(c) * 1000000000ull, next;
     struct node_base b;
     char path[128];
     int ret;
 
     device_folder(c, index, &b);
     snprintf(path, sizeof(path), "%s/state", b.path);
-    ret = c->ops->store_wait(c, path, state, &c->backend,
-                             monotonic_ns() + HOTPLUG_S * testbed_cell_slowness(c) * 1000000000ull);
+    do {
+        next = monotonic_ns() + REFUSAL_LOOK_NS;
+        ret = c->ops->store_wait(c, path, state, &c->backend, next < end ? next : end);
+        if (ret == -ETIMEDOUT && strcmp(state, XENBUS_CLOSED) && device_refused(c, path))
+            ret = -ECONNREFUSED;
+    } while (ret == -ETIMEDOUT && next < end);
     if (ret)
         return testbed_fail(c, ret, "device %u does not get to state %s: %s", index, state,
                             strerror(-ret));

@@ -86,6 +86,18 @@ struct testbed_audit {
 /* What becomes of xenstored. */
 enum testbed_store { STORE_RUNS, STORE_PAUSED, STORE_ENDED };
 
+/* What Xen or xenstored lets a domain have only so much of. The last three are the selected
+ * backend's domain's, as are the first. */
+enum testbed_scarce {
+    SCARCE_PORTS,
+    SCARCE_GUEST_PORTS, /* event channels of the driver's domain */
+    SCARCE_NODES,
+    SCARCE_WATCHES,
+    SCARCE_TRANSACTIONS,
+    SCARCE_COUNT
+};
+#define TESTBED_PLENTY UINT32_MAX
+
 enum testbed_role { AGENT_DOMU, AGENT_DOM0, TESTBED_ROLES };
 
 /* An agent that was started: descriptors to its standard streams, owned by the cell. */
@@ -213,6 +225,11 @@ struct testbed_ops {
 
     /* xenstored answers nobody, or has ended for good; NULL where it cannot be had so. */
     int (*store_halt)(struct testbed_cell *c, enum testbed_store store);
+
+    /* From now on the domain gets no more than `left` of this beside what it has, and the calls
+     * that ask for more fail as on Xen; TESTBED_PLENTY: as much as ever. A fresh domain has plenty.
+     * -EOPNOTSUPP: not of this domain. NULL: of none. */
+    int (*domain_scarce)(struct testbed_cell *c, enum testbed_scarce what, uint32_t left);
 
     /* -ESHUTDOWN with a message when the world itself has died. */
     int (*alive)(struct testbed_cell *c);

@@ -54,6 +54,7 @@ struct backend {
     struct evloop_fd signal_watch;
     bool stopping; /* a signal asked for the end */
     bool domain_told;
+    bool told_ready; /* whoever started it */
     struct store_watch introduced, released;
     struct evloop_timer poll; /* only a mutant's */
     FILE *stats;
@@ -412,7 +413,9 @@ static int make_server(struct backend *b, unsigned vcpus)
     rc = ioreq_server_create(&config, &b->server);
     if (rc)
         log_error("--domid %u: no IOREQ server: %s%s", b->o->domid, strerror(-rc),
-                  rc == -ENOSPC ? " (the domain has all 8 that it can have)" : "");
+                  rc == -ENOSPC ? " (the domain has all 8 that it can have, or it or this one all "
+                                  "its event channels)"
+                                : "");
     return rc;
 }
 
@@ -553,9 +556,11 @@ static int announce(struct backend *b)
     return store_write(b->store, STORE_DIRECT, path, "ready");
 }
 
-static void say_ready(const struct backend *b)
+static void say_ready(struct backend *b)
 {
     static const char text[] = "ready\n";
+
+    b->told_ready = true;
 
     log_info("serving domain %u", b->o->domid);
     if (b->o->ready_fd < 0)
@@ -577,7 +582,13 @@ static void poll_store(struct evloop_timer *t)
 
     if (rc == 0)
         free(value);
-    else if (rc == -ENOTCONN && MUTANT(store_loss_ends_backend))
+    if (MUTANT(heartbeat_needs_a_node)) {
+        rc = store_write(b->store, STORE_DIRECT, "data/heartbeat", "");
+        if (!rc)
+            rc = store_remove(b->store, STORE_DIRECT, "data/heartbeat");
+        if (rc)
+            evloop_stop(b->loop, rc);
+    } else if (rc == -ENOTCONN && MUTANT(store_loss_ends_backend))
         evloop_stop(b->loop, rc);
     evloop_timer_arm(b->loop, t, MUTANT_POLL_NS);
 }
@@ -688,7 +699,8 @@ static int start(struct backend *b)
         (void)store_write(b->store, STORE_DIRECT, path, "");
     }
     b->poll = (struct evloop_timer){.fired = poll_store, .user = b};
-    if (MUTANT(store_is_polled) || MUTANT(store_loss_ends_backend))
+    if (MUTANT(store_is_polled) || MUTANT(store_loss_ends_backend) ||
+        MUTANT(heartbeat_needs_a_node))
         evloop_timer_arm(b->loop, &b->poll, MUTANT_POLL_NS);
     if (b->store_devices) {
         rc = store_devices_watch(b->store_devices, error);
@@ -718,7 +730,7 @@ static void stop(struct backend *b)
     iommu_destroy(b->iommu);
     machine_destroy(b->machine);
     link_destroy(b->link);
-    claim_release(b->claim, inherited);
+    claim_release(b->claim, inherited || (MUTANT(failed_start_leaves_its_claim) && !b->told_ready));
     xen_handles_close(b->xen);
     store_close(b->store);
     if (b->signal_fd >= 0) {
@@ -761,5 +773,5 @@ int backend_run(const struct backend_options *o)
     stop(&b);
     if (b.stats && b.stats != stdout)
         fclose(b.stats);
-    return rc < 0 ? 1 : 0;
+    return rc < 0 && !MUTANT(shortage_is_no_error) ? 1 : 0;
 }

@@ -90,6 +90,12 @@ static int report_state(struct store_devices *sd, const char *devid, enum xenbus
     if (MUTANT(store_state_not_written))
         return 0;
     rc = store_transact(sd->store, report_body, &r);
+    if (rc == -EDQUOT && state == STATE_CLOSED && !MUTANT(store_refusal_needs_its_reason)) {
+        /* Somebody waits for it. There is a node of the state already, so that without the reason,
+         * and without a transaction, it costs nothing that there is a quota of. */
+        r.error = NULL;
+        rc = report_body(sd->store, STORE_DIRECT, &r);
+    }
     return rc == -ENOENT ? 0 : rc;
 }
 

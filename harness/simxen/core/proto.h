@@ -49,6 +49,7 @@ enum sim_op {
     SIM_OP_DOM_SHUTDOWN, /* a0 domid, a1 reason */
     SIM_OP_DOM_INFO,     /* a0 first domid -> payload struct sim_dom_info of the next one */
     SIM_OP_DOM_TARGET,   /* a0 domid, a1 target */
+    SIM_OP_DOM_PORTS,    /* a0 domid, a1 event channels that it may still have; UINT64_MAX: all */
     SIM_OP_PARAM_GET,    /* a0 domid, a1 index -> a0 */
     SIM_OP_PARAM_SET,    /* a0 domid, a1 index, a2 value */
 

@@ -684,6 +684,11 @@ int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target)
     return dom_op(s, SIM_OP_DOM_TARGET, domid, target);
 }
 
+int simxen_dom_ports(struct simxen *s, uint16_t domid, uint64_t left)
+{
+    return dom_op(s, SIM_OP_DOM_PORTS, domid, left);
+}
+
 int simxen_next_domain(struct simxen *s, uint32_t *domid, struct sim_dom_info *info)
 {
     struct sim_msg msg = {.op = SIM_OP_DOM_INFO, .a = {*domid}};

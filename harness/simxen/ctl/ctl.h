@@ -50,6 +50,9 @@ int simxen_dom_destroy(struct simxen *s, uint16_t domid);
 int simxen_dom_pause(struct simxen *s, uint16_t domid);
 int simxen_dom_unpause(struct simxen *s, uint16_t domid);
 int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target);
+/* How many event channels it may have beside those that it has; UINT64_MAX: as many as Xen lets it.
+ */
+int simxen_dom_ports(struct simxen *s, uint16_t domid, uint64_t left);
 int simxen_dom_info(struct simxen *s, uint16_t domid, struct sim_dom_info *info);
 /* What a process holds, or (pid 0) all of them but the hypervisor's. */
 int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit);

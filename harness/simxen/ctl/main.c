@@ -24,6 +24,7 @@ static const char usage[] =
     "      --ecam BASE+SIZE[@SEGMENT]   a host bridge in the hypervisor\n"
     "  destroy ID | pause ID | unpause ID\n"
     "  set-target ID TARGET   let domain ID be a device model for TARGET\n"
+    "  ports ID N|all         event channels that domain ID may have beside those that it has\n"
     "  list                   all domains\n"
     "  audit [PID]            what the simulation's processes (or one) hold\n"
     "  env ID                 the environment of a process in domain ID, for eval\n"
@@ -296,6 +297,23 @@ static int cmd_set_target(struct ctx *c)
     return rc ? failed("set-target", rc) : 0;
 }
 
+static int cmd_ports(struct ctx *c)
+{
+    uint64_t id, left = UINT64_MAX;
+    struct simxen *s;
+    int rc;
+
+    if (c->argc != 2 || !number(c->argv[0], UINT16_MAX, &id) ||
+        (strcmp(c->argv[1], "all") && !number(c->argv[1], UINT32_MAX, &left)))
+        return bad_usage("ports takes a domid and a number, or `all`");
+    rc = attach(c, &s);
+    if (rc)
+        return rc;
+    rc = simxen_dom_ports(s, (uint16_t)id, left);
+    simxen_stop(s);
+    return rc ? failed("ports", rc) : 0;
+}
+
 static int cmd_list(struct ctx *c)
 {
     struct sim_dom_info i;
@@ -377,8 +395,8 @@ int main(int argc, char **argv)
     } commands[] = {
         {"start", cmd_start}, {"create", cmd_create},   {"destroy", cmd_destroy},
         {"pause", cmd_pause}, {"unpause", cmd_unpause}, {"set-target", cmd_set_target},
-        {"list", cmd_list},   {"audit", cmd_audit},     {"env", cmd_env},
-        {"stop", cmd_stop},
+        {"ports", cmd_ports}, {"list", cmd_list},       {"audit", cmd_audit},
+        {"env", cmd_env},     {"stop", cmd_stop},
     };
     static const struct option options[] = {
         {"run-dir", required_argument, NULL, 'r'},

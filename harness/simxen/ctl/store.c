@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -65,12 +66,14 @@ static int error_of(const char *body, size_t len)
     return -EPROTO;
 }
 
-static int talk(int fd, uint32_t type, const char *body, size_t len)
+/* `reply` of `reply_bytes` gets the answer's text; NULL: it says nothing. */
+static int talk_in(int fd, uint32_t tx, uint32_t type, const char *body, size_t len, char *reply,
+                   size_t reply_bytes)
 {
     struct {
         struct xsd_sockmsg hdr;
         char body[XENSTORE_PAYLOAD_MAX];
-    } m = {.hdr = {.type = type, .len = (uint32_t)len}};
+    } m = {.hdr = {.type = type, .tx_id = tx, .len = (uint32_t)len}};
     size_t n = sizeof(m.hdr) + len;
     int rc;
 
@@ -79,17 +82,30 @@ static int talk(int fd, uint32_t type, const char *body, size_t len)
     memcpy(m.body, body, len);
     if (send(fd, &m, n, MSG_NOSIGNAL) != (ssize_t)n)
         return -EPIPE;
-    rc = receive(fd, &m.hdr, sizeof(m.hdr));
-    if (rc)
-        return rc;
-    if (m.hdr.len > sizeof(m.body))
-        return -EPROTO;
-    rc = receive(fd, m.body, m.hdr.len);
-    if (rc)
-        return rc;
+    do {
+        rc = receive(fd, &m.hdr, sizeof(m.hdr));
+        if (rc)
+            return rc;
+        if (m.hdr.len > sizeof(m.body))
+            return -EPROTO;
+        rc = receive(fd, m.body, m.hdr.len);
+        if (rc)
+            return rc;
+    } while (m.hdr.type == XS_WATCH_EVENT); /* nobody waits for them here */
     if (m.hdr.type == XS_ERROR)
         return m.hdr.len && !m.body[m.hdr.len - 1] ? error_of(m.body, m.hdr.len) : -EPROTO;
-    return m.hdr.type == type ? 0 : -EPROTO;
+    if (m.hdr.type != type || (reply && m.hdr.len >= reply_bytes))
+        return -EPROTO;
+    if (reply) {
+        memcpy(reply, m.body, m.hdr.len);
+        reply[m.hdr.len] = 0;
+    }
+    return 0;
+}
+
+static int talk(int fd, uint32_t type, const char *body, size_t len)
+{
+    return talk_in(fd, 0, type, body, len, NULL, 0);
 }
 
 int store_write(int fd, const char *path, const char *value)
@@ -138,4 +154,39 @@ int store_release(int fd, uint16_t domid)
     int n = snprintf(body, sizeof(body), "%u", domid);
 
     return talk(fd, XS_RELEASE, body, (size_t)n + 1);
+}
+
+static int watch(int fd, uint32_t type, const char *path, const char *token)
+{
+    char body[XENSTORE_PAYLOAD_MAX];
+    int n = snprintf(body, sizeof(body), "%s%c%s", path, 0, token);
+
+    if (n < 0 || (size_t)n >= sizeof(body))
+        return -E2BIG;
+    return talk(fd, type, body, (size_t)n + 1);
+}
+
+int store_watch(int fd, const char *path, const char *token)
+{
+    return watch(fd, XS_WATCH, path, token);
+}
+
+int store_unwatch(int fd, const char *path, const char *token)
+{
+    return watch(fd, XS_UNWATCH, path, token);
+}
+
+int store_transaction(int fd, uint32_t *tx)
+{
+    char text[16];
+    int rc = talk_in(fd, 0, XS_TRANSACTION_START, "", 1, text, sizeof(text));
+
+    if (!rc)
+        *tx = (uint32_t)strtoul(text, NULL, 10);
+    return rc;
+}
+
+int store_abort(int fd, uint32_t tx)
+{
+    return talk_in(fd, tx, XS_TRANSACTION_END, "F", 2, NULL, 0);
 }

@@ -19,5 +19,9 @@ int store_rm(int fd, const char *path);
 int store_perm(int fd, const char *path, uint16_t domid, char perm);
 int store_introduce(int fd, uint16_t domid, uint64_t gfn, uint32_t port);
 int store_release(int fd, uint16_t domid);
+int store_watch(int fd, const char *path, const char *token);
+int store_unwatch(int fd, const char *path, const char *token);
+int store_transaction(int fd, uint32_t *tx);
+int store_abort(int fd, uint32_t tx);
 
 #endif

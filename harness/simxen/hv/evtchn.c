@@ -79,6 +79,16 @@ void evtchn_init(struct hv_dom *d)
 {
     d->ports[0].state = SIM_PORT_RESERVED;
     publish(d, 0);
+    evtchn_limit(d, UINT64_MAX);
+}
+
+void evtchn_limit(struct hv_dom *d, uint64_t left)
+{
+    uint32_t last = 0;
+
+    while (last + 1 < SIM_PORTS_MAX && (left || d->ports[last + 1].state != SIM_PORT_FREE))
+        left -= d->ports[++last].state == SIM_PORT_FREE;
+    d->port_last = last;
 }
 
 static int port_alloc(struct hv_dom *d, uint32_t *port)
@@ -87,7 +97,7 @@ static int port_alloc(struct hv_dom *d, uint32_t *port)
 
     if (d->flags & SIM_DOM_DYING)
         return -EINVAL;
-    for (i = 1; i < SIM_PORTS_MAX; i++) {
+    for (i = 1; i <= d->port_last; i++) {
         if (d->ports[i].state != SIM_PORT_FREE)
             continue;
         atomic_store(&d->c->ports[i].word, 0);

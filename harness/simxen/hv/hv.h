@@ -102,6 +102,7 @@ struct hv_dom {
     int (*vcpu_fds)[2]; /* ioreq, irq; made at first use, -1 until then */
     struct hv_proc *guest;
     uint32_t virq_port[HV_NR_VIRQS];
+    uint32_t port_last; /* max_evtchn_port */
     struct hv_port ports[SIM_PORTS_MAX];
     struct hv_ioserver servers[SIM_IOSERVERS_MAX];
     unsigned next_slot;
@@ -177,6 +178,9 @@ void domain_free(struct hv *hv, struct hv_dom *d);
 
 /* evtchn.c */
 void evtchn_init(struct hv_dom *d);
+/* As XEN_DOMCTL_set_max_evtchn, told how many ports there are still to be; UINT64_MAX: Xen's own
+ * limit. */
+void evtchn_limit(struct hv_dom *d, uint64_t left);
 int evtchn_open(struct hv *hv, struct hv_proc *p, struct hv_handle **out);
 void evtchn_close_handle(struct hv *hv, struct hv_handle *h);
 struct hv_handle *evtchn_handle(struct hv *hv, uint32_t id);

@@ -185,6 +185,16 @@ static int op_dom_target(struct req *r)
     return target ? domain_set_target(d, target) : -ESRCH;
 }
 
+static int op_dom_ports(struct req *r)
+{
+    struct hv_dom *d;
+    int rc = dom_controlled(r, &d);
+
+    if (!rc)
+        evtchn_limit(d, r->m->a[1]);
+    return rc;
+}
+
 static int op_param(struct req *r, bool set)
 {
     struct hv_dom *d = dom_of(r, r->m->a[0]);
@@ -496,6 +506,7 @@ static int (*const operations[])(struct req *r) = {
     [SIM_OP_DOM_SHUTDOWN] = op_dom_shutdown,
     [SIM_OP_DOM_INFO] = op_dom_info,
     [SIM_OP_DOM_TARGET] = op_dom_target,
+    [SIM_OP_DOM_PORTS] = op_dom_ports,
     [SIM_OP_PARAM_GET] = op_param_get,
     [SIM_OP_PARAM_SET] = op_param_set,
     [SIM_OP_GUEST_ATTACH] = op_guest_attach,
