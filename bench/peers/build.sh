@@ -4,8 +4,9 @@
 #        build.sh           fill it, if it is not there yet
 #
 # Builds Linux's tools/virtio/ringtest from Debian's source package of the kernel, as it is and with its
-# own Makefile. The folder is in ${XDG_CACHE_HOME:-$HOME/.cache}/ringproof, and its name tells what went
-# into it: the package's version and the compiler's.
+# own Makefile. Peers that are packages as they are only have their versions noted here. The folder is in
+# ${XDG_CACHE_HOME:-$HOME/.cache}/ringproof, and its name tells what went into ringtest: the package's
+# version and the compiler's.
 set -eu
 
 die() {
@@ -29,7 +30,17 @@ case ${1:-} in
 *) die "unknown argument $1" ;;
 esac
 
-[ ! -e "$folder/version" ] || exit 0
+# What a run says of its peers; a package may have become a newer one.
+say_versions() {
+    printf '%s; testpmd of dpdk-dev %s\n' "ringtest of $package $version, gcc $compiler" \
+        "$(dpkg-query -W -f '${Version}' dpdk-dev 2>/dev/null || echo none)" >"$1/version.$$"
+    mv "$1/version.$$" "$1/version"
+}
+
+if [ -e "$folder/version" ]; then
+    say_versions "$folder"
+    exit 0
+fi
 [ -n "$version" ] || die "$package is not installed (make bench-peers does it)"
 
 mkdir -p "$cache"
@@ -56,6 +67,6 @@ env -u MAKEFLAGS -u MFLAGS -u CC -u CFLAGS -u LDFLAGS \
 for program in $programs; do
     mv "$work/$package/tools/virtio/ringtest/$program" "$work/out/"
 done
-echo "ringtest of $package $version, gcc $compiler" >"$work/out/version"
+say_versions "$work/out"
 rm -rf "$folder"
 mv "$work/out" "$folder"

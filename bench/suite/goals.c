@@ -18,6 +18,8 @@ static const struct suite_goal goals[] = {
     {"split one outstanding beside ringtest", ROUND_TRIP, 1.2},
     {"split in_order one outstanding beside ringtest", ROUND_TRIP, 1.2},
     {"packed one outstanding beside ringtest", ROUND_TRIP, 1.2},
+    {"split payload=64 copied beside testpmd", "testpmd", FASTER(10)},
+    {"packed in_order payload=64 copied beside testpmd", "testpmd", FASTER(10)},
 };
 
 const struct suite_goal *suite_goals(unsigned *count)

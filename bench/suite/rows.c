@@ -12,6 +12,7 @@ static const struct {
 } families[] = {
     {suite_rows_ring, false},
     {suite_rows_ringtest, true},
+    {suite_rows_testpmd, true},
 };
 
 const char *suite_testbed_name(enum suite_testbed t)

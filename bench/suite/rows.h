@@ -15,5 +15,7 @@ struct suite_rows_of {
 struct suite_rows_of suite_rows_ring(void);
 /* The same beside Linux's ringtest. */
 struct suite_rows_of suite_rows_ringtest(void);
+/* The same beside DPDK's testpmd. */
+struct suite_rows_of suite_rows_testpmd(void);
 
 #endif

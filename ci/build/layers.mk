@@ -79,7 +79,7 @@ sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
 sees_suite       := util report stats
 sees_ringbench   := spec util virtq gmem stats
-sees_peers       := spec util virtq stats ringbench
+sees_peers       := spec util virtq stats ringbench testbed
 sees_unit        := $(filter-out unit,$(MODULES))
 
 # libxen's own headers: the reference's one place, the simulator, the checks of those libraries,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Programs of others, measured beside ours. Not part of `make`: they need a source package, once.
+# Programs of others, measured beside ours. Not part of `make`: they need packages of their own.
 
-## make bench-peers      the same, and Linux's own rings in the same pairs (needs its source package)
+## make bench-peers      the same, and programs of others in the same pairs (needs their packages)
 .PHONY: bench-peers
 bench-peers: packages
 	@ci/install-packages.sh packages-peers.txt

@@ -134,7 +134,9 @@ $(foreach m,$(UNCHECKED_MODULES),$(eval $(call unchecked_rule,$(m))))
 $(eval $(call link_program,ringproof-ring-unchecked,$(UNCHECKED_OBJS) $(call modules_objs,util gmem stats),))
 
 # ---- programs of others, measured as ours are ----
-$(eval $(call link_program,ringproof-ringtest,$(OBJ)/bench/peers/main.o $(call objs_of,peers) $(addprefix $(OBJ)/bench/ring/,cpu.o shared.o floor.o) $(call modules_objs,util virtq stats),))
+PEER_OBJS := $(call objs_of,peers) $(addprefix $(OBJ)/bench/ring/,cpu.o shared.o floor.o) $(OBJ)/harness/testbed/process.o $(call modules_objs,util virtq stats)
+$(eval $(call link_program,ringproof-ringtest,$(OBJ)/bench/peers/ringtest_main.o $(PEER_OBJS),-ljansson))
+$(eval $(call link_program,ringproof-testpmd,$(OBJ)/bench/peers/testpmd_main.o $(PEER_OBJS),-ljansson))
 
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.

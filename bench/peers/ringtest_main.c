@@ -8,7 +8,6 @@
  * end. Their start is measured by one buffer, and subtracted.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +17,10 @@
 #include <unistd.h>
 
 #include "peers/pace.h"
-#include "ringbench/cpu.h"
-#include "ringbench/shared.h"
+#include "peers/peer.h"
 #include "util/bits.h"
 #include "util/parse.h"
 
-#define PING_NS     15000000u
 #define STARTS      3u
 #define TRY_BUFFERS 100000u
 #define TRIES       3u
@@ -31,21 +28,10 @@
 #define GRACE_S     20u
 
 struct options {
+    struct peer common;
     const char *from, *peer;
-    unsigned size, depth, driver_cpu, device_cpu;
-    uint64_t measure_ns;
-    bool priority;
+    unsigned size, depth;
 };
-
-static void too_late(int signal_number)
-{
-    static const char text[] = "ringproof-ringtest: no end in sight, given up\n";
-    ssize_t done = write(STDERR_FILENO, text, sizeof(text) - 1);
-
-    (void)signal_number;
-    (void)done;
-    _exit(2);
-}
 
 static uint64_t timeval_ns(struct timeval t)
 {
@@ -69,8 +55,8 @@ static int run(const struct options *o, uint64_t buffers, struct pace *r)
     snprintf(count, sizeof(count), "%llu", (unsigned long long)buffers);
     snprintf(size, sizeof(size), "%u", o->size);
     snprintf(depth, sizeof(depth), "%u", o->depth);
-    snprintf(driver, sizeof(driver), "%u", o->driver_cpu);
-    snprintf(device, sizeof(device), "%u", o->device_cpu);
+    snprintf(driver, sizeof(driver), "%u", o->common.driver_cpu);
+    snprintf(device, sizeof(device), "%u", o->common.device_cpu);
     child = fork();
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -115,32 +101,11 @@ static int measure(const struct options *o, uint64_t *buffers, struct pace *net)
         if (rc)
             break;
         *net = pace_net(all, start);
-        if (i == TRIES || net->wall_ns >= o->measure_ns - o->measure_ns / 4)
+        if (i == TRIES || net->wall_ns >= o->common.measure_ns - o->common.measure_ns / 4)
             break;
-        *buffers = pace_buffers(*buffers, net->wall_ns, o->measure_ns, BUFFERS_MAX);
+        *buffers = pace_buffers(*buffers, net->wall_ns, o->common.measure_ns, BUFFERS_MAX);
     }
     return rc;
-}
-
-/* The round trip of a cache line between the two CPUs; 0 when it could not be measured. */
-static double probe(struct shared *s)
-{
-    pid_t self = getpid(), child = fork();
-    double ns;
-    int status;
-
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != self || cpu_pin(s->row->device_cpu))
-            _exit(2);
-        shared_answer(s);
-        _exit(0);
-    }
-    if (child < 0)
-        return 0;
-    ns = shared_ping(s, PING_NS);
-    return waitpid(child, &status, 0) == child && WIFEXITED(status) && !WEXITSTATUS(status) ? ns
-                                                                                            : 0;
 }
 
 static void usage(FILE *f)
@@ -150,18 +115,12 @@ static void usage(FILE *f)
           "  --from DIR        where it is (bench/peers/build.sh --path)\n"
           "  --peer NAME       ring, virtio_ring_0_9, virtio_ring_inorder\n"
           "  --size N          entries of the ring (default 256)\n"
-          "  --depth N         buffers outstanding at most (default: as many as fit)\n"
-          "  --driver-cpu N    (default 0)\n"
-          "  --device-cpu N    (default 1)\n"
-          "  --measure-ms N    (default 60)\n"
-          "  --priority        before others, where that is allowed\n",
+          "  --depth N         buffers outstanding at most (default: as many as fit)\n" PEER_USAGE,
           f);
 }
 
 static int take(struct options *o, int option, const char *value)
 {
-    uint64_t ms;
-
     switch (option) {
     case 'f':
         o->from = value;
@@ -173,20 +132,8 @@ static int take(struct options *o, int option, const char *value)
         return parse_u32(value, 1, VIRTQ_SIZE_MAX, &o->size) || !is_pow2(o->size) ? -EINVAL : 0;
     case 'd':
         return parse_u32(value, 1, VIRTQ_SIZE_MAX, &o->depth);
-    case 'g':
-        return parse_u32(value, 0, 1023, &o->driver_cpu);
-    case 'h':
-        return parse_u32(value, 0, 1023, &o->device_cpu);
-    case 'm':
-        if (parse_u64(value, 1, 3600000, &ms))
-            return -EINVAL;
-        o->measure_ns = ms * 1000000;
-        return 0;
-    case 'p':
-        o->priority = true;
-        return 0;
     default:
-        return -EINVAL;
+        return peer_take(&o->common, option, value);
     }
 }
 
@@ -196,15 +143,12 @@ static int parse(int argc, char **argv, struct options *o)
                                           {"peer", required_argument, NULL, 'n'},
                                           {"size", required_argument, NULL, 's'},
                                           {"depth", required_argument, NULL, 'd'},
-                                          {"driver-cpu", required_argument, NULL, 'g'},
-                                          {"device-cpu", required_argument, NULL, 'h'},
-                                          {"measure-ms", required_argument, NULL, 'm'},
-                                          {"priority", no_argument, NULL, 'p'},
+                                          PEER_OPTIONS,
                                           {"help", no_argument, NULL, '?'},
                                           {0}};
     int option, index = 0;
 
-    *o = (struct options){.size = 256, .device_cpu = 1, .measure_ns = 60000000};
+    *o = (struct options){.common = PEER_DEFAULTS("ringproof-ringtest"), .size = 256};
     while ((option = getopt_long(argc, argv, "", table, &index)) != -1)
         if (option == '?' || take(o, option, optarg)) {
             usage(stderr);
@@ -212,7 +156,7 @@ static int parse(int argc, char **argv, struct options *o)
         }
     if (o->depth == 0)
         o->depth = o->size;
-    if (optind != argc || !o->from || !o->peer || o->driver_cpu == o->device_cpu) {
+    if (optind != argc || !o->from || !o->peer) {
         usage(stderr);
         return -EINVAL;
     }
@@ -222,44 +166,24 @@ static int parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     struct options o;
-    struct row row;
-    struct shared s;
     struct pace net = {0};
-    double before, after, own;
     uint64_t buffers = 0;
     int rc = parse(argc, argv, &o);
 
     if (rc)
         return 3;
-    row = (struct row){.ring = ROW_FLOOR,
-                       .size = 1,
-                       .depth = 1,
-                       .driver_cpu = o.driver_cpu,
-                       .device_cpu = o.device_cpu};
-    rc = shared_init(&s, &row);
-    if (rc) {
-        fprintf(stderr, "ringproof-ringtest: memory to share: %s\n", strerror(-rc));
-        return 2;
-    }
-    if (o.priority)
-        cpu_prefer_session();
-    signal(SIGALRM, too_late);
-    alarm((unsigned)(o.measure_ns / 250000000u) + GRACE_S);
-    rc = cpu_pin(o.driver_cpu);
-    before = rc ? 0 : probe(&s);
-    if (rc == 0)
+    rc = peer_begin(&o.common, GRACE_S);
+    if (rc == 0) {
         rc = measure(&o, &buffers, &net);
-    after = rc ? 0 : probe(&s);
-    shared_fini(&s);
-    if (rc || before <= 0 || after <= 0) {
-        fprintf(stderr, "ringproof-ringtest: %s: %s\n", o.peer,
-                rc ? strerror(-rc) : "no round trip");
-        return 2;
+        if (rc)
+            fprintf(stderr, "ringproof-ringtest: %s: %s\n", o.peer, strerror(-rc));
     }
-    own = pace_own_cpu(net);
-    printf("{\"ns_per_unit\": %.4f, \"buffers\": %llu, \"round_trip_ns\": [%.1f, %.1f], "
-           "\"own_cpu\": [%.4f, %.4f]}\n",
-           (double)net.wall_ns / (double)buffers, (unsigned long long)buffers, before, after, own,
-           own);
-    return fflush(stdout) ? 2 : 0;
+    if (rc == 0) {
+        double own = pace_own_cpu(net);
+
+        rc = peer_report(&o.common, (double)net.wall_ns / (double)buffers, "buffers", buffers,
+                         (const double[]){own, own});
+    }
+    peer_end(&o.common);
+    return rc ? 2 : 0;
 }
