@@ -78,11 +78,14 @@ char *cell_metric(const struct scenario *s, struct report_cell *cell, enum scena
     return broken;
 }
 
-enum outcome cell_start_outcome(const struct testbed_cell *c, int ret)
+enum outcome cell_start_outcome(struct testbed_cell *c, int ret)
 {
     if (ret == -EOPNOTSUPP)
         return SKIP;
     if (ret == -ETIMEDOUT || (ret == -ECHILD && WIFSIGNALED(c->backend.status)))
+        return CRASH;
+    /* It was ready, and is gone before it was looked at for the first time. */
+    if (ret == -ESRCH && !process_running(&c->backend))
         return CRASH;
     return ERROR;
 }

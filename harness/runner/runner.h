@@ -134,7 +134,7 @@ uint64_t cell_timeout_ns(const struct run_options *o, const struct job *job);
 /* A backend that dies by a signal or never gets ready has crashed; one that refuses to start with
  * a message was given what it cannot use: an error of the harness. What a profile cannot express
  * is skipped. `ret` is backend_start's. */
-enum outcome cell_start_outcome(const struct testbed_cell *c, int ret);
+enum outcome cell_start_outcome(struct testbed_cell *c, int ret);
 
 /* Has the backend end by SIGTERM: one that does not, or reports an error then (a sanitizer's
  * findings come at the end), is noted as a CRASH of the cell. */
