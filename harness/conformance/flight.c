@@ -19,6 +19,21 @@ static uint64_t frames_mapped(const struct device *d)
     return given_ask_number(d->t, "backend.audit", NULL, "foreign_frames");
 }
 
+static void let_go(void *arg)
+{
+    const struct subject *s = check_subject(arg);
+    char *value = NULL, why[64];
+
+    (void)s->ask(s->ask_ctx, "device.let-go", NULL, &value, why, sizeof(why));
+    free(value);
+}
+
+void flight_let_go(struct flight *f)
+{
+    if (f->holds)
+        let_go(f->s->d->t);
+}
+
 struct flight *given_flight(struct service *s, uint64_t features)
 {
     struct check_ctx *t = s->d->t;
@@ -28,6 +43,9 @@ struct flight *given_flight(struct service *s, uint64_t features)
         error_out(t, "no memory");
     check_defer(t, free, f);
     f->s = s;
+    f->holds = s->d->subject->ask && given_ask_number(t, "device.info", NULL, "holds");
+    if (f->holds)
+        check_defer(t, let_go, t);
     device_reset(s->d);
     f->frames = frames_mapped(s->d);
     service_restart(s, features | VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
@@ -49,6 +67,8 @@ void flight_begin(struct flight *f)
     struct ring *q = f->s->q;
 
     f->tries++;
+    if (f->holds)
+        given_ask(f->s->d->t, "device.hold", NULL);
     for (unsigned i = 0; i < f->count; i++) {
         unsigned first = i * REQUEST_BUFFERS_MAX;
         struct piece p[REQUEST_PIECES_MAX];
@@ -155,6 +175,7 @@ void flight_end(struct flight *f, const char *when, uint64_t wait_ns)
         if (f->of[i].table)
             own(f->of[i].table);
     }
+    flight_let_go(f);
     until = given_now_ns() + (f->held ? LATE_NS : 0);
     do
         given_pause();
@@ -169,6 +190,8 @@ bool flight_again(struct flight *f)
         note(f->s->d->t, "in flight", "%u of %u", f->held, f->count);
         return false;
     }
+    if (f->holds)
+        error_out(f->s->d->t, "a store that holds requests back has let them go");
     if (f->tries == TRIES)
         skip_check(f->s->d->t, "the device had answered all requests in each of %u tries", TRIES);
     return true;

@@ -14,8 +14,9 @@
  *     } while (flight_again(f));
  *
  * A device that answers faster than the event comes proves nothing: it is tried some more times,
- * and then the check is skipped. Every second request has an indirect table where that is
- * negotiated.
+ * and then the check is skipped. One whose store can hold requests back (the scenario's `hold`)
+ * does so from flight_begin until the memory has been taken back. Every second request has an
+ * indirect table where that is negotiated.
  */
 #ifndef RP_CONFORMANCE_FLIGHT_H
 #define RP_CONFORMANCE_FLIGHT_H
@@ -32,6 +33,7 @@ struct flight {
         struct buffer *table; /* NULL: its descriptors are the queue's */
     } of[FLIGHT_REQUESTS];
     uint64_t frames; /* that the backend mapped before there was a queue */
+    bool holds;      /* the device's store, when it is asked to */
     unsigned tries;
     unsigned held; /* requests that the device had when the event came, of the last try */
 };
@@ -46,6 +48,8 @@ void flight_begin(struct flight *f);
  * mapped, where nobody says when it is done.
  */
 void flight_end(struct flight *f, const char *when, uint64_t wait_ns);
+/* What the store holds back it holds no longer. */
+void flight_let_go(struct flight *f);
 /* Once more, because the device had answered everything? Skips the check after the last try. */
 bool flight_again(struct flight *f);
 

@@ -9,6 +9,8 @@
 
 #define FLIGHT (NEED_DEVICE | NEED_SERVICE)
 
+#define HELD_NS MS(100)
+
 static struct flight *given_flight_of(struct check_ctx *t, uint64_t features)
 {
     return given_flight(given_service(t, features, 0), features);
@@ -129,6 +131,7 @@ CHECK(ends_with_refused_features, .judges = DEVICE, .proves = "xen.memory.flight
     expect(t, MUST, flight_mapped(f) == 0,
            "the backend maps %u pages of a driver whose FEATURES_OK it has refused",
            flight_mapped(f));
+    flight_let_go(f);
     expect_service_recovers(f->s, "features that were refused");
 }
 
@@ -166,4 +169,36 @@ CHECK(ends_with_the_backend, .judges = DEVICE, .proves = "xen.memory.flight.6",
         service_restart(f->s, VIRTIO_F(VIRTIO_F_INDIRECT_DESC), 0);
     } while (flight_again(f));
     expect_service_recovers(f->s, "an end with requests in flight");
+}
+
+CHECK(ends_with_an_answer, .judges = DEVICE, .proves = "xen.memory.flight.7",
+      .needs = FLIGHT | NEED_TESTBED, .timeout_ms = 30000,
+      .title = "What a store has kept waiting for a while is answered as anything else is")
+{
+    struct flight *f = given_flight_of(t, 0);
+    struct virtq_raw_used u;
+    bool answered[FLIGHT_REQUESTS] = {false};
+
+    if (!f->holds)
+        skip_check(t, "the store of the device holds no requests back (hold: true)");
+    flight_begin(f);
+    expect(t, MUST, !ring_used(f->s->q, &u, HELD_NS),
+           "a request is used that its store holds back");
+    flight_let_go(f);
+    for (unsigned n = 0; n < f->count; n++) {
+        unsigned i;
+
+        if (!ring_used(f->s->q, &u, LIMIT_REPLY_NS))
+            break;
+        i = u.id / REQUEST_BUFFERS_MAX;
+        expect(t, MUST, i < f->count && !answered[i], "buffer %u is used, again or without reason",
+               (unsigned)u.id);
+        if (i >= f->count || answered[i])
+            stop_check(t);
+        answered[i] = true;
+        expect_answered(f->of[i].r, u.len);
+    }
+    for (unsigned i = 0; i < f->count; i++)
+        expect(t, MUST, answered[i], "request %u of %u is not answered", i, f->count);
+    expect_service_recovers(f->s, "requests that were kept waiting");
 }

@@ -212,6 +212,7 @@ static int device_info(struct session *s, const json_t *args, json_t **value)
             json_object_set_new(*value, "irq",
                                 json_integer(testbed_map_mmio_line(&s->cell->map, index)));
         }
+        json_object_set_new(*value, "holds", json_boolean(d->holds));
         json_object_set_new(*value, "late", json_boolean(sc->backends[b].late));
         const char *edits = plan->features ? plan->features : d->features;
         json_object_set_new(*value, "features", json_string(edits ? edits : ""));
@@ -243,6 +244,16 @@ static int device_detach(struct session *s, const json_t *args, json_t **value)
 static int device_ask_back(struct session *s, const json_t *args, json_t **value)
 {
     return testbed_device_ask_back(s->cell, asked_device(s, args));
+}
+
+static int device_hold(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_hold(s->cell, asked_device(s, args), true);
+}
+
+static int device_let_go(struct session *s, const json_t *args, json_t **value)
+{
+    return testbed_device_hold(s->cell, asked_device(s, args), false);
 }
 
 static int device_gone(struct session *s, const json_t *args, json_t **value)
@@ -422,7 +433,8 @@ static const struct {
     {"domain.accesses", domain_accesses, true}, {"store.requests", store_requests, true},
     {"bridge.late", bridge_late, true},         {"backend.attempt", backend_attempt, true},
     {"quota.leave", quota_leave, true},         {"quota.restore", quota_restore, true},
-    {"machine.use", machine_use, true},
+    {"machine.use", machine_use, true},         {"device.hold", device_hold, true},
+    {"device.let-go", device_let_go, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

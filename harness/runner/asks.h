@@ -13,7 +13,8 @@
  *   store.write     {path, value}                  -> {}
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing,
- *                                                      features: the edits of what is offered}
+ *                                                      features: the edits of what is offered,
+ *                                                      holds: device.hold can be asked}
  *                                                      slot: its number, 0 when it is in none
  *                                                      endpoint: of the IOMMU, -1 when it is
  *                                                      not behind it
@@ -22,6 +23,7 @@
  *   device.attach   {type}                         -> {}      the first device, by the store;
  *                                                      it may come back as another type
  *   device.detach   {}                             -> {}
+ *   device.hold, device.let-go  {}                 -> {}      its store holds requests back, or not
  *   device.ask-back {}                             -> {}      the guest is asked for it
  *   device.gone     {}                             -> {}      and has given it back
  *   console.open, .close  {port}                   -> {}      the host end of a port

@@ -450,7 +450,7 @@ static const char *const device_keys[] = {"type",    "sbdf",       "queue-size",
 static const char *const endpoint_key = "endpoint";
 static const char *const *const device_type_keys[] = {
     [DEVICE_BLK] = (const char *const[]){"backing", "path", "size", "fill", "ro", "queues",
-                                         "serial", "zone-size", "zone-append", NULL},
+                                         "serial", "zone-size", "zone-append", "hold", NULL},
     [DEVICE_RNG] = (const char *const[]){"path", "rate", NULL},
     [DEVICE_CONSOLE] = (const char *const[]){"ports", "max-ports", "cols", "rows", NULL},
     [DEVICE_NET] = (const char *const[]){"wire", "queues", "mac", "mtu", NULL},
@@ -576,6 +576,11 @@ static int read_blk(struct reader *r, const struct doc_node *n, struct scenario_
         if (!ret && (strlen(d->serial) > 20 || strpbrk(d->serial, ", ")))
             ret = refuse_at(r, c, "a serial has at most 20 characters, no comma and no blank");
     }
+    c = doc_get(n, "hold");
+    if (!ret && c)
+        ret = read_bool(r, c, "hold", &d->holds);
+    if (!ret && d->holds && d->backing != BACKING_IMAGE)
+        ret = refuse_at(r, c, "only an image can hold requests back");
     return ret ? ret : read_zones(r, n, d);
 }
 

@@ -161,6 +161,7 @@ struct scenario_device {
     uint64_t size_bytes; /* image and null */
     bool filled;         /* image: every sector carries its number (see README), else zeroes */
     bool ro;
+    bool holds;                             /* image: checks can have it hold requests back */
     uint32_t queues;                        /* blk and net (pairs); 0: the backend's default */
     char *serial;                           /* NULL: none */
     uint32_t zone_bytes, zone_append_bytes; /* 0: no zones; no appends to them */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the subject and the agents are started with, wherever that is. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -86,6 +87,51 @@ static void setting_number(struct settings *to, const char *key, uint64_t value)
     setting(to, key, value ? number : NULL);
 }
 
+static void setting_owned(struct settings *to, const char *key, const char *prefix, char *value)
+{
+    char *text = NULL;
+
+    if (!value || asprintf(&text, "%s%s", prefix, value) < 0) {
+        to->ret = -ENOMEM;
+        text = NULL;
+    }
+    setting(to, key, text);
+    free(text);
+    free(value);
+}
+
+static char *hold_path(const struct testbed_cell *c, unsigned index)
+{
+    char *path;
+
+    return asprintf(&path, "%s/hold%u", c->image_dir, index) < 0 ? NULL : path;
+}
+
+int testbed_device_hold(struct testbed_cell *c, unsigned index, bool hold)
+{
+    char *path;
+    int fd, ret = 0;
+
+    if (!c->plan.scenario->devices[index].holds || !c->ops->backend_is_near)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: device %u holds no requests back",
+                            index);
+    path = hold_path(c, index);
+    if (!path)
+        return testbed_fail(c, -ENOMEM, "out of memory");
+    if (hold) {
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ret = fd < 0 ? -errno : 0;
+        if (fd >= 0)
+            close(fd);
+    } else if (unlink(path) && errno != ENOENT) {
+        ret = -errno;
+    }
+    if (ret)
+        testbed_fail(c, ret, "%s: %s", path, strerror(-ret));
+    free(path);
+    return ret;
+}
+
 static void blk_settings(struct testbed_cell *c, unsigned index, struct settings *to)
 {
     const struct scenario_device *d = &c->plan.scenario->devices[index];
@@ -116,6 +162,8 @@ static void blk_settings(struct testbed_cell *c, unsigned index, struct settings
     setting(to, "serial", d->serial);
     setting_number(to, "zone-size", d->zone_bytes);
     setting_number(to, "zone-append-max", d->zone_append_bytes);
+    if (d->holds)
+        setting_owned(to, "hold", "", hold_path(c, index));
 }
 
 static void rng_settings(struct testbed_cell *c, unsigned index, struct settings *to)
@@ -154,19 +202,6 @@ char *testbed_port_path(const struct testbed_cell *c, unsigned device, unsigned 
                 : asprintf(&path, "%s/port%u.%u", c->image_dir, device, port);
 
     return n < 0 ? NULL : path;
-}
-
-static void setting_owned(struct settings *to, const char *key, const char *prefix, char *value)
-{
-    char *text = NULL;
-
-    if (!value || asprintf(&text, "%s%s", prefix, value) < 0) {
-        to->ret = -ENOMEM;
-        text = NULL;
-    }
-    setting(to, key, text);
-    free(text);
-    free(value);
 }
 
 static void console_settings(struct testbed_cell *c, unsigned index, struct settings *to)

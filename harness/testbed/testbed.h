@@ -292,6 +292,9 @@ const char *testbed_device_sbdf(const struct testbed_cell *c, unsigned index,
                                 char text[TESTBED_SBDF_BYTES]);
 int testbed_device_attach(struct testbed_cell *c, unsigned index, const char *type);
 int testbed_device_detach(struct testbed_cell *c, unsigned index);
+/* Requests for its image wait from now on, or no longer. -EOPNOTSUPP: the scenario has it not so.
+ */
+int testbed_device_hold(struct testbed_cell *c, unsigned index, bool hold);
 /* The guest is asked to give it back, which takes its time: testbed_device_wait_gone waits for it.
  */
 int testbed_device_ask_back(struct testbed_cell *c, unsigned index);

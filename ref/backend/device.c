@@ -201,7 +201,7 @@ static int listen_for_back_ends(struct device *d, const struct device_env *env,
 
     d->env = *env;
     d->spec = *spec;
-    d->spec.path = d->spec.manage = d->spec.vhost = d->spec.vhost_listen = NULL;
+    d->spec.path = d->spec.hold = d->spec.manage = d->spec.vhost = d->spec.vhost_listen = NULL;
     for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
         d->spec.ports[i].end = NULL;
     rc = vhost_listener_create(env->loop, spec->vhost_listen, back_end_came, d, &d->listener);

@@ -36,6 +36,7 @@ enum key_kind {
     KEY_PORT_NAME,
     KEY_PORT_CONSOLE,
     KEY_MANAGE,
+    KEY_HOLD,
     KEY_TAP,
     KEY_FD,
     KEY_MAC,
@@ -100,6 +101,8 @@ static const struct key keys[] = {
     {"zone-append-max", NULL, FOR_BLK, KEY_U32, FIELD(zone_append_bytes), 0, 1u << 20,
      "bytes of one zone append; 0 (the default): none are taken"},
     {"size-max", NULL, FOR_BLK, KEY_U32, FIELD(size_max), 4096, 1u << 30, "bytes of one segment"},
+    {"hold", NULL, FOR_BLK, KEY_HOLD, 0, 0, 0,
+     "while this file is there requests wait for the image: for tests"},
     {"rate", NULL, FOR_RNG, KEY_U32, FIELD(rate_bytes_per_s), 1, UINT32_MAX,
      "random bytes in a second at most"},
     {"portN", NULL, FOR_CONSOLE, KEY_PORT_END, 0, 0, DEVICE_PORTS_MAX - 1,
@@ -187,6 +190,7 @@ void device_spec_fini(struct device_spec *spec)
 {
     free(spec->path);
     free(spec->manage);
+    free(spec->hold);
     free(spec->vhost);
     free(spec->vhost_listen);
     for (unsigned i = 0; i < DEVICE_PORTS_MAX; i++)
@@ -367,6 +371,8 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         return rc;
     case KEY_MANAGE:
         return set_text(&spec->manage, value);
+    case KEY_HOLD:
+        return set_text(&spec->hold, value);
     case KEY_TAP:
         if (!*value || strlen(value) >= sizeof(spec->tap))
             return -EINVAL;

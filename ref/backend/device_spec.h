@@ -51,6 +51,7 @@ struct device_spec {
     uint32_t queues; /* blk and net (pairs); 0: the default */
     uint32_t block_bytes, physical_block_bytes, seg_max, size_max;
     uint32_t zone_bytes, zone_append_bytes; /* 0: no zones; no appends */
+    char *hold;                             /* owned; path of a file, or NULL */
     char serial[DEVICE_SERIAL_BYTES_MAX + 1];
     /* rng */
     uint32_t rate_bytes_per_s; /* 0: no limit */

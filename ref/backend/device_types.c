@@ -43,6 +43,7 @@ static int blk_make(const struct vdev_config *config, const struct device_spec *
         .size_max = spec->size_max,
         .zone_bytes = spec->zone_bytes,
         .zone_append_bytes = spec->zone_append_bytes,
+        .hold = spec->hold,
         .lifetime = spec->features_on & VIRTIO_F(VIRTIO_BLK_F_LIFETIME),
         .features_off = device_spec_own_features(spec->features_off),
     };

@@ -658,6 +658,7 @@ static void blk_destroy(struct vdev *d)
 {
     struct blk *b = to_blk(d);
 
+    blk_hold_destroy(b->hold);
     blk_engine_fini(b);
 #ifdef RP_MUTANTS
     kept_write(b);
@@ -695,6 +696,8 @@ static int options_check(const struct blk_options *o, char *error, size_t error_
 
     if (!o->path && (o->null_bytes == 0 || o->null_bytes % BLK_SECTOR_BYTES))
         what = "the size of a null store has to be a multiple of 512 above 0";
+    else if (o->hold && !o->path)
+        what = "a null store holds no requests back";
     else if (o->queues > VDEV_QUEUES_MAX)
         what = "too many queues";
     else if (o->queue_size_max && !is_pow2(o->queue_size_max))
@@ -744,6 +747,11 @@ static void options_take(struct blk *b, const struct vdev_config *config,
     b->writeback = b->features & VIRTIO_F(VIRTIO_BLK_F_FLUSH);
 }
 
+static void let_go(void *ctx)
+{
+    blk_engine_go_on(ctx);
+}
+
 int blk_create(const struct vdev_config *config, const struct blk_options *options,
                struct vdev **out, char *error, size_t error_bytes)
 {
@@ -788,6 +796,11 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
     core_ready = true;
     rc = blk_engine_init(b, options->inflight_max ? options->inflight_max : DEFAULT_INFLIGHT, error,
                          error_bytes);
+    if (!rc && options->hold) {
+        rc = blk_hold_create(config->loop, options->hold, let_go, b, &b->hold);
+        if (rc)
+            snprintf(error, error_bytes, "%s: %s", options->hold, strerror(-rc));
+    }
     if (rc)
         goto out;
     *out = &b->vdev;

@@ -41,7 +41,8 @@ struct blk_options {
     uint32_t zone_bytes;
     uint32_t zone_append_bytes; /* of one append at most; 0: none are taken */
     uint64_t features_off;      /* device feature bits not to offer */
-    bool lifetime;              /* answer GET_LIFETIME, as new storage would */
+    const char *hold; /* while this file is there requests wait (device/blk_hold.h); NULL: none */
+    bool lifetime;    /* answer GET_LIFETIME, as new storage would */
 };
 
 /*

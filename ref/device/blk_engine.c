@@ -351,7 +351,7 @@ static void request_run(struct blk *b, struct blk_request *q, bool begin, int re
 
 static void start_waiting(struct blk *b)
 {
-    while (b->waiting.first && b->io_free) {
+    while (b->waiting.first && b->io_free && !blk_hold_on(b->hold)) {
         struct blk_request *q = b->waiting.first;
 
         list_del(&b->waiting, q);
@@ -366,6 +366,14 @@ void blk_engine_start(struct blk *b, struct blk_request *q)
 {
     list_add(&b->waiting, q);
     start_waiting(b);
+}
+
+void blk_engine_go_on(struct blk *b)
+{
+    vdev_batch_begin(&b->vdev);
+    start_waiting(b);
+    blk_engine_submit(b);
+    vdev_batch_end(&b->vdev);
 }
 
 /* Take what the kernel completed. At most `limit`: a request may put another step in. */

@@ -16,6 +16,7 @@
 #include <liburing.h>
 
 #include "device/blk.h"
+#include "device/blk_hold.h"
 #include "device/blk_zones.h"
 #include "device/vdev_impl.h"
 #include "spec/virtio_blk.h"
@@ -100,6 +101,7 @@ struct blk {
     struct blk_io *ios, *io_free;
     struct iovec *iovs;
     struct blk_list waiting, inflight;
+    struct blk_hold *hold; /* of what waits; NULL: nobody can */
     unsigned unsubmitted;
     bool draining;
     unsigned drained_queue; /* or BLK_QUEUE_ANY */
@@ -123,6 +125,8 @@ int blk_image_size(const struct blk_image *image, uint64_t *bytes);
 
 int blk_engine_init(struct blk *b, unsigned inflight_max, char *error, size_t error_bytes);
 void blk_engine_fini(struct blk *b);
+/* What waits need not wait any more. */
+void blk_engine_go_on(struct blk *b);
 /* Take a parsed request; blk_request_finish is called for it, from here or later. */
 void blk_engine_start(struct blk *b, struct blk_request *q);
 /* Hand what was gathered to the kernel. */
