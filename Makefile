@@ -50,10 +50,10 @@ check: packages
 unit:
 	+@$(MAKE) --no-print-directory VARIANT=san unit-run
 
-## make bench            the ring benchmark in its short form, with what safety costs (2 to 5 minutes)
+## make bench            the benchmarks in their short form: rings, what safety costs, fio (3 to 6 minutes)
 .PHONY: bench
 bench: packages
-	+@$(MAKE) --no-print-directory build
+	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof bench
 
 ## make lint             format, static analysis, each header alone, layer rules

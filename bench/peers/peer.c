@@ -10,6 +10,7 @@
 
 #include "ringbench/cpu.h"
 #include "util/parse.h"
+#include "util/session.h"
 
 #define PING_NS 15000000u
 
@@ -103,7 +104,7 @@ int peer_begin(struct peer *p, unsigned grace_s)
     if (rc)
         return explain(p, "memory to share", rc);
     if (p->priority)
-        cpu_prefer_session();
+        session_prefer();
     signal(SIGALRM, too_late);
     alarm((unsigned)(p->measure_ns / 250000000u) + grace_s);
     return explain(p, "round trip of a cache line", round_trip(p, &p->round_trip_ns));

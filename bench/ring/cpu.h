@@ -6,7 +6,4 @@
 /* This process runs on that CPU alone, before others where we are allowed to. 0 or -errno. */
 int cpu_pin(unsigned cpu);
 
-/* A session of our own, which the scheduler prefers where we are allowed to. */
-void cpu_prefer_session(void);
-
 #endif

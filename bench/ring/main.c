@@ -10,6 +10,7 @@
 
 #include "ringbench/cpu.h"
 #include "ringbench/shared.h"
+#include "util/session.h"
 
 #define PING_NS 15000000u
 #define GRACE_S 10u
@@ -129,7 +130,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (row.priority)
-        cpu_prefer_session();
+        session_prefer();
     signal(SIGALRM, too_late);
     alarm((unsigned)((row.measure_ns + row.latency_ns) / 500000000u) + GRACE_S);
     fflush(stdout);

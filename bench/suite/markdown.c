@@ -62,6 +62,10 @@ static void put_row(const json_t *row, FILE *f)
         fputs("| ", f);
         if (k == 0) {
             text_write_markdown(f, text_of(row, "name"));
+            if (text_of(row, "skipped")[0]) {
+                fputs(": not here: ", f);
+                text_write_markdown(f, text_of(row, "skipped"));
+            }
             fputs(" | ", f);
             text_write_markdown(f, text_of(row, "placement"));
             fprintf(f, " | %.0f of %zu | ", number_of(json_object_get(v, "value"), "count"),

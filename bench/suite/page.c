@@ -159,6 +159,10 @@ static void put_row(const json_t *row, FILE *f)
         fprintf(f, "<tr%s><td>", k ? "" : " class=row");
         if (k == 0)
             text_write_xml(f, text_of(row, "name"));
+        if (k == 0 && text_of(row, "skipped")[0]) {
+            fputs(": not here: ", f);
+            text_write_xml(f, text_of(row, "skipped"));
+        }
         fputs("</td><td>", f);
         if (k == 0)
             text_write_xml(f, text_of(row, "placement"));

@@ -11,6 +11,7 @@ static const struct {
     bool peers; /* only where those are */
 } families[] = {
     {suite_rows_ring, false},
+    {suite_rows_fio, false},
     {suite_rows_ringtest, true},
     {suite_rows_testpmd, true},
 };
@@ -38,10 +39,12 @@ const char *suite_testbed_note(const char *name)
 
 void suite_rows_free(struct suite_row *rows, unsigned count)
 {
-    for (unsigned i = 0; rows && i < count; i++)
+    for (unsigned i = 0; rows && i < count; i++) {
+        free(rows[i].skipped);
         for (unsigned k = 0; k < SUITE_ATTEMPTS; k++)
             for (unsigned v = 0; v < SUITE_VARIANTS; v++)
                 suite_value_fini(&rows[i].rounds[k].values[v]);
+    }
     free(rows);
 }
 
@@ -54,7 +57,7 @@ struct suite_row *suite_rows(bool peers, unsigned *count)
     for (unsigned i = 0; i < ARRAY_LENGTH(families); i++)
         if (peers || !families[i].peers)
             *count += families[i].rows().count;
-    rows = calloc(*count, sizeof(*rows));
+    rows = calloc(*count + 1, sizeof(*rows)); /* never of nothing */
     for (unsigned i = 0; rows && i < ARRAY_LENGTH(families); i++) {
         const struct suite_rows_of of = families[i].rows();
 

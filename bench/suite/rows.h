@@ -13,7 +13,9 @@ struct suite_rows_of {
 
 /* Our rings between two processes. */
 struct suite_rows_of suite_rows_ring(void);
-/* The same beside Linux's ringtest. */
+/* A stock fio over our driver and backend, on simxen. */
+struct suite_rows_of suite_rows_fio(void);
+/* Our rings beside Linux's ringtest. */
 struct suite_rows_of suite_rows_ringtest(void);
 /* The same beside DPDK's testpmd. */
 struct suite_rows_of suite_rows_testpmd(void);

@@ -57,9 +57,11 @@ int suite_value_read(const char *line, const struct suite_work *work, struct sui
     v->ns = number_of(json_object_get(o, "ns_per_unit"));
     if (!(isfinite(v->ns) && v->ns > 0))
         ret = -EPROTO;
-    if (ret == 0 && !work->loose &&
-        (!read_two(o, "round_trip_ns", v->round_trip_ns) || !read_two(o, "own_cpu", v->own_cpu) ||
-         v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0))
+    v->own_cpu[0] = v->own_cpu[1] = 0;
+    if ((!work->loose || json_object_get(o, "own_cpu")) && !read_two(o, "own_cpu", v->own_cpu))
+        ret = -EPROTO;
+    if (!work->loose && (!read_two(o, "round_trip_ns", v->round_trip_ns) ||
+                         v->round_trip_ns[0] <= 0 || v->round_trip_ns[1] <= 0))
         ret = -EPROTO;
     if (ret == 0)
         ret = take_optional(o, "latency", latency_check, &v->latency);
@@ -83,19 +85,27 @@ static bool round_near(const struct suite_round *r)
     return r->values[0].round_trip_ns[0] < SUITE_NEAR_NS;
 }
 
+/* Had others a CPU that the variant could have used? */
+static bool disturbed(const struct suite_work *work, const struct suite_value *v)
+{
+    bool foreign = v->foreign > SUITE_FOREIGN_MAX;
+    bool waited = fmin(v->own_cpu[0], v->own_cpu[1]) < 1 - SUITE_FOREIGN_MAX;
+
+    if (work->sleeps)
+        return foreign;
+    return work->loose ? foreign && waited : waited;
+}
+
 enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round)
 {
     double least = INFINITY, most = 0;
 
     for (unsigned i = 0; i < row->work.variant_count; i++) {
         const struct suite_value *v = &round->values[i];
-        bool disturbed = row->work.sleeps || row->work.loose
-                             ? v->foreign > SUITE_FOREIGN_MAX
-                             : fmin(v->own_cpu[0], v->own_cpu[1]) < 1 - SUITE_FOREIGN_MAX;
 
         if (v->steal > SUITE_STEAL_MAX)
             return SUITE_STEAL;
-        if (disturbed)
+        if (disturbed(&row->work, v))
             return SUITE_FOREIGN;
         for (unsigned k = 0; k < 2; k++) {
             least = fmin(least, v->round_trip_ns[k]);

@@ -8,8 +8,10 @@
  * a pair saw the same machine. A round is kept or it is *discarded*, with the reason:
  *
  *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time: where both sides poll,
- *     of the time that was measured; where they sleep or go where the scheduler has them, of all
- *     the variant's, as the kernel counts it;
+ *     of the time that was measured; where they sleep, of all the variant's, as the kernel counts
+ *     it. Where processes go where the scheduler has them, others are let have what none of them
+ *     wanted: it is discarded when a side also waited for a CPU for more than that part of the
+ *     time in which it wanted one;
  *   - the host under this machine had one for more than SUITE_STEAL_MAX;
  *   - the placement of the two CPUs changed within it: the round trip of a cache line, which is
  *     measured before and after, moved by more than SUITE_MOVED_MAX;
@@ -74,7 +76,8 @@ const char *suite_testbed_note(const char *name);
 
 struct suite_variant {
     const char *name;    /* "checked"; borrowed */
-    const char *program; /* in the folder of programs; borrowed */
+    const char *program; /* in the folder of programs; borrowed; NULL: a cell of a scenario, of
+                            which the row's options and these are the words */
     const char *options; /* beside the row's, words by blanks; borrowed */
     bool peer;           /* the program is told where a peer is */
 };
@@ -98,10 +101,12 @@ struct suite_work {
 struct suite_value {
     double ns;
     double round_trip_ns[2]; /* before and after */
-    double own_cpu[2];       /* of driver and device: the part of the time that each ran */
-    double foreign, steal;   /* parts of the CPUs' time */
-    json_t *latency;         /* a histogram as the program printed it; owned; NULL: none */
-    json_t *per_unit;        /* counts for one unit of work, by name; owned; NULL: none */
+    /* Of driver and device: the part of the time that each ran; of a row that is loose: of the time
+     * in which it wanted to, 0 where that is not told. */
+    double own_cpu[2];
+    double foreign, steal; /* parts of the CPUs' time */
+    json_t *latency;       /* a histogram as the program printed it; owned; NULL: none */
+    json_t *per_unit;      /* counts for one unit of work, by name; owned; NULL: none */
 };
 
 struct suite_round {
@@ -113,6 +118,7 @@ struct suite_row {
     struct suite_work work;
     struct suite_round rounds[SUITE_ATTEMPTS];
     unsigned round_count;
+    char *skipped; /* why it cannot be measured here, owned; NULL: it can */
     /* By suite_settle. */
     bool near;
     struct sample round_trip;    /* of a cache line, in ns, with the first variant */
@@ -130,9 +136,9 @@ void suite_rows_free(struct suite_row *rows, unsigned count);
 
 /*
  * One line of JSON, as every program that is measured prints it (bench/README.md): ns_per_unit, and
- * of a row that is not loose round_trip_ns and own_cpu; latency and per_unit where there are any.
- * 0; -EPROTO for anything else. What the line does not tell stays as it is; latency and per_unit
- * are replaced, and are the value's.
+ * of a row that is not loose round_trip_ns and own_cpu, which may be told of one that is; latency
+ * and per_unit where there are any. 0; -EPROTO for anything else. What the line does not tell stays
+ * as it is; latency and per_unit are replaced, and are the value's.
  */
 int suite_value_read(const char *line, const struct suite_work *work, struct suite_value *v);
 /* Lets go what it owns. */

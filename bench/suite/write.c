@@ -13,13 +13,11 @@ static json_t *sample_json(const struct sample *s)
                      "confidence", s->confidence);
 }
 
-static json_t *value_json(const struct suite_value *v, bool loose)
+static json_t *value_json(const struct suite_value *v)
 {
-    json_t *own = loose ? json_null() : json_pack("[f, f]", v->own_cpu[0], v->own_cpu[1]);
-
-    return json_pack("{s:f, s:[f, f], s:o, s:f, s:f}", "ns", v->ns, "round_trip_ns",
-                     v->round_trip_ns[0], v->round_trip_ns[1], "own_cpu", own, "foreign",
-                     v->foreign, "steal", v->steal);
+    return json_pack("{s:f, s:[f, f], s:[f, f], s:f, s:f}", "ns", v->ns, "round_trip_ns",
+                     v->round_trip_ns[0], v->round_trip_ns[1], "own_cpu", v->own_cpu[0],
+                     v->own_cpu[1], "foreign", v->foreign, "steal", v->steal);
 }
 
 static json_t *rounds_json(const struct suite_row *row)
@@ -31,7 +29,7 @@ static json_t *rounds_json(const struct suite_row *row)
         json_t *values = json_array();
 
         for (unsigned k = 0; k < row->work.variant_count; k++)
-            json_array_append_new(values, value_json(&r->values[k], row->work.loose));
+            json_array_append_new(values, value_json(&r->values[k]));
         json_array_append_new(
             rounds, json_pack("{s:s, s:o}", "fate", suite_fate_name(r->fate), "values", values));
     }
@@ -42,7 +40,7 @@ static json_t *variant_json(const struct suite_row *row, unsigned k)
 {
     const struct suite_variant *v = &row->work.variants[k];
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "name", v->name, "program", v->program,
+    return json_pack("{s:s, s:s?, s:s, s:o, s:o, s:o, s:o}", "name", v->name, "program", v->program,
                      "options", v->options, "value", sample_json(&row->values[k]), "ratio_of_first",
                      sample_json(&row->ratios[k]), "latency", suite_latency_json(row, k),
                      "per_unit", suite_per_unit_json(row, k));
@@ -58,11 +56,11 @@ static json_t *row_json(const struct suite_row *row)
     for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
         json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
                             json_integer(row->fates[f]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o}", "family",
-                     w->family, "name", w->name, "options", w->options, "unit", w->unit, "testbed",
-                     suite_testbed_name(w->testbed), "sleeps", w->sleeps, "loose", w->loose,
-                     "placement", row->near ? "near" : "far", "round_trip_ns",
-                     sample_json(&row->round_trip), "ratio_of_round_trip",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:s, s:o, s:o, s:o, s:o, s:o}",
+                     "family", w->family, "name", w->name, "options", w->options, "unit", w->unit,
+                     "testbed", suite_testbed_name(w->testbed), "sleeps", w->sleeps, "loose",
+                     w->loose, "skipped", row->skipped, "placement", row->near ? "near" : "far",
+                     "round_trip_ns", sample_json(&row->round_trip), "ratio_of_round_trip",
                      sample_json(&row->to_round_trip), "variants", variants, "discarded", discarded,
                      "rounds", rounds_json(row));
 }

@@ -6,5 +6,5 @@
 bench-peers: packages
 	@ci/install-packages.sh packages-peers.txt
 	@bench/peers/build.sh
-	+@$(MAKE) --no-print-directory build
+	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof bench --peers "$$(bench/peers/build.sh --path)"

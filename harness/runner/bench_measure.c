@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "runner/bench_cell.h"
+#include "runner/measured.h"
 #include "runner/tool.h"
 
 #define PROGRAM_NS 60000000000ull /* they give up by themselves long before */
@@ -54,7 +56,8 @@ static void add_words(struct words *w, const char *text)
 }
 
 /* Its one line of JSON. */
-static int run_program(struct words *argv, const struct suite_work *work, struct suite_value *v)
+static int run_program(struct words *argv, const struct suite_work *work, struct suite_value *v,
+                       char *why, size_t why_size)
 {
     char *output = NULL;
     int ret = argv->failed ? -ENOMEM : tool_run(argv, NULL, PROGRAM_NS, &output);
@@ -62,15 +65,15 @@ static int run_program(struct words *argv, const struct suite_work *work, struct
     if (ret == 0)
         ret = suite_value_read(output, work, v);
     if (ret)
-        fprintf(stderr, "ringproof bench: %s: %s\n", argv->failed ? "?" : argv->items[0],
-                output && output[0] ? output : strerror(ret < 0 ? -ret : EIO));
+        snprintf(why, why_size, "%s: %.300s", argv->failed ? "?" : argv->items[0],
+                 output && output[0] ? output : strerror(ret < 0 ? -ret : EIO));
     free(output);
     return ret > 0 ? -EIO : ret;
 }
 
 static int measure_program(const struct run_options *o, const struct install *in,
                            const struct suite_work *work, const struct suite_variant *variant,
-                           struct suite_value *v)
+                           struct suite_value *v, char *why, size_t why_size)
 {
     struct words argv = {0};
     int ret;
@@ -83,13 +86,33 @@ static int measure_program(const struct run_options *o, const struct install *in
         words_add(&argv, "--from");
         words_add(&argv, o->peers);
     }
-    ret = run_program(&argv, work, v);
+    ret = run_program(&argv, work, v, why, why_size);
     words_fini(&argv);
     return ret;
 }
 
+/* A cell says what a program would print. */
+static int measure_cell(const struct run_options *o, const struct install *in,
+                        const struct suite_work *work, const struct suite_variant *variant,
+                        struct suite_value *v, char *why, size_t why_size)
+{
+    struct report_cell *cell = NULL;
+    int ret = bench_cell_run(o, in, work->options, variant->options, &cell, why, why_size);
+    const char *line = ret ? NULL : bench_cell_note(cell, MEASURED_NOTE);
+
+    if (!ret && !line) {
+        snprintf(why, why_size, "%s: the cell measured nothing", work->name);
+        ret = -EPROTO;
+    }
+    if (!ret)
+        ret = suite_value_read(line, work, v);
+    report_cell_destroy(cell);
+    return ret;
+}
+
 /* Where the two CPUs are now. */
-static int measure_place(const struct install *in, double *round_trip_ns)
+static int measure_place(const struct install *in, double *round_trip_ns, char *why,
+                         size_t why_size)
 {
     const struct suite_work pinned = {.loose = false};
     struct suite_value v = {0};
@@ -99,7 +122,7 @@ static int measure_place(const struct install *in, double *round_trip_ns)
     words_addf(&argv, "%s/" PLACE_PROGRAM, in->variant_bin_dir);
     words_add(&argv, "--priority");
     add_words(&argv, PLACE_OPTIONS);
-    ret = run_program(&argv, &pinned, &v);
+    ret = run_program(&argv, &pinned, &v, why, why_size);
     *round_trip_ns = v.round_trip_ns[1];
     suite_value_fini(&v);
     words_fini(&argv);
@@ -107,15 +130,18 @@ static int measure_place(const struct install *in, double *round_trip_ns)
 }
 
 int bench_measure(const struct run_options *o, const struct install *in,
-                  const struct suite_work *work, unsigned variant, struct suite_value *v)
+                  const struct suite_work *work, unsigned variant, struct suite_value *v, char *why,
+                  size_t why_size)
 {
+    const struct suite_variant *one = &work->variants[variant];
     struct cpu_times before, after;
-    int ret = work->loose ? measure_place(in, &v->round_trip_ns[0]) : 0;
+    int ret = work->loose ? measure_place(in, &v->round_trip_ns[0], why, why_size) : 0;
 
     if (ret)
         return ret;
     before = cpu_times_now();
-    ret = measure_program(o, in, work, &work->variants[variant], v);
+    ret = one->program ? measure_program(o, in, work, one, v, why, why_size)
+                       : measure_cell(o, in, work, one, v, why, why_size);
     after = cpu_times_now();
     if (after.all > before.all) {
         double foreign = after.busy - before.busy - (after.own - before.own);
@@ -124,6 +150,6 @@ int bench_measure(const struct run_options *o, const struct install *in,
         v->steal = (after.steal - before.steal) / (after.all - before.all);
     }
     if (ret == 0 && work->loose)
-        ret = measure_place(in, &v->round_trip_ns[1]);
+        ret = measure_place(in, &v->round_trip_ns[1], why, why_size);
     return ret;
 }

@@ -6,8 +6,10 @@
 #include "runner/runner.h"
 #include "suite/suite.h"
 
-/* 0, or -errno after an explanation on stderr; *v is the caller's on errors, too. */
+/* 0; -EOPNOTSUPP: it cannot be measured here; -EINTR, or another -errno: `why` says what. *v is the
+ * caller's on errors, too. */
 int bench_measure(const struct run_options *o, const struct install *in,
-                  const struct suite_work *work, unsigned variant, struct suite_value *v);
+                  const struct suite_work *work, unsigned variant, struct suite_value *v, char *why,
+                  size_t why_size);
 
 #endif

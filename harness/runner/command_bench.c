@@ -14,9 +14,15 @@
 #include "suite/compare.h"
 #include "suite/suite.h"
 
-#define PASS_ROUNDS 10u
-/* No row is tried again after that. */
+/* In a first look at a row, and when it is tried again. A round of cells takes ten times as long.
+ */
+#define PASS_ROUNDS      10u
+#define PASS_CELL_ROUNDS 8u
+/* Of rows that never gave a value: then something is wrong, and will be so the next time. */
+#define BROKEN_ROUNDS 3u
+/* No row is tried again after that, and after more none is begun. */
 #define RUN_NS 270000000000ull
+#define END_NS 330000000000ull
 
 /* An installed tree has no program without checks: rows do without that variant there. */
 static void drop_missing(const struct install *in, struct suite_row *row)
@@ -24,32 +30,52 @@ static void drop_missing(const struct install *in, struct suite_row *row)
     unsigned kept = 1;
 
     for (unsigned k = 1; k < row->work.variant_count; k++) {
+        const char *program = row->work.variants[k].program;
         char path[512];
 
-        snprintf(path, sizeof(path), "%s/%s", in->variant_bin_dir, row->work.variants[k].program);
-        if (access(path, X_OK) == 0)
+        snprintf(path, sizeof(path), "%s/%s", in->variant_bin_dir, program ? program : "");
+        if (!program || access(path, X_OK) == 0)
             row->work.variants[kept++] = row->work.variants[k];
     }
     row->work.variant_count = kept;
 }
 
-static bool row_lacks(const struct suite_row *row)
+static bool row_broken(const struct suite_row *row)
 {
-    return row->round_count < SUITE_ATTEMPTS && suite_kept(row) < SUITE_ROUNDS;
+    for (unsigned i = 0; i < row->round_count; i++)
+        if (row->rounds[i].fate != SUITE_BROKEN)
+            return false;
+    return row->round_count >= BROKEN_ROUNDS;
 }
 
-/* Some rounds more, while there are too few. */
-static void measure_row(const struct run_options *o, const struct install *in,
-                        struct suite_row *row)
+static bool row_lacks(const struct suite_row *row)
 {
-    for (unsigned i = 0; i < PASS_ROUNDS && row_lacks(row); i++) {
+    return !row->skipped && !row_broken(row) && row->round_count < SUITE_ATTEMPTS &&
+           suite_kept(row) < SUITE_ROUNDS;
+}
+
+/* Some rounds more, while there are too few and there is time. 0, -EINTR or -ENOMEM. */
+static int measure_row(const struct run_options *o, const struct install *in, struct suite_row *row,
+                       uint64_t end_ns)
+{
+    const unsigned most = row->work.variants[0].program ? PASS_ROUNDS : PASS_CELL_ROUNDS;
+
+    for (unsigned i = 0; i < most && row_lacks(row) && monotonic_ns() < end_ns; i++) {
         struct suite_round *r = &row->rounds[row->round_count++];
+        char why[1024] = "";
         int ret = 0;
 
         for (unsigned k = 0; k < row->work.variant_count && ret == 0; k++)
-            ret = bench_measure(o, in, &row->work, k, &r->values[k]);
+            ret = bench_measure(o, in, &row->work, k, &r->values[k], why, sizeof(why));
         r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
+        if (ret == -EINTR || ret == -ENOMEM)
+            return ret;
+        if (ret == -EOPNOTSUPP)
+            row->skipped = strdup(why);
+        else if (ret)
+            command_complain("bench", why);
     }
+    return 0;
 }
 
 /* Only the rows that are asked for. Returns how many are left. */
@@ -103,13 +129,17 @@ static char *cpu_name(void)
 
 static void show_row(const struct suite_row *row, unsigned index, unsigned count)
 {
-    fprintf(stderr, "%3u/%u %-44s %2u of %u rounds\n", index + 1, count, row->work.name,
-            suite_kept(row), row->round_count);
+    fprintf(stderr, "%3u/%u %-44s ", index + 1, count, row->work.name);
+    if (row->skipped)
+        fprintf(stderr, "not here: %s\n", row->skipped);
+    else
+        fprintf(stderr, "%2u of %u rounds\n", suite_kept(row), row->round_count);
 }
 
 /*
  * Every row, with progress; those that have too few rounds then again, and again: who is busy now
- * may not be so in a minute. The number of rows of which nothing could be kept, or -errno.
+ * may not be so in a minute. The number of rows of which nothing could be kept, though they can be
+ * measured here, or -errno.
  */
 static int measure_all(const struct run_options *o, const struct install *in,
                        struct suite_row *rows, unsigned count)
@@ -121,11 +151,15 @@ static int measure_all(const struct run_options *o, const struct install *in,
     for (unsigned pass = 0; lacking && (pass == 0 || monotonic_ns() - begin < RUN_NS); pass++) {
         lacking = 0;
         for (unsigned i = 0; i < count; i++) {
+            int ret;
+
             if (pass && (!row_lacks(&rows[i]) || monotonic_ns() - begin >= RUN_NS))
                 continue;
             if (pass == 0)
                 drop_missing(in, &rows[i]);
-            measure_row(o, in, &rows[i]);
+            ret = measure_row(o, in, &rows[i], begin + END_NS);
+            if (ret)
+                return ret;
             lacking += row_lacks(&rows[i]);
             if (!o->quiet)
                 show_row(&rows[i], i, count);
@@ -134,9 +168,7 @@ static int measure_all(const struct run_options *o, const struct install *in,
     for (unsigned i = 0; i < count; i++) {
         if (suite_settle(&rows[i]))
             return -ENOMEM;
-        if (rows[i].fates[SUITE_BROKEN] == rows[i].round_count)
-            return -EIO;
-        lost += rows[i].values[0].count == 0;
+        lost += !rows[i].skipped && rows[i].values[0].count == 0;
     }
     return lost;
 }
@@ -214,7 +246,7 @@ int command_bench(int argc, char **argv)
     uint64_t begin = monotonic_ns();
     ret = measure_all(&o, &in, rows, count);
     if (ret < 0) {
-        fprintf(stderr, "ringproof bench: a row gave no value at all: %s\n", strerror(-ret));
+        fprintf(stderr, "ringproof bench: %s\n", strerror(-ret));
         goto out;
     }
     const struct suite_run run = {.id = r->run.id,

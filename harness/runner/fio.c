@@ -18,6 +18,7 @@
 
 #include "runner/fio.h"
 #include "runner/guest.h"
+#include "runner/measured.h"
 #include "testbed/map.h"
 
 #define FIO_PATHS 3u
@@ -89,7 +90,7 @@ int fio_start(struct guest_run *g, const struct scenario_fio *f)
         report_check_worsen(g->check, ERROR, why);
     } else {
         words_add(&argv, fio);
-        words_add(&argv, "--output-format=json");
+        words_add(&argv, g->measures ? "--output-format=json+" : "--output-format=json");
         words_add(&argv, "--output=fio.json");
         words_add(&argv, "--eta=never");
         words_addf(&argv, "--randseed=%" PRIu64, g->options->seed);
@@ -189,6 +190,58 @@ void fio_judge(struct guest_run *g, bool told_to_end, uint64_t *read, uint64_t *
     json_decref(o);
 }
 
+/* ---- what was measured ---- */
+
+/* What its jobs did together. */
+struct fio_work {
+    uint64_t requests;
+    double wall_ns, cpu_ns;
+    struct histogram latency;
+};
+
+static void add_latency(const json_t *bins, struct histogram *h)
+{
+    const json_t *count;
+    const char *ns;
+
+    json_object_foreach((json_t *)bins, ns, count)
+    {
+        for (json_int_t i = json_integer_value(count); i > 0; i--)
+            histogram_add(h, strtoull(ns, NULL, 10));
+    }
+}
+
+static void add_job(const json_t *job, struct fio_work *w)
+{
+    static const char *const directions[] = {"read", "write", "trim"};
+    double cpu = json_number_value(json_object_get(job, "usr_cpu")) +
+                 json_number_value(json_object_get(job, "sys_cpu"));
+
+    /* Per cent of the time of all its threads together. */
+    w->cpu_ns += cpu / 100 * json_number_value(json_object_get(job, "job_runtime")) * 1e6;
+    for (unsigned i = 0; i < 3; i++) {
+        const json_t *d = json_object_get(job, directions[i]);
+        double ns = (double)number(job, directions[i], "runtime") * 1e6;
+
+        w->requests += number(job, directions[i], "total_ios");
+        w->wall_ns = ns > w->wall_ns ? ns : w->wall_ns;
+        add_latency(json_object_get(json_object_get(d, "clat_ns"), "bins"), &w->latency);
+    }
+}
+
+static void note_measured(struct guest_run *g, const struct measured *before)
+{
+    json_t *o = g->measures ? load_output(g) : NULL, *job;
+    struct fio_work *w = calloc(1, sizeof(*w));
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "jobs"), i, job) if (w) add_job(job, w);
+    if (w)
+        measured_note(g, before, w->requests, 0, w->wall_ns, w->cpu_ns, &w->latency);
+    free(w);
+    json_decref(o);
+}
+
 /* ---- what is left behind ---- */
 
 /* Each member of which there is more than before. False: there is none. */
@@ -254,10 +307,13 @@ void fio_run(const struct run_options *o, struct testbed_cell *c, const struct j
     if (guest_begin(&g, "fio", o, c, job, deadline_ns, cell))
         return;
     struct testbed_use before;
+    struct measured measured;
     bool audited = scenario_kills_backend(g.scenario) && c->ops->use && !c->ops->use(c, &before);
+    measured_begin(&g, &measured);
     if (!fio_start(&g, &g.scenario->fio) && !guest_attend(&g, ends, 1)) {
         uint64_t read = 0, written = 0;
 
+        note_measured(&g, &measured);
         fio_judge(&g, false, &read, &written);
         guest_judge_timeline(&g);
         guest_judge_metrics(&g, read, written);

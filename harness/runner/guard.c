@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "runner/runner.h"
+#include "util/session.h"
 
 /* What the worker gets on top of the cell's limit, to end it itself and keep its results. */
 #define GRACE_NS 20000000000ull
@@ -65,6 +66,8 @@ worker(const struct schedule *s, const struct job *job, struct testbed_config *c
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != guard)
         _exit(REPORT_HARNESS_ERROR);
+    if (job->measures)
+        session_prefer();
     signal(SIGPIPE, SIG_IGN); /* an agent that died is an error of a write */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/guest.h"
 
+#include "runner/measured.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,7 +35,8 @@ int guest_begin(struct guest_run *g, const char *name, const struct run_options 
                             .report = cell,
                             .process = PROCESS_INIT,
                             .start_ns = monotonic_ns(),
-                            .deadline_ns = deadline_ns};
+                            .deadline_ns = deadline_ns,
+                            .measures = job->measures};
     ret = c->ops->domain_create(c);
     if (!ret)
         ret = c->ops->backend_start(c);
@@ -188,6 +191,9 @@ int guest_attend(struct guest_run *g, struct process *const *ends, unsigned coun
         pfd[count] =
             (struct pollfd){.fd = g->backend_down ? -1 : g->cell->backend.pidfd, .events = POLLIN};
         pfd[count + 1] = (struct pollfd){.fd = is_end ? -1 : g->process.pidfd, .events = POLLIN};
+        measured_look(g);
+        if (g->measured && next > monotonic_ns() + MEASURED_LOOK_NS)
+            next = monotonic_ns() + MEASURED_LOOK_NS;
         if (next > g->deadline_ns)
             next = g->deadline_ns;
         int n = poll(pfd, count + 2, poll_timeout_ms(next));

@@ -17,6 +17,8 @@ struct guest_run {
     struct report_cell *report;
     struct report_check *check; /* the one result of the run */
     struct process process;     /* what drives the device */
+    bool measures;              /* for a benchmark */
+    struct measured *measured;  /* while it does; NULL: it does not */
     uint64_t start_ns, deadline_ns;
     /* timeline */
     unsigned step, round;

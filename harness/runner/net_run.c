@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include <jansson.h>
 
 #include "runner/guest.h"
+#include "runner/measured.h"
 #include "runner/transfer.h"
 #include "testbed/map.h"
 #include "testbed/netns.h"
@@ -37,6 +39,8 @@
 struct net {
     struct guest_run g;
     struct process server, client;
+    struct measured before;
+    uint64_t front_cpu_ns; /* before the work */
 };
 
 /* ---- the interface ---- */
@@ -259,6 +263,31 @@ static uint64_t take_sum(struct net *n, const json_t *end, const char *name, con
     return (uint64_t)bytes;
 }
 
+/* A unit is a packet of UDP, or a KiB of TCP, both ways together. */
+static void note_measured(struct net *n, const json_t *end)
+{
+    static const char *const sums[] = {"sum", "sum_bidir_reverse", "sum_received",
+                                       "sum_received_bidir_reverse"};
+    const double cpu_ns = (double)(process_cpu_ns(&n->g.process) - n->front_cpu_ns);
+    bool udp = json_object_get(end, "sum") != NULL;
+    double seconds = 0, bytes = 0;
+    json_int_t packets = 0, lost = 0;
+
+    for (unsigned i = udp ? 0 : 2; i < (udp ? 2u : 4u); i++) {
+        const json_t *sum = json_object_get(end, sums[i]);
+
+        bytes += json_number_value(json_object_get(sum, "bytes"));
+        seconds = fmax(seconds, json_number_value(json_object_get(sum, "seconds")));
+        packets += json_integer_value(json_object_get(sum, "packets"));
+        lost += json_integer_value(json_object_get(sum, "lost_packets"));
+    }
+    if (!udp)
+        measured_note(&n->g, &n->before, (uint64_t)(bytes / 1024), 0, seconds * 1e9, cpu_ns, NULL);
+    else if (lost >= 0 && packets > lost)
+        measured_note(&n->g, &n->before, (uint64_t)(packets - lost), (uint64_t)lost, seconds * 1e9,
+                      cpu_ns, NULL);
+}
+
 static void judge_iperf(struct net *n)
 {
     json_t *o = load(n, "iperf3.json");
@@ -294,14 +323,18 @@ static void judge_iperf(struct net *n)
         guest_broken(&n->g, FAIL, "iperf3 moved nothing");
     guest_judge_timeline(&n->g);
     guest_judge_metrics(&n->g, read, written);
+    note_measured(n, end);
     json_decref(o);
 }
 
 static void run_iperf(struct net *n)
 {
     struct process *const ends[] = {&n->client};
-    int ret = start_iperf(n);
+    int ret;
 
+    measured_begin(&n->g, &n->before);
+    n->front_cpu_ns = process_cpu_ns(&n->g.process);
+    ret = start_iperf(n);
     if (ret)
         guest_broken(&n->g, ERROR, n->g.cell->why);
     else if (!guest_attend(&n->g, ends, 1))

@@ -15,6 +15,8 @@
  *   net_run       ... a network interface, and iperf3 or a transfer over it
  *   neighbour     a second domain with a fio of its own, beside checks
  *   transfer      streams of which every byte is known
+ *   measured      what a cell measured for a benchmark
+ *   bench_cell    a cell of a benchmark
  *   bench_measure one variant of a row of benchmarks, once
  *   bench_files   what a run of benchmarks leaves
  */
@@ -88,6 +90,7 @@ struct job {
     const char *const *filters; /* full names or patterns of checks; none: all of the scenario */
     unsigned filter_count;
     const char *mutant;                   /* NULL: none */
+    bool measures;                        /* of a benchmark: preferred, and noted (measured.h) */
     const struct testbed_config *testbed; /* NULL: the install's */
     /* Set by schedule_run. */
     struct report_cell *result; /* NULL: it did not run */

@@ -231,6 +231,16 @@ static void reap(struct process *p)
     p->pidfd = -1;
 }
 
+uint64_t process_cpu_ns(const struct process *p)
+{
+    struct timespec t;
+    clockid_t clock;
+
+    if (!p->pid || clock_getcpuclockid(p->pid, &clock) || clock_gettime(clock, &t))
+        return 0;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 bool process_running(struct process *p)
 {
     return p->pid && process_wait(p, 0) == -ETIMEDOUT;

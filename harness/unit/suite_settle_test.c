@@ -115,6 +115,17 @@ START_TEST(loose_rows_are_judged_by_what_others_had)
     v.foreign = 0.11;
     add_round(&row, v, v);
     ck_assert_int_eq(row.rounds[1].fate, SUITE_FOREIGN);
+    /* Others had what none of the row's wanted. */
+    v.own_cpu[0] = v.own_cpu[1] = 0.95;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[2].fate, SUITE_KEPT);
+    v.own_cpu[1] = 0.85;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[3].fate, SUITE_FOREIGN);
+    /* They wait for each other. */
+    v.foreign = 0.09;
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[4].fate, SUITE_KEPT);
 }
 END_TEST
 
@@ -191,6 +202,7 @@ START_TEST(lines_of_loose_programs)
     static const char *const broken[] = {
         "{\"own_cpu\": [1, 1]}",
         "{\"ns_per_unit\": 1, \"per_unit\": 1}",
+        "{\"ns_per_unit\": 1, \"own_cpu\": [1]}",
         "{\"ns_per_unit\": 1, \"per_unit\": {\"copies\": -1}}",
         "{\"ns_per_unit\": 1, \"per_unit\": {\"copies\": \"1\"}}",
         "{\"ns_per_unit\": 1, \"per_unit\": {\"\": 1}}",
@@ -228,6 +240,7 @@ START_TEST(counts_are_medians)
 
         a.per_unit = json_pack("{s:i, s:f}", "copies", 2, "cpu [ns]", 100.0 * (i + 1));
         b.foreign = i == 3 ? 0.5 : 0;
+        b.own_cpu[0] = i == 3 ? 0.5 : 1;
         add_round(&row, a, b);
     }
     ck_assert_int_eq(suite_settle(&row), 0);
