@@ -86,7 +86,7 @@ $(eval $(call link_program,ringproof-backend,$(call modules_objs,$(BACKEND_MODUL
 
 # ---- the agent: runs checks in a domU, on ours or a stock Linux, and the libxen checks in dom0 ----
 AGENT_MODULES := util virtq gmem frontend check abi conformance stock agent
-$(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -ljansson -ldl))
+$(eval $(call link_program,ringproof-agent,$(call modules_objs,$(AGENT_MODULES)) $(OBJ)/harness/agent/main.o,$(XEN_LIBS) -lxencall -ljansson -ldl))
 
 # ---- the network frontend: a TAP in the domU ----
 $(eval $(call link_program,ringproof-netfront,$(call modules_objs,util virtq gmem frontend netfront) $(OBJ)/ref/netfront/main.o,-ldl))

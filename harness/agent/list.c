@@ -67,17 +67,20 @@ static const struct {
     {NEED_DISCOVERY, "discovery"},
 };
 
-/* The one family of a role; NULL: those of no other. */
-static const char *const role_families[WIRE_ROLES] = {
-    [WIRE_DOMU] = NULL, [WIRE_DOM0] = "abi", [WIRE_LINUX] = "linux"};
+/* The families of a role; the domU's are those of no other. */
+static const struct {
+    const char *family;
+    enum wire_role role;
+} role_families[] = {
+    {"abi", WIRE_DOM0}, {"primitive", WIRE_DOM0}, {"linux", WIRE_LINUX}, {"request", WIRE_LINUX}};
 
 bool list_in_role(const struct check *c, enum wire_role role)
 {
     enum wire_role of = WIRE_DOMU;
 
-    for (unsigned i = 0; i < WIRE_ROLES; i++)
-        if (role_families[i] && !strcmp(role_families[i], c->family))
-            of = (enum wire_role)i;
+    for (size_t i = 0; i < sizeof(role_families) / sizeof(role_families[0]); i++)
+        if (!strcmp(role_families[i].family, c->family))
+            of = role_families[i].role;
     return of == role;
 }
 

@@ -24,7 +24,6 @@
 #define CLIENTS_MAX   64u
 #define QUEUE_MAX     (16u << 20)
 #define TAIL_BYTES    600u /* fits into a result's reason */
-#define ATTEMPTS_MAX  2u
 #define BOOT_LINE_MAX 1024u
 #define LOOK_NS       1000000000ull /* how often a silent boot is looked at */
 #define POWER_OFF_NS  2000000000ull
@@ -267,12 +266,12 @@ static void boot_or_fail(struct keeper *k, unsigned machine)
     machine_over(k, text);
 }
 
-/* It never got to dom0: once more, or give up. */
+/* It never got to dom0: again, or give up. */
 static void boot_failed(struct keeper *k, const char *why)
 {
     unsigned machine = k->machine;
 
-    if (k->attempt >= ATTEMPTS_MAX) {
+    if (k->attempt >= k->o->boots_max) {
         machine_over(k, why);
         return;
     }
@@ -285,9 +284,11 @@ static void give(struct keeper *k)
 {
     char text[sizeof(k->note) + 64];
 
-    snprintf(text, sizeof(text),
-             k->attempt > 1 ? "booted at the second attempt; the first: %s" : "booted%s",
-             k->attempt > 1 ? k->note : "");
+    if (k->attempt > 1)
+        snprintf(text, sizeof(text), "booted at attempt %u; the one before: %s", k->attempt,
+                 k->note);
+    else
+        snprintf(text, sizeof(text), "booted");
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         struct client *c = &k->clients[i];
 

@@ -4,8 +4,8 @@
  * next one, and carries the frames of all who run programs in its dom0 (machine/frame.h). One
  * machine runs at a time.
  *
- * A boot ends well with the line "@rp-boot dom0 ready" on the control channel. It is tried a
- * second time when it never got there, and whoever waits is told so. A machine that panics, that
+ * A boot ends well with the line "@rp-boot dom0 ready" on the control channel. It is tried
+ * again when it never got there, and whoever waits is told so. A machine that panics, that
  * says nothing for long while it boots, or whose channel breaks is ended, and everybody who uses
  * it is told why, with the end of its console. The consoles stay in the keeper's folder.
  */
@@ -27,6 +27,7 @@ struct keeper_options {
     struct keeper_machine machines[KEEPER_MACHINES_MAX];
     unsigned machine_count;
     unsigned boot_limit_s, quiet_limit_s;
+    unsigned boots_max; /* until one gets to dom0 */
 };
 
 /* Until its standard input ends or a signal comes. An exit status. */

@@ -21,7 +21,7 @@
 static int usage(void)
 {
     fputs("usage: ringproof-machine serve --socket PATH --dir DIR --machine NAME=BOOT,ARCHIVE...\n"
-          "                         [--boot-limit SECONDS] [--quiet-limit SECONDS]\n"
+          "                         [--boot-limit SECONDS] [--quiet-limit SECONDS] [--boots N]\n"
           "       ringproof-machine hold SOCKET NAME\n"
           "       ringproof-machine exec SOCKET [NAME=VALUE]... PROGRAM [WORD]...\n",
           stderr);
@@ -41,20 +41,20 @@ static int add_machine(struct keeper_options *o, char *text)
     return 0;
 }
 
-static int parse_seconds(const char *text, unsigned *seconds)
+static int parse_number(const char *text, unsigned *number)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
 
     if (*end || n < 1 || n > 3600)
         return -EINVAL;
-    *seconds = (unsigned)n;
+    *number = (unsigned)n;
     return 0;
 }
 
 static int serve(int argc, char **argv)
 {
-    struct keeper_options o = {.boot_limit_s = 300, .quiet_limit_s = 60};
+    struct keeper_options o = {.boot_limit_s = 300, .quiet_limit_s = 60, .boots_max = 2};
     int rc = 0;
 
     for (int i = 0; i < argc && !rc; i += 2) {
@@ -67,9 +67,11 @@ static int serve(int argc, char **argv)
         else if (!strcmp(argv[i], "--machine"))
             rc = add_machine(&o, argv[i + 1]);
         else if (!strcmp(argv[i], "--boot-limit"))
-            rc = parse_seconds(argv[i + 1], &o.boot_limit_s);
+            rc = parse_number(argv[i + 1], &o.boot_limit_s);
         else if (!strcmp(argv[i], "--quiet-limit"))
-            rc = parse_seconds(argv[i + 1], &o.quiet_limit_s);
+            rc = parse_number(argv[i + 1], &o.quiet_limit_s);
+        else if (!strcmp(argv[i], "--boots"))
+            rc = parse_number(argv[i + 1], &o.boots_max);
         else
             rc = -EINVAL;
     }

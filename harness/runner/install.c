@@ -188,6 +188,7 @@ int install_find(const struct run_options *o, bool need_subject, struct install 
     t->lib_dir = format(in, "%s/lib", stock);
     t->verbose = o->verbose;
     t->slowness = o->slowness;
+    t->icount = o->icount;
     if (need_subject && (want_file(t->backend_bin, X_OK, "the backend") ||
                          want_file(t->agent_bin, X_OK, "the agent")))
         return -ENOENT;

@@ -88,6 +88,7 @@ static const struct option_desc {
     TEXT("--backend-bin", "FILE", backend_bin, "the backend to judge"),
     TEXT("--agent-bin", "FILE", agent_bin, "the agent that runs the checks"),
     FLAG("--keep", keep, "leave the cells' folders with logs and images behind"),
+    FLAG("--icount", icount, "testbed qemu: a clock that counts instructions (ringproof bench)"),
     FLAG("--verbose", verbose, "the backend logs everything"),
     FLAG_OF(RUN | BENCH, "--quiet", quiet, "no progress"),
     TEXT_OF(CERTIFY, "--key", "FILE", key, "an SSH key that signs the certificate"),

@@ -47,7 +47,7 @@ struct run_options {
     unsigned slowness;                 /* factor on limits; 0: the testbed's */
     uint64_t timeout_ns;               /* of a cell; 0: the scenario's */
     uint64_t seed;
-    bool has_seed, keep, verbose, quiet;
+    bool has_seed, keep, verbose, quiet, icount;
     /* of certify and verify */
     const char *key, *signers, *identity;
     /* of bench: where programs of others are; a run that is drawn again */

@@ -31,6 +31,14 @@ static const char *const guest_machines[] = {"arm64-dom0less", "arm64-dom0less-o
 /* One whose Xen lets a domU serve another: built as ours is, its default policy is SILO. */
 #define DRIVER_MACHINE "arm64-driver"
 #define DRIVER_OPTIONS "--xen xsm=dummy"
+/*
+ * A machine whose clock is the number of instructions that it has executed, 1 ns each. While it is
+ * idle it waits as long as its clock says: what the harness sends comes in between, and no limit of
+ * a program in it may pass in no time. Its own options, which boot.sh's --icount has, come first.
+ */
+#define ICOUNT_OPTIONS "-icount shift=0,sleep=on"
+#define ICOUNT_QUIET_S "30"
+#define ICOUNT_BOOTS   "3"
 
 const char *qemu_machine_name(const struct scenario_cell *plan)
 {
@@ -77,8 +85,9 @@ static int make_dom0(const char *path, const char *programs, const char *backend
     return archive_finish(a);
 }
 
-/* A command that boots an image with further options. */
-static int make_machine(const char *boot, const char *dir, const char *name, const char *options)
+/* A command that boots an image with further options, some of them QEMU's own. */
+static int make_machine(const char *boot, const char *dir, const char *name, const char *options,
+                        const char *last)
 {
     char command[4096];
     FILE *f;
@@ -87,7 +96,7 @@ static int make_machine(const char *boot, const char *dir, const char *name, con
     f = fopen(command, "we");
     if (!f)
         return -errno;
-    fprintf(f, "#!/bin/sh\nexec '%s' %s \"$@\"\n", boot, options);
+    fprintf(f, "#!/bin/sh\nexec '%s' %s \"$@\"%s\n", boot, options, last);
     return fclose(f) || chmod(command, 0755) ? -errno : 0;
 }
 
@@ -107,10 +116,10 @@ static int make_guest_machines(const char *boot, const char *dir, const char *ad
     for (unsigned i = 0; !rc && i < ARRAY_LENGTH(guest_machines); i++) {
         snprintf(options, sizeof(options), "--dom0less '%s' --guest-cmdline '" GUEST_CMDLINE "' %s",
                  initrd, i ? "--background" : "");
-        rc = make_machine(boot, dir, guest_machines[i], options);
+        rc = make_machine(boot, dir, guest_machines[i], options, "");
     }
     if (!rc)
-        rc = make_machine(boot, dir, DRIVER_MACHINE, DRIVER_OPTIONS);
+        rc = make_machine(boot, dir, DRIVER_MACHINE, DRIVER_OPTIONS, "");
     return rc;
 }
 
@@ -191,7 +200,17 @@ static int add_machine(const struct testbed_config *cfg, enum scenario_arch arch
         goto out;
     }
     words_add(argv, "--machine");
-    words_addf(argv, "%s=%s,%s", guest_image_arch(arch), boot, dom0);
+    if (cfg->icount) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "%s-icount", guest_image_arch(arch));
+        rc = make_machine(boot, dir, name, "--icount", " -- " ICOUNT_OPTIONS);
+        if (rc)
+            goto out;
+        words_addf(argv, "%s=%s/%s,%s", guest_image_arch(arch), dir, name, dom0);
+    } else {
+        words_addf(argv, "%s=%s,%s", guest_image_arch(arch), boot, dom0);
+    }
     for (unsigned i = 0; arch == ARCH_ARM && i < ARRAY_LENGTH(guest_machines); i++) {
         words_add(argv, "--machine");
         words_addf(argv, "%s=%s/%s,%s", guest_machines[i], dir, guest_machines[i], dom0);
@@ -237,6 +256,12 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
     words_add(&argv, w->socket);
     words_add(&argv, "--dir");
     words_add(&argv, w->dir);
+    if (cfg->icount) { /* one boot of some stands still early */
+        words_add(&argv, "--quiet-limit");
+        words_add(&argv, ICOUNT_QUIET_S);
+        words_add(&argv, "--boots");
+        words_add(&argv, ICOUNT_BOOTS);
+    }
     before = argv.count;
     rc = add_machine(cfg, ARCH_X86, w->dir, &argv, why, why_size);
     if (!rc)

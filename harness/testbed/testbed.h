@@ -47,6 +47,7 @@ struct testbed_config {
     bool verbose;              /* the backend logs at level debug */
     const char *trace;         /* file for all that the driver does; NULL: none */
     unsigned slowness;         /* as wanted by the user; 0: the testbed's */
+    bool icount; /* qemu: the machine counts instructions, its clock is their number */
     /* What cells share, made by world_open; NULL for testbeds that share nothing. */
     struct testbed_world *world;
 };

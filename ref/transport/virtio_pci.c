@@ -211,7 +211,7 @@ static uint32_t reg_get(struct virtio_pci *vp, enum common_reg reg)
     vdev_queue_get(vp->vdev, vp->queue_select, &q);
     switch (reg) {
     case REG_DEVICE_FEATURE_SELECT:
-        return vp->device_feature_select;
+        return MUTANT(device_feature_select_reads_zero) ? 0 : vp->device_feature_select;
     case REG_DEVICE_FEATURE:
         if (vp->device_feature_select > SELECT_LAST_WORD)
             return MUTANT(feature_select_wraps) ? UINT32_MAX : 0;
