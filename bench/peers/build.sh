@@ -16,6 +16,9 @@ die() {
 
 package=linux-source-6.1
 programs='ring virtio_ring_0_9 virtio_ring_inorder'
+version_of() {
+    dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo none
+}
 version=$(dpkg-query -W -f '${Version}' $package 2>/dev/null) || version=
 compiler=$(gcc -dumpfullversion)
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ringproof
@@ -32,8 +35,11 @@ esac
 
 # What a run says of its peers; a package may have become a newer one.
 say_versions() {
-    printf '%s; testpmd of dpdk-dev %s\n' "ringtest of $package $version, gcc $compiler" \
-        "$(dpkg-query -W -f '${Version}' dpdk-dev 2>/dev/null || echo none)" >"$1/version.$$"
+    {
+        printf 'ringtest of %s, gcc %s' "$package $version" "$compiler"
+        printf '; testpmd of dpdk-dev %s' "$(version_of dpdk-dev)"
+        printf '; qemu-storage-daemon of qemu-system-common %s\n' "$(version_of qemu-system-common)"
+    } >"$1/version.$$"
     mv "$1/version.$$" "$1/version"
 }
 

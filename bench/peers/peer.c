@@ -72,8 +72,6 @@ static int round_trip(struct peer *p, double *ns)
 {
     int rc;
 
-    if (sched_getaffinity(0, sizeof(p->before_pin), &p->before_pin))
-        return -errno;
     if (!CPU_ISSET(p->device_cpu, &p->before_pin))
         return -EINVAL; /* nobody would answer */
     rc = cpu_pin(p->driver_cpu);
@@ -107,6 +105,8 @@ int peer_begin(struct peer *p, unsigned grace_s)
         session_prefer();
     signal(SIGALRM, too_late);
     alarm((unsigned)(p->measure_ns / 250000000u) + grace_s);
+    if (sched_getaffinity(0, sizeof(p->before_pin), &p->before_pin))
+        return explain(p, "its CPUs", -errno);
     return explain(p, "round trip of a cache line", round_trip(p, &p->round_trip_ns));
 }
 

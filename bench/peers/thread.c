@@ -51,14 +51,36 @@ int thread_find(pid_t pid, const char *name, struct thread_time *t)
     return rc;
 }
 
-int thread_cpu_ns(const struct thread_time *t, uint64_t *ns)
+/* "RAN WAITED TIMES" */
+static int read_times(const struct thread_time *t, uint64_t ns[2])
 {
-    char line[64], *end;
+    char line[80], *at = line, *end;
     int rc = read_line(t->pid, t->tid, "schedstat", line, sizeof(line));
 
-    if (rc)
-        return rc;
-    errno = 0;
-    *ns = strtoull(line, &end, 10);
-    return end == line || *end != ' ' || errno ? -EPROTO : 0;
+    for (unsigned i = 0; !rc && i < 2; i++, at = end) {
+        errno = 0;
+        ns[i] = strtoull(at, &end, 10);
+        rc = end == at || *end != ' ' || errno ? -EPROTO : 0;
+    }
+    return rc;
+}
+
+int thread_cpu_ns(const struct thread_time *t, uint64_t *ns)
+{
+    uint64_t times[2];
+    int rc = read_times(t, times);
+
+    if (!rc)
+        *ns = times[0];
+    return rc;
+}
+
+int thread_waited_ns(const struct thread_time *t, uint64_t *ns)
+{
+    uint64_t times[2];
+    int rc = read_times(t, times);
+
+    if (!rc)
+        *ns = times[1];
+    return rc;
 }

@@ -10,10 +10,8 @@ static const struct {
     struct suite_rows_of (*rows)(void);
     bool peers; /* only where those are */
 } families[] = {
-    {suite_rows_ring, false},
-    {suite_rows_fio, false},
-    {suite_rows_ringtest, true},
-    {suite_rows_testpmd, true},
+    {suite_rows_ring, false},   {suite_rows_fio, false}, {suite_rows_ringtest, true},
+    {suite_rows_testpmd, true}, {suite_rows_blk, true},
 };
 
 const char *suite_testbed_name(enum suite_testbed t)

@@ -19,5 +19,7 @@ struct suite_rows_of suite_rows_fio(void);
 struct suite_rows_of suite_rows_ringtest(void);
 /* The same beside DPDK's testpmd. */
 struct suite_rows_of suite_rows_testpmd(void);
+/* Our block device beside QEMU's storage daemon, and beside memcpy. */
+struct suite_rows_of suite_rows_blk(void);
 
 #endif

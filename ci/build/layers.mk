@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats ringbench peers suite
+           catalog unit fioengine stats ringbench peers blkbench suite
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -44,6 +44,7 @@ dir_fioengine   := bench/fio
 dir_stats       := bench/stats
 dir_ringbench   := bench/ring
 dir_peers       := bench/peers
+dir_blkbench    := bench/blk
 dir_suite       := bench/suite
 
 sees_spec        := util
@@ -80,6 +81,7 @@ sees_stats       :=
 sees_suite       := util report stats
 sees_ringbench   := spec util virtq gmem stats
 sees_peers       := spec util virtq stats ringbench testbed
+sees_blkbench    := spec util virtq device stats ringbench peers testbed
 sees_unit        := $(filter-out unit,$(MODULES))
 
 # libxen's own headers: the reference's one place, the simulator, the checks of those libraries,

@@ -136,6 +136,7 @@ $(eval $(call link_program,ringproof-ring-unchecked,$(UNCHECKED_OBJS) $(call mod
 # ---- programs of others, measured as ours are ----
 PEER_OBJS := $(call objs_of,peers) $(addprefix $(OBJ)/bench/ring/,cpu.o shared.o floor.o) $(OBJ)/harness/testbed/process.o $(call modules_objs,util virtq stats)
 $(eval $(call link_program,ringproof-ringtest,$(OBJ)/bench/peers/ringtest_main.o $(PEER_OBJS),-ljansson))
+$(eval $(call link_program,ringproof-blk,$(OBJ)/bench/blk/main.o $(call objs_of,blkbench) $(addprefix $(OBJ)/ref/device/,vhost_ask.o vhost_message.o) $(PEER_OBJS),-ljansson))
 $(eval $(call link_program,ringproof-testpmd,$(OBJ)/bench/peers/testpmd_main.o $(PEER_OBJS),-ljansson))
 
 # ---- the runner ----

@@ -98,8 +98,30 @@ START_TEST(null_store_and_store_spelling)
     ck_assert_int_eq(device_spec_check(&spec, error), 0);
     ck_assert_ptr_null(spec.path);
     ck_assert_uint_eq(spec.null_bytes, 1u << 20);
+    ck_assert_int_eq(spec.store, BLK_STORE_NULL);
+    ck_assert_int_eq(device_spec_set(&spec, "path", "memory:2M", error), 0);
+    ck_assert_uint_eq(spec.null_bytes, 2u << 20);
+    ck_assert_int_eq(spec.store, BLK_STORE_MEMORY);
+    ck_assert_int_eq(device_spec_set(&spec, "path", "untouched:", error), -EINVAL);
+    ck_assert_int_eq(device_spec_set(&spec, "path", "untouched:1K", error), 0);
+    ck_assert_int_eq(spec.store, BLK_STORE_UNTOUCHED);
     ck_assert_uint_eq(spec.place.sbdf.raw, SBDF(0, 0, 1, 0).raw);
     ck_assert(spec.read_only);
+    device_spec_fini(&spec);
+}
+END_TEST
+
+START_TEST(memory_of_a_front_end)
+{
+    ck_assert_int_eq(
+        device_spec_parse(&spec, "blk,sbdf=0000:00:01.0,path=null:1M,memory=shared", error),
+        -EINVAL);
+    ck_assert_ptr_nonnull(strstr(error, "vhost"));
+    device_spec_fini(&spec);
+    ck_assert_int_eq(device_spec_parse(
+                         &spec, "blk,sbdf=0000:00:01.0,path=null:1M,memory=shared,vhost=/s", error),
+                     0);
+    ck_assert(device_spec_is_shared(&spec));
     device_spec_fini(&spec);
 }
 END_TEST
@@ -232,6 +254,7 @@ int main(void)
     tcase_add_test(t, mmio_as_libxl_writes_it);
     tcase_add_loop_test(t, places_meet_and_are_recorded, 0, ARRAY_LENGTH(meetings));
     tcase_add_test(t, null_store_and_store_spelling);
+    tcase_add_test(t, memory_of_a_front_end);
     tcase_add_test(t, ports_of_a_console);
     tcase_add_test(t, keys_of_a_type_in_any_order);
     tcase_add_loop_test(t, refusals_name_the_key, 0, ARRAY_LENGTH(refused));

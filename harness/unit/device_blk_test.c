@@ -553,6 +553,55 @@ START_TEST(null_store)
 }
 END_TEST
 
+START_TEST(no_data_is_moved)
+{
+    struct blk_options o = {.store = BLK_STORE_UNTOUCHED, .null_bytes = 1 << 20};
+    struct disk k;
+    uint32_t len = 1;
+
+    setup(&k, &o, ALL_FEATURES);
+    memset(k.g.mem + DATA, 0xaa, 512);
+    ck_assert_uint_eq(request(&k, VIRTIO_BLK_T_IN, 0, 512, true, &len), VIRTIO_BLK_S_OK);
+    /* Nothing is claimed of it, either. */
+    ck_assert_uint_eq(len, 0);
+    ck_assert_uint_eq(k.g.mem[DATA], 0xaa);
+    ck_assert_uint_eq(k.g.mem[DATA + 511], 0xaa);
+    /* One that is refused has no data, as ever. */
+    ck_assert_uint_eq(request(&k, VIRTIO_BLK_T_IN, 2048, 512, true, &len), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(len, 513);
+    ck_assert_uint_eq(k.g.mem[DATA], 0);
+    teardown(&k);
+}
+END_TEST
+
+START_TEST(store_in_memory)
+{
+    struct blk_options o = {.store = BLK_STORE_MEMORY, .null_bytes = 1 << 20};
+    struct disk k;
+    uint32_t len = 0;
+
+    setup(&k, &o, ALL_FEATURES);
+    ck_assert_uint_eq(do_read(&k, 2040, 4096), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(k.g.mem[DATA], 0);
+    memset(k.g.mem + DATA, 0x55, 4096);
+    ck_assert_uint_eq(do_write(&k, 2040, 4096), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(do_write(&k, 2041, 4096), VIRTIO_BLK_S_IOERR);
+    memset(k.g.mem + DATA, 0, 4096);
+    ck_assert_uint_eq(request(&k, VIRTIO_BLK_T_IN, 2040, 4096, true, &len), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(len, 4097);
+    ck_assert_uint_eq(k.g.mem[DATA], 0x55);
+    ck_assert_uint_eq(k.g.mem[DATA + 4095], 0x55);
+    ck_assert_uint_eq(do_range(&k, VIRTIO_BLK_T_WRITE_ZEROES, 2041, 1, 0, 1), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(do_read(&k, 2040, 1024), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(k.g.mem[DATA + 511], 0x55);
+    ck_assert_uint_eq(k.g.mem[DATA + 512], 0);
+    ck_assert_int_eq(blk_resize(k.g.dev, 2 << 20), -EINVAL);
+    teardown(&k);
+    o.zone_bytes = 1 << 16;
+    expect_refused(&k, o, -EINVAL, "zones");
+}
+END_TEST
+
 /* Why there is no io_uring: the default filter of containers; no memory left for this user. */
 static const int io_uring_refusals[] = {EPERM, ENOMEM};
 
@@ -646,6 +695,8 @@ int main(void)
     tcase_add_test(t, more_requests_than_the_store_takes);
     tcase_add_test(t, an_image_that_shrank_is_an_error);
     tcase_add_test(t, null_store);
+    tcase_add_test(t, no_data_is_moved);
+    tcase_add_test(t, store_in_memory);
     tcase_add_loop_test(t, works_without_io_uring, 0,
                         sizeof(io_uring_refusals) / sizeof(io_uring_refusals[0]));
     tcase_add_test(t, direct_access_bounces_what_is_unaligned);

@@ -2,6 +2,7 @@
 /* What a DPDK program says of itself, and what something else might say in its place. */
 #include <check.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -75,6 +76,10 @@ START_TEST(a_thread_s_time)
         ;
     ck_assert_int_eq(thread_cpu_ns(&t, &after), 0);
     ck_assert_uint_gt(after, before);
+    ck_assert_int_eq(thread_waited_ns(&t, &before), 0);
+    (void)sched_yield();
+    ck_assert_int_eq(thread_waited_ns(&t, &after), 0);
+    ck_assert_uint_ge(after, before);
     ck_assert_int_eq(thread_find(0, "the-one", &t), -ESRCH);
     t.tid = 0;
     ck_assert_int_eq(thread_cpu_ns(&t, &after), -ESRCH);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 
 static struct rig g;
 static struct vhost_back_end *back;
+static struct gmem *shared; /* NULL: memory as on Xen */
 static bool gone;
 static char dir[] = "/tmp/vhost-user-XXXXXX";
 static char path[64];
@@ -88,7 +90,7 @@ static void begin(int fd)
 {
     ck_assert(ask_number(fd, VHOST_USER_GET_FEATURES) & VIRTIO_F(VHOST_USER_F_PROTOCOL_FEATURES));
     uint64_t protocol = ask_number(fd, VHOST_USER_GET_PROTOCOL_FEATURES);
-    ck_assert(protocol & BIT64(VHOST_USER_PROTOCOL_F_XEN_MMAP));
+    ck_assert_int_eq(!(protocol & BIT64(VHOST_USER_PROTOCOL_F_XEN_MMAP)), shared != NULL);
     ck_assert_uint_eq(tell(fd, VHOST_USER_SET_PROTOCOL_FEATURES, 8, protocol, -1), 0);
     ck_assert_uint_eq(ask_number(fd, VHOST_USER_GET_QUEUE_NUM), 1);
     ck_assert_uint_eq(tell(fd, VHOST_USER_SET_OWNER, 0, 0, -1), 0);
@@ -118,6 +120,8 @@ static void session(void (*script)(int fd))
     uint64_t deadline = evloop_now_ns() + 2 * WAIT_NS;
     char error[128];
 
+    if (shared)
+        config.gmem = shared;
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/s", dir);
     atexit(remove_path);
@@ -132,6 +136,7 @@ static void session(void (*script)(int fd))
                                             .wait_ms = 5000,
                                             .vdev = g.dev,
                                             .domid = DOMID,
+                                            .shared = shared,
                                             .gone = front_end_gone};
     front.script = script;
     ck_assert_int_eq(pthread_create(&front.thread, NULL, front_run, NULL), 0);
@@ -249,6 +254,125 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* ---- without Xen: the front-end's memory ---- */
+
+#define SHARED_GUEST  0x10000u
+#define SHARED_USER   0x7f0000000000ull
+#define SHARED_OFFSET 4096u
+#define SHARED_BYTES  0x10000u
+
+static uint64_t tell_shared(int fd, int memory, uint64_t offset, uint64_t bytes)
+{
+    struct vhost_message m = {.h = {.request = VHOST_USER_SET_MEM_TABLE,
+                                    .flags = VHOST_USER_NEED_REPLY,
+                                    .size = VHOST_USER_MEMORY_HEAD + 32},
+                              .p.plain_memory = {.count = 1,
+                                                 .regions = {{.guest_addr = SHARED_GUEST,
+                                                              .size = bytes,
+                                                              .user_addr = SHARED_USER,
+                                                              .mmap_offset = offset}}},
+                              .fds = {memory},
+                              .fd_count = 1};
+
+    return ask(fd, &m);
+}
+
+static uint64_t tell_areas(int fd, uint64_t desc, uint64_t avail, uint64_t used)
+{
+    struct vhost_message m = {
+        .h = {.request = VHOST_USER_SET_VRING_ADDR, .flags = VHOST_USER_NEED_REPLY, .size = 40},
+        .p.addr = {.desc = desc, .avail = avail, .used = used}};
+
+    return ask(fd, &m);
+}
+
+/* What cannot be mapped, then a ring in what can: its areas by the front-end's own addresses, its
+ * descriptors by the guest's. */
+static void share_memory(int fd)
+{
+    int memory = memfd_create("test", MFD_CLOEXEC);
+    int kick = eventfd(0, EFD_CLOEXEC), call = eventfd(0, EFD_CLOEXEC);
+    struct vhost_message base = {.h = {.request = VHOST_USER_GET_VRING_BASE, .size = 8}};
+    uint64_t count;
+    char *at;
+
+    ck_assert_int_eq(ftruncate(memory, SHARED_OFFSET + SHARED_BYTES), 0);
+    at = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, SHARED_OFFSET);
+    ck_assert_ptr_ne(at, MAP_FAILED);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_FEATURES, 8, VIRTIO_F(VIRTIO_F_VERSION_1), -1), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_NUM, 8, 8ull << 32, -1), 0);
+    ck_assert_uint_eq(tell_shared(fd, memory, SHARED_OFFSET, SHARED_BYTES + 1), 1);
+    ck_assert_uint_eq(tell_shared(fd, kick, 0, 4096), 1);
+    ck_assert_uint_eq(tell_shared(fd, memory, SHARED_OFFSET, 0), 1);
+    ck_assert_uint_eq(tell_areas(fd, SHARED_USER, SHARED_USER, SHARED_USER), 1);
+    ck_assert_uint_eq(tell_shared(fd, memory, SHARED_OFFSET, SHARED_BYTES), 0);
+    ck_assert_uint_eq(tell_areas(fd, SHARED_USER, SHARED_USER, SHARED_USER + SHARED_BYTES), 1);
+    ck_assert_uint_eq(tell_areas(fd, SHARED_USER - 1, SHARED_USER, SHARED_USER), 1);
+    ck_assert_uint_eq(tell_areas(fd, SHARED_USER, SHARED_USER + 0x1000, SHARED_USER + 0x2000), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_BASE, 8, 0, -1), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_KICK, 8, 0, kick), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_CALL, 8, 0, call), 0);
+    g.rings[0] = (struct virtq_raw){
+        .format = VIRTQ_SPLIT, .size = 8, .areas = {at, at + 0x1000, at + 0x2000}};
+    const struct rig_seg seg = {SHARED_GUEST + 0x4000, 64, true};
+    rig_add(&g, 0, &seg, 1);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_ENABLE, 8, 1ull << 32, -1), 0);
+    ck_assert_int_eq(poll(&(struct pollfd){.fd = call, .events = POLLIN}, 1, 5000), 1);
+    ck_assert_int_eq(read(call, &count, sizeof(count)), sizeof(count));
+    ck_assert_uint_eq(virtq_raw_used_get(&g.rings[0], 0).len, 64);
+    for (unsigned i = 0, any = 0; i < 64; i++) {
+        any |= (unsigned char)at[0x4000 + i];
+        ck_assert(any || i < 63); /* random bytes */
+    }
+    (void)ask(fd, &base);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_RESET_DEVICE, 0, 0, -1), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_ENABLE, 8, 1ull << 32, -1), 1);
+    munmap(at, SHARED_BYTES);
+    close(memory);
+    close(kick);
+    close(call);
+}
+
+START_TEST(memory_of_the_front_end)
+{
+    ck_assert_int_eq(gmem_regions_create(&shared), 0);
+    session(share_memory);
+    ck_assert_uint_eq(shared->leases_out, 0);
+    gmem_destroy(shared);
+    shared = NULL;
+}
+END_TEST
+
+/* While a queue runs its memory stays. */
+static void share_it_again(int fd)
+{
+    int memory = memfd_create("test", MFD_CLOEXEC), event = eventfd(0, EFD_CLOEXEC);
+    struct vhost_message m = {
+        .h = {.request = VHOST_USER_SET_MEM_TABLE, .size = VHOST_USER_MEMORY_HEAD}};
+
+    ck_assert_int_eq(ftruncate(memory, SHARED_BYTES), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_FEATURES, 8, VIRTIO_F(VIRTIO_F_VERSION_1), -1), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_NUM, 8, 8ull << 32, -1), 0);
+    ck_assert_uint_eq(tell_shared(fd, memory, 0, SHARED_BYTES), 0);
+    ck_assert_uint_eq(tell_areas(fd, SHARED_USER, SHARED_USER + 0x1000, SHARED_USER + 0x2000), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_KICK, 8, 0, event), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_CALL, 8, 0, event), 0);
+    ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_ENABLE, 8, 1ull << 32, -1), 0);
+    ck_assert_int_eq(vhost_message_send(fd, &m), 0);
+    ck_assert_int_eq(vhost_message_recv(fd, &m, WAIT_NS), -EPIPE);
+    close(memory);
+    close(event);
+}
+
+START_TEST(memory_in_use_stays)
+{
+    ck_assert_int_eq(gmem_regions_create(&shared), 0);
+    session(share_it_again);
+    gmem_destroy(shared);
+    shared = NULL;
+}
+END_TEST
+
 /* Each ends the connection. */
 static const struct {
     uint32_t request, flags, size;
@@ -345,6 +469,8 @@ int main(void)
     tcase_add_test(tc, a_session);
     tcase_add_test(tc, odd_events);
     tcase_add_test(tc, refusals);
+    tcase_add_test(tc, memory_of_the_front_end);
+    tcase_add_test(tc, memory_in_use_stays);
     tcase_add_loop_test(tc, malformed_ends_it, 0, ARRAY_LENGTH(malformed));
     tcase_add_loop_test(tc, no_message_ends_it, 0, 2);
     tcase_add_test(tc, nobody_listens);

@@ -11,6 +11,7 @@
 #include "device/iommu.h"
 #include "device/vhost_user.h"
 #include "gmem/iommu.h"
+#include "gmem/regions.h"
 #include "spec/pci.h"
 #include "spec/virtio.h"
 #include "transport/vhost_user.h"
@@ -32,6 +33,7 @@ struct device {
     struct place at;
     char label[DEVICE_LABEL_BYTES];
     struct gmem *memory;   /* its own way to it */
+    bool shared;           /* it is the front-end's (gmem/regions.h) */
     struct gmem *endpoint; /* the same behind the IOMMU; NULL: it is not behind it */
     struct vdev *vdev;
     struct virtio_pci *pci; /* NULL: virtio-mmio, which the window owns */
@@ -149,6 +151,7 @@ static int make_back_end(struct device *d, const struct device_env *env,
         .wait_ms = env->wait_ms,
         .vdev = d->vdev,
         .domid = env->domid,
+        .shared = d->shared ? d->memory : NULL,
         .gone = env->front_end_gone,
         .ctx = env->ctx,
     };
@@ -225,6 +228,9 @@ static int make_memory(struct device *d, const struct device_env *env,
                                             .bank_count = env->bank_count};
     int rc = strategy ? strategy->create(&args, &d->memory) : -EINVAL;
 
+    d->shared = device_spec_is_shared(spec);
+    if (d->shared)
+        rc = gmem_regions_create(&d->memory);
     if (rc) {
         snprintf(error, DEVICE_ERROR_BYTES, "%s: memory %s: %s", d->label,
                  strategy ? strategy->name : "", strerror(-rc));

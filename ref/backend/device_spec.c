@@ -82,7 +82,8 @@ static const struct key keys[] = {
     {"irq", NULL, FOR_ALL, KEY_LINE, 0, 0, 0,
      "mmio: its line: Arm a GIC id from 32, x86 HVM (not PVH) an ISA IRQ below 16"},
     {"path", "params", FOR_BLK | FOR_RNG | FOR_NET, KEY_PATH, 0, 0, 0,
-     "image file, block device, or null:SIZE for no disk; source of random bytes;\n"
+     "image file, block device, or null:SIZE for no disk (untouched:SIZE: and no data;\n"
+     "                         memory:SIZE: for as long as this runs); source of random bytes;\n"
      "                         socket to make for the other end of the wire"},
     {"ro", NULL, FOR_BLK, KEY_BOOL, FIELD(read_only), 0, 0, "1: read-only"},
     {"mode", NULL, FOR_BLK, KEY_MODE, 0, 0, 0, "r or w: the same as ro, as toolstacks write it"},
@@ -125,7 +126,8 @@ static const struct key keys[] = {
     {"features", NULL, FOR_ALL, KEY_FEATURES, 0, 0, 0,
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
-     "how addresses are reached, instead of --memory"},
+     "how addresses are reached, instead of --memory; with vhost, shared: the front-end\n"
+     "                         shares its memory, and Xen is not needed"},
     {"endpoint", NULL, FOR_ALL & ~FOR_IOMMU, KEY_ENDPOINT, FIELD(endpoint), 0, UINT32_MAX,
      "it is behind the process's IOMMU, as the endpoint of this number"},
     {"vhost-listen", NULL, FOR_BLK | FOR_RNG, KEY_VHOST_LISTEN, 0, 0, 0,
@@ -200,13 +202,20 @@ void device_spec_fini(struct device_spec *spec)
 
 static int set_path(struct device_spec *spec, const char *value)
 {
+    static const char *const stores[] = {[BLK_STORE_NULL] = "null:",
+                                         [BLK_STORE_UNTOUCHED] = "untouched:",
+                                         [BLK_STORE_MEMORY] = "memory:"};
+    unsigned store = 0;
     uint64_t null_bytes = 0;
     char *path = NULL;
 
-    if (!strncmp(value, "null:", 5)) {
-        if (parse_size(value + 5, SECTOR_BYTES, 1ull << 60, &null_bytes) ||
+    while (store < ARRAY_LENGTH(stores) && strncmp(value, stores[store], strlen(stores[store])))
+        store++;
+    if (store < ARRAY_LENGTH(stores)) {
+        if (parse_size(value + strlen(stores[store]), SECTOR_BYTES, 1ull << 60, &null_bytes) ||
             null_bytes % SECTOR_BYTES)
             return -EINVAL;
+        spec->store = (enum blk_store)store;
     } else {
         if (!*value)
             return -EINVAL;
@@ -346,7 +355,7 @@ static int set_value(struct device_spec *spec, const struct key *key, unsigned i
         strcpy(spec->serial, value);
         return 0;
     case KEY_MEMORY:
-        if (!gmem_strategy_find(value))
+        if (!gmem_strategy_find(value) && strcmp(value, DEVICE_MEMORY_SHARED))
             return -EINVAL;
         strcpy(spec->memory, value);
         return 0;
@@ -544,6 +553,11 @@ static const char *place_lacks(const struct device_spec *spec)
     return was_set(spec, "irq") ? NULL : "no irq";
 }
 
+bool device_spec_is_shared(const struct device_spec *spec)
+{
+    return !strcmp(spec->memory, DEVICE_MEMORY_SHARED);
+}
+
 int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYTES])
 {
     const char *what = NULL;
@@ -570,6 +584,8 @@ int device_spec_check(struct device_spec *spec, char error[DEVICE_SPEC_ERROR_BYT
         what = "path goes to the back-end, which has the data";
     if (!what && (spec->vhost || spec->vhost_listen) && spec->has_endpoint)
         what = "no IOMMU (endpoint) with vhost-user";
+    if (!what && device_spec_is_shared(spec) && !spec->vhost)
+        what = "memory=shared is for a back-end (vhost)";
     if (!what && !spec->vhost_listen)
         what = spec->type->lacks(spec);
     if (!what)

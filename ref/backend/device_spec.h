@@ -11,11 +11,13 @@
 
 #include "backend/place.h"
 #include "backend/teller.h"
+#include "device/blk.h"
 
 #define DEVICE_SPEC_ERROR_BYTES    256
 #define DEVICE_SERIAL_BYTES_MAX    20
 #define DEVICE_SPEC_FEATURES_BYTES 256
 #define DEVICE_SPEC_MEMORY_BYTES   32
+#define DEVICE_MEMORY_SHARED       "shared" /* of memory: the front-end's, without Xen */
 #define DEVICE_PORTS_MAX           16
 #define DEVICE_PORT_NAME_BYTES_MAX 63
 #define DEVICE_SPEC_TAP_BYTES      16 /* IFNAMSIZ */
@@ -36,7 +38,8 @@ struct device_spec {
     bool has_port;
     sbdf_t port;                               /* the root port whose slot it is in */
     char *path;                                /* owned; NULL: none was given, or null:SIZE */
-    uint64_t null_bytes;                       /* size of the null store */
+    enum blk_store store;                      /* without an image */
+    uint64_t null_bytes;                       /* and its size */
     uint32_t queue_size;                       /* 0: the default */
     char memory[DEVICE_SPEC_MEMORY_BYTES];     /* strategy, "" for the program's */
     char *vhost;                               /* owned; see the key; NULL: none */
@@ -89,6 +92,9 @@ bool device_spec_knows(const char *key);
 /* A whole --device value. `spec` is initialised in any case. */
 int device_spec_parse(struct device_spec *spec, const char *text,
                       char error[DEVICE_SPEC_ERROR_BYTES]);
+
+/* Its memory is what a front-end shares with it. */
+bool device_spec_is_shared(const struct device_spec *spec);
 
 /*
  * After all keys: what is missing or contradicts itself, keys and features that this type of

@@ -32,6 +32,7 @@ static int blk_make(const struct vdev_config *config, const struct device_spec *
 {
     const struct blk_options options = {
         .path = spec->path,
+        .store = spec->store,
         .null_bytes = spec->null_bytes,
         .read_only = spec->read_only,
         .direct = spec->direct,

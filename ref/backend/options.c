@@ -352,6 +352,12 @@ static int check_vhost(const struct backend_options *o)
 
     for (unsigned i = 0; i < o->device_count; i++)
         count += o->devices[i].vhost != NULL;
+    for (unsigned i = 1; i < o->device_count; i++) {
+        if (device_spec_is_shared(&o->devices[i]) == device_spec_is_shared(&o->devices[0]))
+            continue;
+        log_error("--device: with memory=shared on one device all devices have it");
+        return -EINVAL;
+    }
     if (!count)
         return 0;
     if (count != o->device_count || o->xenstore) {
@@ -367,7 +373,13 @@ static int check_vhost(const struct backend_options *o)
 
 static int check(const struct backend_options *o)
 {
-    if (!o->has_domid) {
+    bool shared = o->device_count && device_spec_is_shared(&o->devices[0]);
+
+    if (shared && (o->has_domid || o->announce)) {
+        log_error("--domid, --announce: not with memory=shared, which is nobody's on Xen");
+        return -EINVAL;
+    }
+    if (!o->has_domid && !shared) {
         log_error("--domid: required");
         return -EINVAL;
     }

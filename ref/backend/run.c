@@ -218,6 +218,12 @@ static bool is_vhost_back_end(const struct backend *b)
     return b->o->device_count && b->o->devices[0].vhost;
 }
 
+/* Nor is the memory a domain's: nothing is asked of Xen. */
+static bool is_without_xen(const struct backend *b)
+{
+    return is_vhost_back_end(b) && device_spec_is_shared(&b->o->devices[0]);
+}
+
 static void front_end_has_gone(void *user)
 {
     struct backend *b = user;
@@ -593,28 +599,11 @@ static void poll_store(struct evloop_timer *t)
     evloop_timer_arm(b->loop, t, MUTANT_POLL_NS);
 }
 
-/* 0 when it may serve, 1 when a signal ended it before, or -errno, explained. */
-static int start(struct backend *b)
+static int reach_xen(struct backend *b)
 {
-    struct bridges_config bridges = {
-        .domid = b->o->domid,
-        .claim = b->o->claim,
-        .intx_line = b->o->intx_line,
-        .list = b->o->bridges,
-        .count = b->o->bridge_count,
-    };
-    char error[STORE_DEVICES_ERROR_BYTES];
     const char *what;
-    unsigned vcpus;
     int rc;
 
-    rc = evloop_create(&b->loop);
-    if (!rc)
-        rc = watch_signals(b);
-    if (rc) {
-        log_error("event loop: %s", strerror(-rc));
-        return rc;
-    }
     rc = store_open(b->loop, &b->store);
     if (rc) {
         log_error("Xenstore: cannot connect: %s", strerror(-rc));
@@ -630,13 +619,59 @@ static int start(struct backend *b)
         log_error("%s: %s", what, strerror(-rc));
         return rc;
     }
-    if (MUTANT(backend_ready_too_early))
-        say_ready(b);
-    rc = wait_for_domain(b);
+    return rc;
+}
+
+/* 1 when a signal came instead. */
+static int reach_domain(struct backend *b, unsigned *vcpus)
+{
+    int rc = wait_for_domain(b);
+
     if (!rc && (rc = withdraw(b)) < 0)
         log_error("--announce: %s", store_error(b->store));
+    return rc ? rc : count_vcpus(b, vcpus);
+}
+
+static int watch_domain(struct backend *b)
+{
+    int rc;
+
+    b->released =
+        (struct store_watch){.path = "@releaseDomain", .fired = domain_may_have_gone, .user = b};
+    rc = store_watch(b->store, &b->released);
+    if (rc)
+        log_error("Xenstore: %s", store_error(b->store));
+    return rc;
+}
+
+/* 0 when it may serve, 1 when a signal ended it before, or -errno, explained. */
+static int start(struct backend *b)
+{
+    struct bridges_config bridges = {
+        .domid = b->o->domid,
+        .claim = b->o->claim,
+        .intx_line = b->o->intx_line,
+        .list = b->o->bridges,
+        .count = b->o->bridge_count,
+    };
+    char error[STORE_DEVICES_ERROR_BYTES];
+    unsigned vcpus = 0;
+    int rc;
+
+    rc = evloop_create(&b->loop);
     if (!rc)
-        rc = count_vcpus(b, &vcpus);
+        rc = watch_signals(b);
+    if (rc) {
+        log_error("event loop: %s", strerror(-rc));
+        return rc;
+    }
+    rc = is_without_xen(b) ? 0 : reach_xen(b);
+    if (rc)
+        return rc;
+    if (MUTANT(backend_ready_too_early))
+        say_ready(b);
+    if (!is_without_xen(b))
+        rc = reach_domain(b, &vcpus);
     if (!rc)
         rc = connect_link(b);
     if (!rc)
@@ -685,13 +720,11 @@ static int start(struct backend *b)
         return rc;
     }
 
-    b->released =
-        (struct store_watch){.path = "@releaseDomain", .fired = domain_may_have_gone, .user = b};
-    rc = store_watch(b->store, &b->released);
-    if (rc) {
-        log_error("Xenstore: %s", store_error(b->store));
+    if (is_without_xen(b))
+        return 0;
+    rc = watch_domain(b);
+    if (rc)
         return rc;
-    }
     if (MUTANT(start_leaves_a_node)) {
         char path[64];
 

@@ -200,13 +200,13 @@ void blk_request_finish(struct blk *b, struct blk_request *q, uint8_t status)
     /* The used length counts from the first writable byte and includes the status behind the
      * data (2.7.8): what the request left unwritten is cleared, so that the length is true and
      * nothing stale is taken for data. */
-    if (!MUTANT(blk_read_last_byte_missing))
+    if (!MUTANT(blk_read_last_byte_missing) && !q->untouched)
         vdev_iov_fill(r->in, r->in_count, q->valid_bytes, 0, data_bytes - q->valid_bytes);
     if (MUTANT(blk_status_first_byte))
         status_at = 0;
     if (!MUTANT(blk_status_missing))
         vdev_iov_write(r->in, r->in_count, status_at, &status, 1);
-    vdev_request_done(r, (uint32_t)min_u64(r->in_bytes, UINT32_MAX));
+    vdev_request_done(r, q->untouched ? 0 : (uint32_t)min_u64(r->in_bytes, UINT32_MAX));
 }
 
 static bool sectors_within(const struct blk *b, uint64_t sector, uint64_t count)
@@ -239,13 +239,21 @@ static void write_up_to_the_end(struct blk *b, struct blk_request *q, uint64_t s
         log_debug_limited("%s: %s", b->vdev.label, strerror(errno));
 }
 
+/* Without an image; what is in bounds was looked at. */
 static void null_transfer(struct blk *b, struct blk_request *q)
 {
     const struct vdev_request *r = q->r;
+    unsigned char *memory = b->memory ? b->memory + q->offset_bytes : NULL;
 
     if (q->step == BLK_STEP_READ) {
-        vdev_iov_fill(r->in, r->in_count, 0, 0, q->total_bytes);
+        q->untouched = b->store == BLK_STORE_UNTOUCHED && b->image.fd < 0;
+        if (memory)
+            vdev_iov_write(r->in, r->in_count, 0, memory, q->total_bytes);
+        else if (!q->untouched)
+            vdev_iov_fill(r->in, r->in_count, 0, 0, q->total_bytes);
         q->valid_bytes = q->total_bytes;
+    } else if (memory) {
+        vdev_iov_read(r->out, r->out_count, q->skip_bytes, memory, q->total_bytes);
     }
     blk_request_finish(b, q, VIRTIO_BLK_S_OK);
 }
@@ -554,6 +562,9 @@ static void do_segments(struct blk *b, struct blk_request *q)
         b->stats.discards++;
     else
         b->stats.zeroes++;
+    if (status == VIRTIO_BLK_S_OK && b->memory)
+        for (unsigned i = 0; i < q->seg_count; i++)
+            memset(b->memory + q->segs[i].offset_bytes, 0, q->segs[i].bytes);
     if (status != VIRTIO_BLK_S_OK || q->seg_count == 0 || b->image.fd < 0 ||
         (MUTANT(blk_zeroes_not_zeroed) && !discard)) {
         blk_request_finish(b, q, status);
@@ -666,6 +677,7 @@ static void blk_destroy(struct vdev *d)
     blk_image_close(b);
     blk_zones_destroy(b->zones);
     vdev_fini(d);
+    free(b->memory);
     free(b);
 }
 
@@ -698,6 +710,8 @@ static int options_check(const struct blk_options *o, char *error, size_t error_
         what = "the size of a null store has to be a multiple of 512 above 0";
     else if (o->hold && !o->path)
         what = "a null store holds no requests back";
+    else if (o->zone_bytes && o->store == BLK_STORE_MEMORY)
+        what = "no zones in memory";
     else if (o->queues > VDEV_QUEUES_MAX)
         what = "too many queues";
     else if (o->queue_size_max && !is_pow2(o->queue_size_max))
@@ -770,6 +784,15 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
     b->image.fd = -1;
     b->event_fd = -1;
     b->capacity_sectors = options->null_bytes / BLK_SECTOR_BYTES;
+    b->store = options->store;
+    if (!options->path && b->store == BLK_STORE_MEMORY) {
+        b->memory = options->null_bytes <= SIZE_MAX ? calloc(1, (size_t)options->null_bytes) : NULL;
+        if (!b->memory) {
+            rc = -ENOMEM;
+            snprintf(error, error_bytes, "the store: %s", strerror(ENOMEM));
+            goto out;
+        }
+    }
     if (options->path) {
         rc = blk_image_open(b, options, error, error_bytes);
         if (rc)
@@ -811,6 +834,7 @@ out:
     } else {
         blk_image_close(b);
         blk_zones_destroy(b->zones);
+        free(b->memory);
         free(b);
     }
     return rc;
@@ -827,7 +851,7 @@ int blk_resize(struct vdev *d, uint64_t null_bytes)
         if (rc)
             return rc;
     }
-    if (bytes == 0 || bytes % BLK_SECTOR_BYTES)
+    if (bytes == 0 || bytes % BLK_SECTOR_BYTES || b->memory)
         return -EINVAL;
     if (bytes / BLK_SECTOR_BYTES == b->capacity_sectors)
         return 0;

@@ -2,9 +2,9 @@
 /*
  * virtio-blk (VIRTIO 5.2), device side.
  *
- * Two stores. A *file or block device*, through io_uring: requests of one batch are submitted
- * with one system call, completions arrive by an eventfd in the event loop. A *null* store of a
- * given size, for measuring everything but a disk: reads fill with zeroes, writes are dropped.
+ * Its store is a *file or block device*, through io_uring: requests of one batch are submitted
+ * with one system call, completions arrive by an eventfd in the event loop. Or it is none, of a
+ * given size, for measuring everything but a disk (enum blk_store).
  *
  * Durability (5.2.6.2). While the cache is in write-back mode a completed FLUSH means that every
  * write completed before the FLUSH was submitted is on stable storage. In write-through mode
@@ -24,9 +24,18 @@
 
 extern const struct vdev_type blk_type;
 
+/* Without an image. */
+enum blk_store {
+    BLK_STORE_NULL,      /* reads fill with zeroes, writes are dropped */
+    BLK_STORE_UNTOUCHED, /* no data is moved: what the driver reads is what was in its buffer, and
+                            the used length of it is 0 */
+    BLK_STORE_MEMORY,    /* of this process, which it ends with */
+};
+
 struct blk_options {
-    const char *path;    /* file or block device; NULL selects the null store */
-    uint64_t null_bytes; /* size of the null store, a multiple of 512 */
+    const char *path;     /* file or block device; NULL: `store` */
+    enum blk_store store; /* zones are not for BLK_STORE_MEMORY */
+    uint64_t null_bytes;  /* size of the store without an image, a multiple of 512 */
     bool read_only;
     bool direct;                   /* O_DIRECT; unaligned requests go through a bounce buffer */
     unsigned queues;               /* 0: 1 */
@@ -59,7 +68,7 @@ int blk_create(const struct vdev_config *config, const struct blk_options *optio
                struct vdev **out, char *error, size_t error_bytes);
 
 /* The image grew or shrank (a multiple of 512): take the new capacity over and tell the driver.
- * `null_bytes` is for the null store. 0 or -errno. */
+ * `null_bytes` is for a store without one, not for BLK_STORE_MEMORY: -EINVAL. 0 or -errno. */
 int blk_resize(struct vdev *d, uint64_t null_bytes);
 
 /* What the device did, for a test or a report. */

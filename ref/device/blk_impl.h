@@ -61,6 +61,7 @@ struct blk_request {
     uint64_t valid_bytes; /* of the writable data, written by us */
     uint64_t tail_bytes;  /* of the writable data, in front of the status, that are no data */
     bool sync_after;      /* write-through */
+    bool untouched;       /* the writable data is as the driver left it */
     bool unmap;
     bool bounced;
     struct blk_io *io;
@@ -77,10 +78,12 @@ struct blk {
     struct vdev vdev; /* first: the core hands us this */
 
     struct blk_image {
-        int fd; /* -1: null store */
+        int fd; /* -1: there is none */
         bool block_device;
         bool direct;
     } image;
+    enum blk_store store;  /* without an image */
+    unsigned char *memory; /* of BLK_STORE_MEMORY: capacity_sectors of it */
     uint64_t capacity_sectors;
     bool read_only;
     unsigned queues, queue_size_max;

@@ -18,9 +18,10 @@
  *
  * Completion. vdev_request_done gives the memory back first, then writes the used entry; between
  * vdev_batch_begin and vdev_batch_end entries are gathered, then published with one interrupt
- * decision for each queue. The pump is such a batch. A type may finish requests in any order: when
- * IN_ORDER was negotiated, the core keeps the used entry of one that was overtaken by others until
- * those are done, too (its memory goes back at once).
+ * decision for each queue. The pump is such a batch; each VDEV_SHOW_EACH chains that it takes, a
+ * driver that looks by itself gets to see what was used so far. A type may finish requests in any
+ * order: when IN_ORDER was negotiated, the core keeps the used entry of one that was overtaken by
+ * others until those are done, too (its memory goes back at once).
  */
 #ifndef RP_DEVICE_VDEV_IMPL_H
 #define RP_DEVICE_VDEV_IMPL_H
@@ -29,6 +30,7 @@
 #include "virtq/dev.h"
 
 #define VDEV_PUMP_BUDGET  64u
+#define VDEV_SHOW_EACH    8u
 #define VDEV_LABEL_BYTES  48u
 #define VDEV_RING_IOV_MAX 64u
 /* How often, and how far apart, a request is tried again when the host is short of something. */

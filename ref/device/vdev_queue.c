@@ -631,6 +631,8 @@ static void queue_pump(struct vdev_queue *q)
         taken += (unsigned)rc;
         if (!may_run(d))
             break;
+        if (rc == 1 && taken % VDEV_SHOW_EACH == 0)
+            (void)virtq_dev_publish(&q->vq);
         if (rc == 0 && !virtq_dev_kick_enable(&q->vq))
             break;
     }
@@ -700,8 +702,9 @@ void vdev_queues_publish(struct vdev *d)
     for (unsigned i = 0; i < d->num_queues; i++) {
         struct vdev_queue *q = &d->queues[i];
 
-        if (!(queues & (1ull << i)) || !virtq_dev_publish(&q->vq))
+        if (!(queues & (1ull << i)))
             continue;
+        (void)virtq_dev_publish(&q->vq);
         if ((virtq_dev_interrupt_needed(&q->vq) || MUTANT(interrupt_always)) && d->transport &&
             !MUTANT(interrupt_lost))
             d->transport->queue_interrupt(d->transport_ctx, i);

@@ -21,6 +21,7 @@ struct vhost_message {
         struct vhost_user_vring_state state;
         struct vhost_user_vring_addr addr;
         struct vhost_user_memory memory;
+        struct vhost_user_plain_memory plain_memory;
         struct vhost_user_config config;
     } p;
     int fds[VHOST_USER_REGIONS_MAX]; /* received: the receiver's; sent: borrowed */

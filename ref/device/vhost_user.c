@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "device/vdev_impl.h"
-#include "device/vhost_message.h"
+#include "device/vhost_ask.h"
 #include "spec/virtio.h"
 #include "util/bits.h"
 #include "util/log.h"
@@ -68,88 +68,6 @@ static struct vhost_user *to_front(struct vdev *d)
     return (struct vhost_user *)(void *)d;
 }
 
-/* ---- messages ---- */
-
-static int ask(int fd, struct vhost_message *m)
-{
-    uint32_t request = m->h.request;
-    int rc = vhost_message_send(fd, m);
-
-    if (!rc)
-        rc = vhost_message_recv(fd, m, VHOST_ANSWER_NS);
-    if (rc)
-        return rc;
-    if (m->h.request == request && m->h.flags & VHOST_USER_REPLY && !m->fd_count)
-        return 0;
-    vhost_message_close(m);
-    return -EPROTO;
-}
-
-static int ask_number(int fd, uint32_t request, uint64_t *value)
-{
-    struct vhost_message m = {.h = {.request = request}};
-    int rc = ask(fd, &m);
-
-    if (!rc && m.h.size != sizeof(m.p.u64))
-        rc = -EPROTO;
-    *value = m.p.u64;
-    return rc;
-}
-
-/* What the back-end has to acknowledge. -EREMOTEIO: it refuses. */
-static int tell(int fd, struct vhost_message *m)
-{
-    int rc;
-
-    m->h.flags = VHOST_USER_NEED_REPLY;
-    rc = ask(fd, m);
-    if (!rc && m->h.size != sizeof(m->p.u64))
-        rc = -EPROTO;
-    return rc ? rc : m->p.u64 ? -EREMOTEIO : 0;
-}
-
-static int tell_number(int fd, uint32_t request, uint64_t value)
-{
-    struct vhost_message m = {.h = {.request = request, .size = sizeof(value)}, .p.u64 = value};
-
-    return tell(fd, &m);
-}
-
-static int tell_vring(int fd, uint32_t request, unsigned queue, uint32_t num)
-{
-    struct vhost_message m = {.h = {.request = request, .size = sizeof(m.p.state)},
-                              .p.state = {.index = queue, .num = num}};
-
-    return tell(fd, &m);
-}
-
-static int tell_descriptor(int fd, uint32_t request, unsigned queue, int descriptor)
-{
-    struct vhost_message m = {.h = {.request = request, .size = sizeof(m.p.u64)},
-                              .p.u64 = queue,
-                              .fds = {descriptor},
-                              .fd_count = 1};
-
-    return tell(fd, &m);
-}
-
-static int get_config(int fd, unsigned bytes, uint8_t *config)
-{
-    struct vhost_message m = {
-        .h = {.request = VHOST_USER_GET_CONFIG, .size = VHOST_USER_CONFIG_HEAD + bytes},
-        .p.config = {.size = bytes}};
-    int rc;
-
-    if (!bytes)
-        return 0;
-    rc = ask(fd, &m);
-    if (!rc && (m.h.size != VHOST_USER_CONFIG_HEAD + bytes || m.p.config.size != bytes))
-        rc = -EPROTO;
-    if (!rc)
-        memcpy(config, m.p.config.bytes, bytes);
-    return rc;
-}
-
 /* ---- a back-end comes ---- */
 
 static void explain(char *error, size_t error_bytes, const char *fmt, ...)
@@ -167,10 +85,10 @@ static int shake_hands(int fd, const struct vdev_type *as, struct peer *p, char 
                        size_t error_bytes)
 {
     uint64_t protocol = 0, queues = 0;
-    int rc = ask_number(fd, VHOST_USER_GET_FEATURES, &p->features);
+    int rc = vhost_ask_number(fd, VHOST_USER_GET_FEATURES, &p->features);
 
     if (!rc && p->features & VIRTIO_F(VHOST_USER_F_PROTOCOL_FEATURES))
-        rc = ask_number(fd, VHOST_USER_GET_PROTOCOL_FEATURES, &protocol);
+        rc = vhost_ask_number(fd, VHOST_USER_GET_PROTOCOL_FEATURES, &protocol);
     if (!rc && (protocol & PROTOCOL_FEATURES) != PROTOCOL_FEATURES) {
         explain(error, error_bytes,
                 "a back-end with the protocol features %#llx: MQ, REPLY_ACK, CONFIG, RESET_DEVICE "
@@ -179,16 +97,16 @@ static int shake_hands(int fd, const struct vdev_type *as, struct peer *p, char 
         return -EINVAL;
     }
     if (!rc)
-        rc = tell_number(fd, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL_FEATURES);
+        rc = vhost_tell_number(fd, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL_FEATURES);
     if (!rc)
-        rc = ask_number(fd, VHOST_USER_GET_QUEUE_NUM, &queues);
+        rc = vhost_ask_number(fd, VHOST_USER_GET_QUEUE_NUM, &queues);
     if (!rc && (!queues || queues > VDEV_QUEUES_MAX)) {
         explain(error, error_bytes, "a back-end with %llu queues", (unsigned long long)queues);
         return -EINVAL;
     }
     p->queues = (unsigned)queues;
     if (!rc)
-        rc = get_config(fd, as->config_bytes, p->config);
+        rc = vhost_get_config(fd, as->config_bytes, p->config);
     if (rc)
         explain(error, error_bytes, "a back-end that does not speak vhost-user: %s", strerror(-rc));
     return rc;
@@ -279,7 +197,7 @@ void vhost_user_own(struct vdev *d)
     struct vhost_user *v = to_front(d);
     struct vhost_message m = {.h = {.request = VHOST_USER_SET_OWNER}};
 
-    if (v->fd >= 0 && tell(v->fd, &m))
+    if (v->fd >= 0 && vhost_tell(v->fd, &m))
         lose(v, "it does not want to be owned");
 }
 
@@ -329,7 +247,7 @@ static int tell_memory(struct vhost_user *v)
         return -errno;
     m.fds[0] = m.fds[1] = none;
     m.fd_count = 2;
-    rc = tell(v->fd, &m);
+    rc = vhost_tell(v->fd, &m);
     close(none);
     v->has_memory = rc == 0;
     return rc;
@@ -346,12 +264,12 @@ static int tell_addresses(struct vhost_user *v, unsigned queue)
                                          .desc = regs.desc.raw,
                                          .used = regs.device.raw,
                                          .avail = regs.driver.raw}};
-    int rc = tell_vring(v->fd, VHOST_USER_SET_VRING_NUM, queue, regs.size);
+    int rc = vhost_tell_vring(v->fd, VHOST_USER_SET_VRING_NUM, queue, regs.size);
 
     if (!rc)
-        rc = tell_vring(v->fd, VHOST_USER_SET_VRING_BASE, queue,
-                        packed ? VHOST_USER_PACKED_BASE : 0);
-    return rc ? rc : tell(v->fd, &m);
+        rc = vhost_tell_vring(v->fd, VHOST_USER_SET_VRING_BASE, queue,
+                              packed ? VHOST_USER_PACKED_BASE : 0);
+    return rc ? rc : vhost_tell(v->fd, &m);
 }
 
 static int start_queue(struct vhost_user *v, unsigned queue)
@@ -375,13 +293,13 @@ static int start_queue(struct vhost_user *v, unsigned queue)
         return rc;
     }
     q->started = true;
-    rc = tell_descriptor(v->fd, VHOST_USER_SET_VRING_KICK, queue, q->kick);
+    rc = vhost_tell_descriptor(v->fd, VHOST_USER_SET_VRING_KICK, queue, q->kick);
     if (!rc)
-        rc = tell_descriptor(v->fd, VHOST_USER_SET_VRING_CALL, queue, q->call);
+        rc = vhost_tell_descriptor(v->fd, VHOST_USER_SET_VRING_CALL, queue, q->call);
     if (!rc)
-        rc = tell_descriptor(v->fd, VHOST_USER_SET_VRING_ERR, queue, v->err);
+        rc = vhost_tell_descriptor(v->fd, VHOST_USER_SET_VRING_ERR, queue, v->err);
     if (!rc)
-        rc = tell_vring(v->fd, VHOST_USER_SET_VRING_ENABLE, queue, 1);
+        rc = vhost_tell_vring(v->fd, VHOST_USER_SET_VRING_ENABLE, queue, 1);
     return rc;
 }
 
@@ -419,7 +337,7 @@ static void stop_queue(struct vhost_user *v, unsigned queue)
 
     if (!v->queues[queue].started)
         return;
-    rc = MUTANT(vhost_reset_tells_nobody) ? 0 : ask(v->fd, &m);
+    rc = MUTANT(vhost_reset_tells_nobody) ? 0 : vhost_ask(v->fd, &m);
     if (!rc && !MUTANT(vhost_reset_tells_nobody) &&
         (m.h.size != sizeof(m.p.state) || m.p.state.index != queue))
         rc = -EPROTO;
@@ -463,9 +381,9 @@ static void front_config_write(struct vdev *d, unsigned offset, unsigned bytes, 
     if (v->fd < 0)
         return;
     memcpy(m.p.config.bytes, value, bytes);
-    rc = tell(v->fd, &m);
+    rc = vhost_tell(v->fd, &m);
     if (!rc || rc == -EREMOTEIO)
-        rc = get_config(v->fd, v->type.config_bytes, v->peer.config);
+        rc = vhost_get_config(v->fd, v->type.config_bytes, v->peer.config);
     if (rc)
         lose(v, strerror(-rc));
 }
@@ -479,11 +397,11 @@ static int front_negotiated(struct vdev *d, uint64_t features)
     if (v->fd < 0 || features & ~(v->peer.features | OWN_FEATURES))
         return -EINVAL;
     v->touched = true;
-    rc = tell_number(v->fd, VHOST_USER_SET_FEATURES,
-                     (features & ~OWN_FEATURES) | VIRTIO_F(VIRTIO_F_VERSION_1) |
-                         VIRTIO_F(VHOST_USER_F_PROTOCOL_FEATURES));
+    rc = vhost_tell_number(v->fd, VHOST_USER_SET_FEATURES,
+                           (features & ~OWN_FEATURES) | VIRTIO_F(VIRTIO_F_VERSION_1) |
+                               VIRTIO_F(VHOST_USER_F_PROTOCOL_FEATURES));
     if (!rc)
-        rc = get_config(v->fd, v->type.config_bytes, v->peer.config);
+        rc = vhost_get_config(v->fd, v->type.config_bytes, v->peer.config);
     if (rc && rc != -EREMOTEIO)
         lose(v, strerror(-rc));
     return rc ? -EINVAL : 0;
@@ -500,9 +418,9 @@ static void front_reset(struct vdev *d)
     if (v->fd < 0 || !v->touched || MUTANT(vhost_reset_tells_nobody))
         return;
     v->touched = v->has_memory = false;
-    rc = tell(v->fd, &m);
+    rc = vhost_tell(v->fd, &m);
     if (!rc)
-        rc = get_config(v->fd, v->type.config_bytes, v->peer.config);
+        rc = vhost_get_config(v->fd, v->type.config_bytes, v->peer.config);
     if (rc)
         lose(v, strerror(-rc));
 }

@@ -61,7 +61,8 @@ struct vhost_user_vring_state {
     uint32_t index, num;
 };
 
-/* Addresses here are those of descriptors: both sides call memory by the guest's. */
+/* Addresses here are the front-end's own, of its regions' user_addr; with XEN_MMAP both sides call
+ * memory by the guest's. */
 struct vhost_user_vring_addr {
     uint32_t index, flags;
     uint64_t desc, used, avail, log;
@@ -85,6 +86,16 @@ struct vhost_user_memory {
     struct vhost_user_region regions[VHOST_USER_REGIONS_MAX];
 };
 
+/* Without XEN_MMAP. */
+struct vhost_user_plain_region {
+    uint64_t guest_addr, size, user_addr, mmap_offset;
+};
+
+struct vhost_user_plain_memory {
+    uint32_t count, padding;
+    struct vhost_user_plain_region regions[VHOST_USER_REGIONS_MAX];
+};
+
 struct vhost_user_config {
     uint32_t offset, size, flags;
     uint8_t bytes[VHOST_USER_CONFIG_MAX];
@@ -99,6 +110,7 @@ struct vhost_user_config {
 static_assert(sizeof(struct vhost_user_header) == 12, "three words");
 static_assert(sizeof(struct vhost_user_vring_addr) == 40, "vring address description");
 static_assert(sizeof(struct vhost_user_region) == 40, "a region with what Xen adds");
+static_assert(sizeof(struct vhost_user_plain_region) == 32, "a region");
 static_assert(sizeof(struct vhost_user_config) == VHOST_USER_CONFIG_HEAD + VHOST_USER_CONFIG_MAX,
               "virtio device config space");
 

@@ -17,8 +17,7 @@
 
 #define PROTOCOL_FEATURES                                                                          \
     (BIT64(VHOST_USER_PROTOCOL_F_MQ) | BIT64(VHOST_USER_PROTOCOL_F_REPLY_ACK) |                    \
-     BIT64(VHOST_USER_PROTOCOL_F_CONFIG) | BIT64(VHOST_USER_PROTOCOL_F_RESET) |                    \
-     BIT64(VHOST_USER_PROTOCOL_F_XEN_MMAP))
+     BIT64(VHOST_USER_PROTOCOL_F_CONFIG) | BIT64(VHOST_USER_PROTOCOL_F_RESET))
 /* Not of queues, but between a driver and its transport. */
 #define TRANSPORT_OWN                                                                              \
     (VIRTIO_F(VIRTIO_F_ACCESS_PLATFORM) | VIRTIO_F(VIRTIO_F_RING_RESET) |                          \
@@ -40,6 +39,8 @@ struct vhost_back_end {
     bool watching;
     bool owned;
     bool has_memory;
+    /* Where the front-end has its memory, which is what it calls a ring's areas by. */
+    struct vhost_user_plain_memory shared;
     uint64_t protocol; /* features of it that the front-end has taken */
     int err;           /* -1: not told yet */
     struct back_queue queues[VDEV_QUEUES_MAX];
@@ -129,6 +130,14 @@ static int get_features(struct vhost_back_end *b, struct vhost_message *m)
     return 0;
 }
 
+static bool any_runs(const struct vhost_back_end *b)
+{
+    for (unsigned i = 0; i < vdev_num_queues(b->config.vdev); i++)
+        if (b->queues[i].running)
+            return true;
+    return false;
+}
+
 static int set_features(struct vhost_back_end *b, struct vhost_message *m)
 {
     struct vdev *d = b->config.vdev;
@@ -137,9 +146,8 @@ static int set_features(struct vhost_back_end *b, struct vhost_message *m)
     uint8_t status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
 
     /* Protocol features are in use whether or not it says so again (RESET_OWNER apart). */
-    for (unsigned i = 0; i < vdev_num_queues(d); i++)
-        if (b->queues[i].running)
-            return -EPROTO;
+    if (any_runs(b))
+        return -EPROTO;
     vdev_set_status(d, 0);
     vdev_set_status(d, VIRTIO_STATUS_ACKNOWLEDGE);
     vdev_set_status(d, status);
@@ -149,16 +157,21 @@ static int set_features(struct vhost_back_end *b, struct vhost_message *m)
     return vdev_status(d) & VIRTIO_STATUS_FEATURES_OK ? 0 : -EREMOTEIO;
 }
 
+static uint64_t protocol_features(const struct vhost_back_end *b)
+{
+    return PROTOCOL_FEATURES | (b->config.shared ? 0 : BIT64(VHOST_USER_PROTOCOL_F_XEN_MMAP));
+}
+
 static int get_protocol_features(struct vhost_back_end *b, struct vhost_message *m)
 {
     m->h.size = sizeof(m->p.u64);
-    m->p.u64 = PROTOCOL_FEATURES;
+    m->p.u64 = protocol_features(b);
     return 0;
 }
 
 static int set_protocol_features(struct vhost_back_end *b, struct vhost_message *m)
 {
-    if (m->p.u64 & ~PROTOCOL_FEATURES)
+    if (m->p.u64 & ~protocol_features(b))
         return -EPROTO;
     b->protocol = m->p.u64;
     return 0;
@@ -177,11 +190,61 @@ static int get_queue_num(struct vhost_back_end *b, struct vhost_message *m)
     return 0;
 }
 
-/* The regions' descriptors are not for us: libxen opens its own. */
+/* Of a front-end that shares its memory by descriptors. */
+static int set_shared_memory(struct vhost_back_end *b, struct vhost_message *m)
+{
+    const struct vhost_user_plain_memory *t = &m->p.plain_memory;
+    struct gmem_shared_region regions[VHOST_USER_REGIONS_MAX];
+    int rc;
+
+    if (m->h.size < VHOST_USER_MEMORY_HEAD || t->count > VHOST_USER_REGIONS_MAX ||
+        m->h.size != VHOST_USER_MEMORY_HEAD + t->count * sizeof(t->regions[0]) ||
+        m->fd_count != t->count || any_runs(b))
+        return -EPROTO;
+    for (unsigned i = 0; i < t->count; i++) {
+        const struct vhost_user_plain_region *r = &t->regions[i];
+
+        if (range_wraps(r->guest_addr, r->size) || range_wraps(r->user_addr, r->size))
+            return -EPROTO;
+        regions[i] = (struct gmem_shared_region){
+            .base = r->guest_addr, .bytes = r->size, .fd = m->fds[i], .offset = r->mmap_offset};
+    }
+    rc = gmem_regions_set(b->config.shared, regions, t->count);
+    if (rc) {
+        log_warn("vhost-user: memory that cannot be mapped: %s", strerror(-rc));
+        return -EREMOTEIO;
+    }
+    b->shared = *t;
+    b->has_memory = t->count != 0;
+    return 0;
+}
+
+/* The address of a ring's area by which the driver's descriptors would call it. */
+static int guest_addr_of(const struct vhost_back_end *b, uint64_t user, gpa_t *addr)
+{
+    const struct vhost_user_plain_memory *t = &b->shared;
+
+    *addr = gpa_make(user);
+    if (!b->config.shared)
+        return 0;
+    for (unsigned i = 0; i < t->count; i++) {
+        const struct vhost_user_plain_region *r = &t->regions[i];
+
+        if (user < r->user_addr || user - r->user_addr >= r->size)
+            continue;
+        *addr = gpa_make(r->guest_addr + (user - r->user_addr));
+        return 0;
+    }
+    return -EREMOTEIO;
+}
+
+/* With XEN_MMAP the regions' descriptors are not for us: libxen opens its own. */
 static int set_mem_table(struct vhost_back_end *b, struct vhost_message *m)
 {
     const struct vhost_user_memory *t = &m->p.memory;
 
+    if (b->config.shared)
+        return set_shared_memory(b, m);
     if (m->h.size < VHOST_USER_MEMORY_HEAD || t->count > VHOST_USER_REGIONS_MAX ||
         m->h.size != VHOST_USER_MEMORY_HEAD + t->count * sizeof(t->regions[0]) ||
         m->fd_count != t->count || !(b->protocol & BIT64(VHOST_USER_PROTOCOL_F_XEN_MMAP)))
@@ -229,12 +292,19 @@ static int set_vring_base(struct vhost_back_end *b, struct vhost_message *m)
 static int set_vring_addr(struct vhost_back_end *b, struct vhost_message *m)
 {
     const struct vhost_user_vring_addr *a = &m->p.addr;
+    gpa_t desc, avail, used;
+    int rc;
 
     if (!idle_queue(b, a->index))
         return -EPROTO;
-    vdev_queue_set_addr(b->config.vdev, a->index, gpa_make(a->desc), gpa_make(a->avail),
-                        gpa_make(a->used));
-    return 0;
+    rc = guest_addr_of(b, a->desc, &desc);
+    if (!rc)
+        rc = guest_addr_of(b, a->avail, &avail);
+    if (!rc)
+        rc = guest_addr_of(b, a->used, &used);
+    if (!rc)
+        vdev_queue_set_addr(b->config.vdev, a->index, desc, avail, used);
+    return rc;
 }
 
 static int get_vring_base(struct vhost_back_end *b, struct vhost_message *m)
@@ -348,7 +418,8 @@ static int reset_device(struct vhost_back_end *b, struct vhost_message *m)
         stop_queue(b, i);
     vdev_set_status(b->config.vdev, 0);
     b->has_memory = false;
-    return 0;
+    b->shared.count = 0;
+    return b->config.shared ? gmem_regions_set(b->config.shared, NULL, 0) : 0;
 }
 
 #define ANY_SIZE UINT32_MAX

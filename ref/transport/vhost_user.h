@@ -5,7 +5,8 @@
  * on.
  *
  * Of a queue the front-end says size, addresses, and where doorbells come from and interrupts go.
- * The memory is reached by the vdev's own gmem: a region has to be of the domain that this is for.
+ * The memory is reached by the vdev's own gmem. On Xen (the protocol feature XEN_MMAP) a region has
+ * to be of the domain that this is for; elsewhere the front-end shares it by descriptors.
  * A ring always begins at its start: the state of one that was stopped is not taken up again.
  *
  * GET_VRING_BASE stops a queue. When it has been answered, nothing of the ring and of its buffers
@@ -19,6 +20,7 @@
 #define RP_TRANSPORT_VHOST_USER_H
 
 #include "device/vdev.h"
+#include "gmem/regions.h"
 
 struct vhost_back_end;
 
@@ -28,6 +30,7 @@ struct vhost_back_end_config {
     uint32_t wait_ms;    /* for it to be there, and to take the device */
     struct vdev *vdev;   /* borrowed; has to outlive it */
     uint16_t domid;
+    struct gmem *shared;     /* of gmem/regions.h, and the vdev's; NULL: memory is Xen's */
     void (*gone)(void *ctx); /* the front-end has ended the connection, or has been ended */
     void *ctx;
 };
