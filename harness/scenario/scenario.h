@@ -4,7 +4,7 @@
  *
  * A scenario selects, binds and expects; behaviour is C. Its axes span a matrix, and every cell
  * of the matrix is one simulation (or one boot) with a result of its own. scenarios/README.md
- * documents every key for authors; the tables in scenario.c are what it documents.
+ * documents every key for authors; the tables beside this file are what it documents.
  *
  * Reading is strict: an unknown or repeated key, a wrong type, a value out of range, an axis that
  * nothing is bound to are errors that name file, line and column. A scenario that loads is
