@@ -23,6 +23,8 @@ static const struct suite_goal goals[] = {
     {"packed in_order payload=64 copied beside testpmd", "testpmd", FASTER(10)},
     {"blk 4 KiB reads, 32 outstanding, no data", "qemu-storage-daemon", FASTER(10)},
     {"blk 4 KiB reads, 32 outstanding, copied", "memcpy", AS_FAST(70)},
+    {"iperf3 one stream beside TAPs and veth", "two TAPs, offloads", AS_FAST(100)},
+    {"iperf3 one stream beside TAPs and veth", "veth", AS_FAST(75)},
 };
 
 const struct suite_goal *suite_goals(unsigned *count)

@@ -11,7 +11,7 @@ static const struct {
     bool peers; /* only where those are */
 } families[] = {
     {suite_rows_ring, false},   {suite_rows_fio, false}, {suite_rows_ringtest, true},
-    {suite_rows_testpmd, true}, {suite_rows_blk, true},
+    {suite_rows_testpmd, true}, {suite_rows_blk, true},  {suite_rows_wire, true},
 };
 
 const char *suite_testbed_name(enum suite_testbed t)

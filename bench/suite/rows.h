@@ -21,5 +21,7 @@ struct suite_rows_of suite_rows_ringtest(void);
 struct suite_rows_of suite_rows_testpmd(void);
 /* Our block device beside QEMU's storage daemon, and beside memcpy. */
 struct suite_rows_of suite_rows_blk(void);
+/* Our ring under iperf3 beside two TAPs, and beside veth. */
+struct suite_rows_of suite_rows_wire(void);
 
 #endif

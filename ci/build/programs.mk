@@ -138,6 +138,7 @@ PEER_OBJS := $(call objs_of,peers) $(addprefix $(OBJ)/bench/ring/,cpu.o shared.o
 $(eval $(call link_program,ringproof-ringtest,$(OBJ)/bench/peers/ringtest_main.o $(PEER_OBJS),-ljansson))
 $(eval $(call link_program,ringproof-blk,$(OBJ)/bench/blk/main.o $(call objs_of,blkbench) $(addprefix $(OBJ)/ref/device/,vhost_ask.o vhost_message.o) $(PEER_OBJS),-ljansson))
 $(eval $(call link_program,ringproof-testpmd,$(OBJ)/bench/peers/testpmd_main.o $(PEER_OBJS),-ljansson))
+$(eval $(call link_program,ringproof-wire,$(OBJ)/bench/peers/wire_main.o $(OBJ)/harness/testbed/netns.o $(PEER_OBJS),-ljansson))
 
 # ---- the runner ----
 # Results name the sources that they come from; the stamp makes a new name recompile.

@@ -145,10 +145,10 @@ static int put_iperf3(const struct words_read *r, FILE *f)
             way = directions[i].option;
     if (!way)
         return refuse(r, "no direction:", r->values[DIRECTION]);
-    fprintf(f, "run:\n  iperf3: {options: [\"--time\", \"1\", \"--parallel\", \"%s\"%s",
-            r->values[STREAMS], way);
+    fprintf(f, "run:\n  iperf3: {options: [\"--time=1\", \"--parallel=%s\"%s", r->values[STREAMS],
+            way);
     if (is_value(r, PROTOCOL, "udp"))
-        fprintf(f, ", \"--udp\", \"--bitrate\", \"0\", \"--length\", \"%s\"", r->values[LENGTH]);
+        fprintf(f, ", \"--udp\", \"--bitrate=0\", \"--length=%s\"", r->values[LENGTH]);
     else if (!is_value(r, PROTOCOL, "tcp"))
         return refuse(r, "no protocol:", r->values[PROTOCOL]);
     fputs("]}\n", f);
