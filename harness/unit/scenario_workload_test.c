@@ -38,7 +38,10 @@ START_TEST(words_are_a_scenario)
                      0);
     ck_assert_int_eq(s->run, RUN_IPERF3);
     ck_assert_ptr_null(s->devices[0].sbdf);
-    ck_assert_str_eq(s->iperf3.options[s->iperf3.option_count - 1], "1400");
+    ck_assert_str_eq(s->iperf3.options[s->iperf3.option_count - 1], "--length=1400");
+    scenario_free(s);
+    /* A scenario lists each option once, and here are two ones. */
+    ck_assert_int_eq(workload_scenario("run=iperf3 streams=1", NULL, ".", &s, why, sizeof(why)), 0);
     scenario_free(s);
     ck_assert_int_eq(
         workload_scenario("run=costs", "buffers=pool memory=shim", ".", &s, why, sizeof(why)), 0);
