@@ -50,7 +50,7 @@ check: packages
 unit:
 	+@$(MAKE) --no-print-directory VARIANT=san unit-run
 
-## make bench            the benchmarks in their short form: rings, what safety costs, fio (3 to 6 minutes)
+## make bench            the benchmarks in their short form: rings, fio, iperf3, designs (4 to 6 minutes)
 .PHONY: bench
 bench: packages
 	+@$(MAKE) --no-print-directory build fio-engine

@@ -105,6 +105,49 @@ static void put_family(const json_t *row, FILE *f)
           f);
 }
 
+/* What one request costs of each design. Columns are the counts of the first. */
+static void put_costs(const json_t *o, FILE *f)
+{
+    const json_t *design, *cost, *v, *columns = NULL;
+    const char *name;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(o, "designs"), i, design)
+    {
+        json_array_foreach(json_object_get(design, "costs"), k, cost)
+        {
+            const json_t *counts = json_object_get(cost, "counts");
+
+            if (!columns) {
+                columns = counts;
+                fputs("\n## what one request costs\n\nExact counts of simxen, of requests that "
+                      "are offered one by one.\n\n| design | what it is | request |",
+                      f);
+                json_object_foreach((json_t *)columns, name, v)
+                {
+                    putc(' ', f);
+                    text_write_markdown(f, name);
+                    fputs(" |", f);
+                }
+                fputs("\n|---|---|---|", f);
+                for (size_t n = json_object_size(columns); n > 0; n--)
+                    fputs("---|", f);
+                putc('\n', f);
+            }
+            fputs("| ", f);
+            text_write_markdown(f, k ? "" : text_of(design, "name"));
+            fputs(" | ", f);
+            text_write_markdown(f, k ? "" : text_of(design, "title"));
+            fputs(" | ", f);
+            text_write_markdown(f, text_of(cost, "request"));
+            fputs(" |", f);
+            json_object_foreach((json_t *)columns, name, v)
+                fprintf(f, " %.4g |", number_of(counts, name));
+            putc('\n', f);
+        }
+    }
+}
+
 static void put_goals(const json_t *o, FILE *f)
 {
     const json_t *goal, *run = json_object_get(o, "run");
@@ -155,5 +198,6 @@ void suite_write_markdown(const json_t *o, FILE *f)
         put_row(row, f);
         before = row;
     }
+    put_costs(o, f);
     put_goals(o, f);
 }

@@ -211,6 +211,54 @@ static void put_rows(const json_t *o, FILE *f)
     fputs(before ? "</table></div>\n" : "", f);
 }
 
+static void put_cost(const json_t *design, size_t k, const json_t *cost, const json_t *columns,
+                     FILE *f)
+{
+    const json_t *v;
+    const char *name;
+
+    fputs("<tr><td>", f);
+    text_write_xml(f, k ? "" : text_of(design, "name"));
+    fputs("</td><td>", f);
+    text_write_xml(f, k ? "" : text_of(design, "title"));
+    fputs("</td><td>", f);
+    text_write_xml(f, text_of(cost, "request"));
+    fputs("</td>", f);
+    json_object_foreach((json_t *)columns, name, v)
+        fprintf(f, "<td class=n>%.4g</td>", number_of(json_object_get(cost, "counts"), name));
+    fputs("</tr>\n", f);
+}
+
+/* What one request costs of each design. Columns are the counts of the first. */
+static void put_costs(const json_t *o, FILE *f)
+{
+    const json_t *design, *cost, *v, *columns = NULL;
+    const char *name;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(o, "designs"), i, design)
+    {
+        json_array_foreach(json_object_get(design, "costs"), k, cost)
+        {
+            if (!columns) {
+                columns = json_object_get(cost, "counts");
+                fputs("<h2>What one request costs</h2>\n<p class=soft>Exact counts of simxen, of "
+                      "requests that are offered one by one.</p>\n<div class=wide><table "
+                      "id=costs><tr><th>design<th>what it is<th>request",
+                      f);
+                json_object_foreach((json_t *)columns, name, v)
+                {
+                    fputs("<th>", f);
+                    text_write_xml(f, name);
+                }
+                fputs("</tr>\n", f);
+            }
+            put_cost(design, k, cost, columns, f);
+        }
+    }
+    fputs(columns ? "</table></div>\n" : "", f);
+}
+
 void suite_page_write(const json_t *o, char *const svg[SUITE_PLOTS], FILE *f)
 {
     fprintf(f,
@@ -229,6 +277,7 @@ void suite_page_write(const json_t *o, char *const svg[SUITE_PLOTS], FILE *f)
         fprintf(f, "\"><figcaption>%s</figcaption></figure>\n",
                 suite_plot_caption((enum suite_plot)p));
     }
+    put_costs(o, f);
     put_rows(o, f);
     fputs("</html>\n", f);
 }

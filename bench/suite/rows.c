@@ -10,8 +10,9 @@ static const struct {
     struct suite_rows_of (*rows)(void);
     bool peers; /* only where those are */
 } families[] = {
-    {suite_rows_ring, false},   {suite_rows_fio, false}, {suite_rows_ringtest, true},
-    {suite_rows_testpmd, true}, {suite_rows_blk, true},  {suite_rows_wire, true},
+    {suite_rows_ring, false},    {suite_rows_fio, false},     {suite_rows_iperf3, false},
+    {suite_rows_designs, false}, {suite_rows_ringtest, true}, {suite_rows_testpmd, true},
+    {suite_rows_blk, true},      {suite_rows_wire, true},
 };
 
 const char *suite_testbed_name(enum suite_testbed t)
@@ -46,21 +47,41 @@ void suite_rows_free(struct suite_row *rows, unsigned count)
     free(rows);
 }
 
-struct suite_row *suite_rows(bool peers, unsigned *count)
+/* A row whose variants are the designs. */
+static bool compares_designs(const struct suite_work *w)
+{
+    return w->variant_count == 0;
+}
+
+static bool is_chosen(const struct suite_choice *c, unsigned family, const struct suite_work *w)
+{
+    return (c->peers || !families[family].peers) && (c->design_count || !compares_designs(w));
+}
+
+static void take(const struct suite_choice *c, const struct suite_work *w, struct suite_row *row)
+{
+    row->work = *w;
+    if (!compares_designs(w))
+        return;
+    row->work.variant_count = c->design_count;
+    memcpy(row->work.variants, c->designs, c->design_count * sizeof(*c->designs));
+}
+
+struct suite_row *suite_rows(const struct suite_choice *choice, unsigned *count)
 {
     struct suite_row *rows;
-    unsigned used = 0;
+    unsigned most = 0;
 
     *count = 0;
     for (unsigned i = 0; i < ARRAY_LENGTH(families); i++)
-        if (peers || !families[i].peers)
-            *count += families[i].rows().count;
-    rows = calloc(*count + 1, sizeof(*rows)); /* never of nothing */
+        most += families[i].rows().count;
+    rows = calloc(most + 1, sizeof(*rows)); /* never of nothing */
     for (unsigned i = 0; rows && i < ARRAY_LENGTH(families); i++) {
         const struct suite_rows_of of = families[i].rows();
 
-        for (unsigned k = 0; (peers || !families[i].peers) && k < of.count; k++)
-            rows[used++].work = of.works[k];
+        for (unsigned k = 0; k < of.count; k++)
+            if (is_chosen(choice, i, &of.works[k]))
+                take(choice, &of.works[k], &rows[(*count)++]);
     }
     return rows;
 }

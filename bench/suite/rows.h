@@ -15,6 +15,10 @@ struct suite_rows_of {
 struct suite_rows_of suite_rows_ring(void);
 /* A stock fio over our driver and backend, on simxen. */
 struct suite_rows_of suite_rows_fio(void);
+/* A stock iperf3 over our network frontend and backend, on simxen. */
+struct suite_rows_of suite_rows_iperf3(void);
+/* All designs, in the same rounds. */
+struct suite_rows_of suite_rows_designs(void);
 /* Our rings beside Linux's ringtest. */
 struct suite_rows_of suite_rows_ringtest(void);
 /* The same beside DPDK's testpmd. */

@@ -128,9 +128,19 @@ struct suite_row {
     struct sample ratios[SUITE_VARIANTS]; /* of the first variant to this one */
 };
 
-/* The rows of the short form, and with `peers` those of programs of others beside ours: `count` of
- * them. malloc'd; NULL without memory. */
-struct suite_row *suite_rows(bool peers, unsigned *count);
+/* The family of rows whose variants are designs. */
+#define SUITE_DESIGNS "designs"
+
+/* Which rows there are to be. */
+struct suite_choice {
+    bool peers; /* programs of others beside ours, too */
+    /* What rows of the family "designs" compare; none: there are no such rows. Borrowed. */
+    const struct suite_variant *designs;
+    unsigned design_count;
+};
+
+/* Those: `count` of them. malloc'd; NULL without memory. */
+struct suite_row *suite_rows(const struct suite_choice *choice, unsigned *count);
 /* Those, or as many of them as are left. */
 void suite_rows_free(struct suite_row *rows, unsigned count);
 
@@ -186,6 +196,8 @@ enum suite_reached suite_goal_judge(const struct suite_goal *g, const struct sui
 struct suite_run {
     const char *id, *started, *version, *cpu, *kernel;
     const char *peers; /* what they are and of which version; NULL: none */
+    /* A list: name, title, options and what requests cost of each design; NULL: none. */
+    json_t *designs;
     unsigned cpus;
     double duration_s;
 };

@@ -86,17 +86,18 @@ static json_t *goals_json(const struct suite_row *rows, unsigned row_count)
 json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows, unsigned count)
 {
     json_t *list = json_array();
+    json_t *designs = run->designs ? json_incref(run->designs) : json_array();
 
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, row_json(&rows[i]));
     return json_pack(
         "{s:s, s:i, s:{s:s, s:s, s:s, s:f, s:s?}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f}, "
-        "s:o, s:o}",
+        "s:o, s:o, s:o}",
         "kind", "bench", "format", SUITE_FORMAT, "run", "id", run->id, "started", run->started,
         "version", run->version, "duration_s", run->duration_s, "peers", run->peers, "machine",
         "cpu", run->cpu, "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign",
         SUITE_FOREIGN_MAX, "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns",
-        SUITE_NEAR_NS, "goals", goals_json(rows, count), "rows", list);
+        SUITE_NEAR_NS, "goals", goals_json(rows, count), "designs", designs, "rows", list);
 }
 
 void suite_write_json(const json_t *contents, FILE *f)

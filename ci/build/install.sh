@@ -21,6 +21,7 @@ install -d "$prefix/share/ringproof/lava"
 install -m 755 ci/lava/report-tap.sh ci/lava/upload.sh "$prefix/share/ringproof/lava"
 install -d "$prefix/share/ringproof/harness/profile"
 install -m 644 harness/profile/*.yaml "$prefix/share/ringproof/harness/profile"
+install -m 644 -D bench/designs.yaml "$prefix/share/ringproof/bench/designs.yaml"
 for dir in scenarios harness/catalog harness/man bench/fio/jobs results/schema; do
     install -d "$prefix/share/ringproof/$dir"
     cp -R "$dir/." "$prefix/share/ringproof/$dir"

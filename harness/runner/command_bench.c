@@ -2,12 +2,14 @@
 /* ringproof bench: the rows of bench/suite, measured in rounds, to results/. */
 #include <errno.h>
 #include <fnmatch.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "runner/bench_designs.h"
 #include "runner/bench_files.h"
 #include "runner/bench_measure.h"
 #include "runner/runner.h"
@@ -40,6 +42,14 @@ static void drop_missing(const struct install *in, struct suite_row *row)
     row->work.variant_count = kept;
 }
 
+/* Whoever has enough gets what there is. */
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal_number)
+{
+    stopped = signal_number;
+}
+
 static bool row_broken(const struct suite_row *row)
 {
     for (unsigned i = 0; i < row->round_count; i++)
@@ -54,7 +64,7 @@ static bool row_lacks(const struct suite_row *row)
            suite_kept(row) < SUITE_ROUNDS;
 }
 
-/* Some rounds more, while there are too few and there is time. 0, -EINTR or -ENOMEM. */
+/* Some rounds more, while there are too few and there is time. 0 or -EINTR. */
 static int measure_row(const struct run_options *o, const struct install *in, struct suite_row *row,
                        uint64_t end_ns)
 {
@@ -68,8 +78,12 @@ static int measure_row(const struct run_options *o, const struct install *in, st
         for (unsigned k = 0; k < row->work.variant_count && ret == 0; k++)
             ret = bench_measure(o, in, &row->work, k, &r->values[k], why, sizeof(why));
         r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
-        if (ret == -EINTR || ret == -ENOMEM)
-            return ret;
+        if (ret == -EINTR || stopped) {
+            row->round_count--; /* it was not seen through */
+            for (unsigned k = 0; k < row->work.variant_count; k++)
+                suite_value_fini(&r->values[k]);
+            return -EINTR;
+        }
         if (ret == -EOPNOTSUPP)
             row->skipped = strdup(why);
         else if (ret)
@@ -87,6 +101,14 @@ static unsigned keep_rows(const struct run_options *o, struct suite_row *rows, u
         if (!o->filter || !fnmatch(o->filter, rows[i].work.name, 0))
             rows[kept++] = rows[i]; /* nothing was measured yet: a copy owns nothing */
     return kept;
+}
+
+static bool compares_designs(const struct suite_row *rows, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!strcmp(rows[i].work.family, SUITE_DESIGNS))
+            return true;
+    return false;
 }
 
 /* What the peers are, as their folder says. malloc'd; NULL after an explanation. */
@@ -159,12 +181,13 @@ static int measure_all(const struct run_options *o, const struct install *in,
                 drop_missing(in, &rows[i]);
             ret = measure_row(o, in, &rows[i], begin + END_NS);
             if (ret)
-                return ret;
+                goto out;
             lacking += row_lacks(&rows[i]);
             if (!o->quiet)
                 show_row(&rows[i], i, count);
         }
     }
+out:
     for (unsigned i = 0; i < count; i++) {
         if (suite_settle(&rows[i]))
             return -ENOMEM;
@@ -207,6 +230,9 @@ int command_bench(int argc, char **argv)
     struct report *r = NULL;
     json_t *contents = NULL;
     struct utsname uts;
+    struct suite_variant variants[DESIGNS_MAX];
+    struct designs designs = {.count = 0};
+    json_t *costs = NULL;
     char *dir = NULL, *cpu = NULL, *peers = NULL;
     unsigned count = 0;
     int status = REPORT_BAD_USAGE;
@@ -229,7 +255,12 @@ int command_bench(int argc, char **argv)
         if (!peers)
             goto out;
     }
-    rows = suite_rows(o.peers != NULL, &count);
+    if (bench_designs_load(&in, &designs))
+        goto out;
+    bench_designs_variants(&designs, variants);
+    const struct suite_choice choice = {
+        .peers = o.peers != NULL, .designs = variants, .design_count = designs.count};
+    rows = suite_rows(&choice, &count);
     if (!rows)
         goto out;
     count = keep_rows(&o, rows, count);
@@ -244,7 +275,12 @@ int command_bench(int argc, char **argv)
     if (!dir || uname(&uts))
         goto out;
     uint64_t begin = monotonic_ns();
-    ret = measure_all(&o, &in, rows, count);
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
+    if (compares_designs(rows, count))
+        ret = bench_designs_costs(&o, &in, &designs, &costs);
+    if (!ret)
+        ret = measure_all(&o, &in, rows, count);
     if (ret < 0) {
         fprintf(stderr, "ringproof bench: %s\n", strerror(-ret));
         goto out;
@@ -255,6 +291,7 @@ int command_bench(int argc, char **argv)
                                   .cpu = cpu ? cpu : "unknown",
                                   .kernel = uts.release,
                                   .peers = peers,
+                                  .designs = costs,
                                   .cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
                                   .duration_s = (double)(monotonic_ns() - begin) / 1e9};
     contents = suite_to_json(&run, rows, count);
@@ -265,6 +302,8 @@ int command_bench(int argc, char **argv)
     status = ret ? REPORT_HARNESS_ERROR : REPORT_PASSED;
 out:
     json_decref(contents);
+    json_decref(costs);
+    designs_fini(&designs);
     free(dir);
     free(cpu);
     free(peers);

@@ -17,6 +17,7 @@
  *   transfer      streams of which every byte is known
  *   measured      what a cell measured for a benchmark
  *   bench_cell    a cell of a benchmark
+ *   bench_designs the designs that benchmarks compare
  *   bench_measure one variant of a row of benchmarks, once
  *   bench_files   what a run of benchmarks leaves
  */

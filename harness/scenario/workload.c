@@ -155,12 +155,16 @@ static int put_iperf3(const struct words_read *r, FILE *f)
     return 0;
 }
 
-static int put_scenario(const struct words_read *r, FILE *f)
+/* Whoever keeps references needs a driver that leaves them as they are. fio does. */
+static int put_scenario(struct words_read *r, FILE *f)
 {
     const char *place = strcmp(r->axes[AXIS_TRANSPORT], "mmio") ? ", sbdf: \"0000:00:01.0\"" : "";
+    bool costs = is_value(r, RUN, "costs");
     int ret;
 
     fputs("scenario: bench\ntitle: A workload of a benchmark\ntestbeds: [sim]\ntimeout: 60s\n", f);
+    if (costs && !strcmp(r->axes[AXIS_MEMORY], "grant-persistent") && !r->axes[AXIS_BUFFERS][0])
+        snprintf(r->axes[AXIS_BUFFERS], WORD_BYTES, "pool");
     put_matrix(r, f);
     if (!r->axes[AXIS_VCPUS][0])
         fprintf(f, "domain: {memory: 128MiB%s}\n", r->axes[AXIS_FRONTEND][0] ? "" : ", vcpus: 5");
@@ -172,7 +176,7 @@ static int put_scenario(const struct words_read *r, FILE *f)
             r->values[BACKING], place);
     if (is_value(r, RUN, "fio"))
         return put_fio(r, f);
-    ret = is_value(r, RUN, "costs") ? 0 : refuse(r, "no workload: run=", r->values[RUN]);
+    ret = costs ? 0 : refuse(r, "no workload: run=", r->values[RUN]);
     fputs("checks: [memory.requests_cost_what_they_cost]\n", f);
     return ret;
 }

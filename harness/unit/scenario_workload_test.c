@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "scenario/design.h"
 #include "scenario/workload.h"
 #include "suite/suite.h"
 #include "unit/run.h"
@@ -47,6 +48,11 @@ START_TEST(words_are_a_scenario)
         workload_scenario("run=costs", "buffers=pool memory=shim", ".", &s, why, sizeof(why)), 0);
     ck_assert_int_eq(s->run, RUN_CHECKS);
     scenario_free(s);
+    ck_assert_int_eq(
+        workload_scenario("run=costs", "memory=grant-persistent", ".", &s, why, sizeof(why)), 0);
+    scenario_cell_get(s, 0, &cell);
+    ck_assert_int_eq(cell.buffers, BUFFERS_POOL);
+    scenario_free(s);
 }
 END_TEST
 
@@ -85,11 +91,21 @@ END_TEST
 
 START_TEST(rows_have_cells)
 {
+    struct suite_variant variants[DESIGNS_MAX];
+    struct suite_choice all = {.peers = true, .designs = variants};
     unsigned count, cells = 0;
-    struct suite_row *rows = suite_rows(true, &count);
+    struct suite_row *rows;
+    struct designs designs;
     struct scenario *s;
     char why[512];
 
+    ck_assert_msg(designs_load("bench/designs.yaml", &designs, why, sizeof(why)) == 0, "%s", why);
+    ck_assert_uint_ge(designs.count, 2);
+    for (unsigned i = 0; i < designs.count; i++)
+        variants[i] = (struct suite_variant){.name = designs.items[i].name,
+                                             .options = designs.items[i].words};
+    all.design_count = designs.count;
+    rows = suite_rows(&all, &count);
     ck_assert_ptr_nonnull(rows);
     for (unsigned i = 0; i < count; i++)
         for (unsigned k = 0; k < rows[i].work.variant_count; k++) {
@@ -105,8 +121,52 @@ START_TEST(rows_have_cells)
             scenario_free(s);
             cells++;
         }
-    ck_assert_uint_gt(cells, 0);
+    ck_assert_uint_gt(cells, designs.count);
     suite_rows_free(rows, count);
+    designs_fini(&designs);
+}
+END_TEST
+
+#define ONE "name: a\n    title: t\n    axes: {ring: split}\n"
+
+START_TEST(designs_that_are_refused)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "d.yaml:1:1: the file is empty"},
+        {"a: b\n", "d.yaml:1:1: unknown key 'a'"},
+        {"designs: []\n", "d.yaml:1:10: designs is empty"},
+        {"designs: {a: b}\n", "d.yaml:1:10: designs has to be a list"},
+        {"designs:\n  - a\n", "d.yaml:2:5: a design has to be a map"},
+        {"designs:\n  - nmae: a\n", "d.yaml:2:5: unknown key 'nmae'"},
+        {"designs:\n  - name: a\n", "d.yaml:2:5: a design needs the keys"},
+        {"designs:\n  - name: A\n", "d.yaml:2:11: a name has lower-case letters"},
+        {"designs:\n  - name: a\n    title: [t]\n", "d.yaml:3:12: title has to be"},
+        {"designs:\n  - name: a\n    title: t\n    axes: {rings: split}\n",
+         "d.yaml:4:12: 'rings' is no axis"},
+        {"designs:\n  - name: a\n    title: t\n    axes: {ring: [split]}\n",
+         "d.yaml:4:18: ring has to be"},
+        {"designs:\n  - name: a\n    title: t\n    axes: {ring: round}\n",
+         "d.yaml:4:11: no design: "},
+        {"designs:\n  - " ONE "  - " ONE, "d.yaml:5:5: a second design 'a'"},
+    };
+    struct designs d;
+    char why[512];
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(bad); i++) {
+        ck_assert_int_eq(
+            designs_parse("d.yaml", bad[i].text, strlen(bad[i].text), &d, why, sizeof(why)),
+            -EINVAL);
+        ck_assert_msg(strstr(why, bad[i].why) == why, "%u: %s", i, why);
+    }
+    ck_assert_int_eq(designs_load("/nowhere/d.yaml", &d, why, sizeof(why)), -ENOENT);
+    ck_assert_int_eq(designs_parse("d.yaml", "designs:\n  - " ONE, strlen("designs:\n  - " ONE), &d,
+                                   why, sizeof(why)),
+                     0);
+    ck_assert_uint_eq(d.count, 1);
+    ck_assert_str_eq(d.items[0].words, "ring=split");
+    designs_fini(&d);
 }
 END_TEST
 
@@ -118,6 +178,7 @@ int main(void)
     tcase_add_test(t, words_are_a_scenario);
     tcase_add_test(t, words_that_are_none);
     tcase_add_test(t, rows_have_cells);
+    tcase_add_test(t, designs_that_are_refused);
     suite_add_tcase(s, t);
     return unit_run(s);
 }

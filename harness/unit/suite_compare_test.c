@@ -27,8 +27,8 @@ static const struct world usual = {15, 10, 80, 1, SUITE_ROUNDS, "cpu"};
 
 static json_t *run_of(const struct world *w, const char *row_name)
 {
-    const struct suite_run run = {"id", "2026-01-01T00:00:00Z", "v", w->cpu, "kernel", NULL, 2,
-                                  1.5};
+    const struct suite_run run = {
+        "id", "2026-01-01T00:00:00Z", "v", w->cpu, "kernel", NULL, NULL, 2, 1.5};
     struct suite_row row = {
         .work = {.family = "ring",
                  .name = row_name,

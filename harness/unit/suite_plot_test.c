@@ -11,7 +11,7 @@
 #define ROUNDS 7u
 
 static const struct suite_run usual = {
-    "id", "2026-01-01T00:00:00Z", "v", "cpu", "kernel", "a peer", 2, 1.5};
+    "id", "2026-01-01T00:00:00Z", "v", "cpu", "kernel", "a peer", NULL, 2, 1.5};
 
 /* A row whose first variant took `ns` in all rounds, and the others half. */
 static struct suite_row row_of(const char *name, const char *second, double ns, double trip)

@@ -259,8 +259,11 @@ END_TEST
 
 START_TEST(rows_have_names_of_their_own)
 {
+    static const struct suite_variant designs[] = {{.name = "a", .options = ""},
+                                                   {.name = "b", .options = ""}};
+    const struct suite_choice all = {true, designs, 2};
     unsigned count;
-    struct suite_row *rows = suite_rows(true, &count);
+    struct suite_row *rows = suite_rows(&all, &count);
 
     ck_assert_ptr_nonnull(rows);
     ck_assert_uint_le(count, SUITE_ROWS_MAX);
@@ -273,13 +276,20 @@ START_TEST(rows_have_names_of_their_own)
         ck_assert(w->family && w->unit && !strncmp(w->unit, "ns/", 3) && w->options);
     }
     suite_rows_free(rows, count);
+    count = 0;
+    /* Nothing to compare: there is no such row. */
+    rows = suite_rows(&(struct suite_choice){.peers = false}, &count);
+    ck_assert_uint_gt(count, 0);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_str_ne(rows[i].work.family, SUITE_DESIGNS);
+    suite_rows_free(rows, count);
 }
 END_TEST
 
 static unsigned rows_named(const char *name)
 {
     unsigned count, found = 0;
-    struct suite_row *rows = suite_rows(true, &count);
+    struct suite_row *rows = suite_rows(&(struct suite_choice){.peers = true}, &count);
 
     ck_assert_ptr_nonnull(rows);
     for (unsigned i = 0; i < count; i++)
@@ -329,7 +339,7 @@ END_TEST
 
 START_TEST(files_say_what_was_measured)
 {
-    const struct suite_run run = {"id", "then", "v", "cpu", "kernel", NULL, 2, 1.5};
+    const struct suite_run run = {"id", "then", "v", "cpu", "kernel", NULL, NULL, 2, 1.5};
     struct suite_row row = row_of_two();
     json_t *o, *r;
 
