@@ -56,6 +56,11 @@ bench: packages
 	+@$(MAKE) --no-print-directory build fio-engine
 	@$(BIN)/ringproof bench
 
+## make bench-instructions  what operations cost on the real Xen, in instructions (bench/instructions)
+.PHONY: bench-instructions
+bench-instructions: packages build images guest-arm64
+	@$(BIN)/ringproof bench --instructions
+
 ## make lint             format, static analysis, each header alone, layer rules
 lint: packages
 	+@ci/lint.sh

@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats ringbench peers blkbench suite
+           catalog unit fioengine stats ringbench peers blkbench suite insns
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -46,6 +46,7 @@ dir_ringbench   := bench/ring
 dir_peers       := bench/peers
 dir_blkbench    := bench/blk
 dir_suite       := bench/suite
+dir_insns       := bench/instructions
 
 sees_spec        := util
 sees_util        :=
@@ -75,10 +76,11 @@ sees_catalog     := util check
 sees_certify     := util check scenario profile report catalog
 sees_machine     := util testbed scenario profile
 sees_testbed     := util scenario profile simxen machine
-sees_runner      := util check scenario profile report catalog certify testbed stats suite
+sees_runner      := util check scenario profile report catalog certify testbed stats suite insns
 sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
 sees_suite       := util report stats
+sees_insns       := util check report stats
 sees_ringbench   := spec util virtq gmem stats
 sees_peers       := spec util virtq stats ringbench testbed
 sees_blkbench    := spec util virtq device stats ringbench peers testbed

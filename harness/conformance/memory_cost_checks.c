@@ -20,6 +20,7 @@ static const struct shape {
 } shapes[] = {
     {"read 4 KiB", VIRTIO_BLK_T_IN, 4096, 0},
     {"read 64 KiB", VIRTIO_BLK_T_IN, 65536, 0},
+    {"write 4 KiB", VIRTIO_BLK_T_OUT, 4096, 0},
     {"write 64 KiB", VIRTIO_BLK_T_OUT, 65536, 0},
 };
 

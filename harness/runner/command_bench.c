@@ -11,6 +11,7 @@
 
 #include "runner/bench_designs.h"
 #include "runner/bench_files.h"
+#include "runner/bench_instructions.h"
 #include "runner/bench_measure.h"
 #include "runner/runner.h"
 #include "suite/compare.h"
@@ -238,9 +239,15 @@ int command_bench(int argc, char **argv)
     int status = REPORT_BAD_USAGE;
 
     int ret = options_parse("bench", argc, argv, &o);
-    if (ret || o.name_count) {
+    if (ret || (!o.instructions && (o.name_count || o.boots)) ||
+        (o.instructions && (o.filter || o.redraw || o.peers))) {
         if (!ret)
-            command_complain("bench", "takes no names");
+            command_complain("bench", o.instructions ? "--instructions takes cells, -o, --boots"
+                                                     : "takes no names and no --boots");
+        goto out;
+    }
+    if (o.instructions) {
+        status = bench_instructions(&o, argc, argv);
         goto out;
     }
     if (o.redraw) {

@@ -106,6 +106,15 @@ static int make_folders(const char *path)
     return ret;
 }
 
+int run_folder_make(const char *path)
+{
+    int ret = make_folders(path);
+
+    if (ret)
+        fprintf(stderr, "ringproof: %s: %s\n", path, strerror(-ret));
+    return ret;
+}
+
 char *run_results_dir(const struct run_options *o, const struct report *r)
 {
     char *dir;
@@ -116,10 +125,8 @@ char *run_results_dir(const struct run_options *o, const struct report *r)
         fputs("ringproof: out of memory\n", stderr);
         return NULL;
     }
-    int ret = make_folders(dir);
-    if (!ret)
+    if (!run_folder_make(dir))
         return dir;
-    fprintf(stderr, "ringproof: %s: %s\n", dir, strerror(-ret));
     free(dir);
     return NULL;
 }

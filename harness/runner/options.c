@@ -17,7 +17,8 @@ enum option_kind {
     OPT_SEED,
     OPT_SHARD,
     OPT_SLOWNESS,
-    OPT_AT_LEAST
+    OPT_AT_LEAST,
+    OPT_BOOTS
 };
 
 /* Which commands have an option. */
@@ -41,7 +42,7 @@ static const struct {
     {"mutants", "[MUTANT]...", RUN},
     {"merge", "RESULT...", MERGE},
     {"compare", "RESULT...", COMPARE},
-    {"bench", "", BENCH},
+    {"bench", "[CELL]...", BENCH},
     {"certify", "[SCENARIO]...", RUN | CERTIFY},
     {"verify", "CERTIFICATE", VERIFY},
     {"replay", "CERTIFICATE", RUN | REPLAY},
@@ -70,6 +71,11 @@ static const struct option_desc {
     TEXT_OF(RUN | COMPARE, "--filter", "PATTERN", filter,
             "only checks that match, such as 'blk.*'"),
     TEXT_OF(BENCH, "--filter", "PATTERN", filter, "only rows that match, such as 'packed*'"),
+    FLAG_OF(
+        BENCH, "--instructions", instructions,
+        "instructions of Xen and all around it instead of times (make images); only it has cells"),
+    {"--boots", "N", "of --instructions: how often each machine is booted (default 2)", OPT_BOOTS,
+     BENCH, 0},
     TEXT_OF(BENCH, "--redraw", "BENCH", redraw, "measure nothing: pictures and page of that run"),
     TEXT_OF(BENCH, "--peers", "DIR", peers, "Linux's rings, too (make bench-peers)"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),
@@ -175,6 +181,12 @@ static int set_option(const struct option_desc *d, const char *value, struct run
         if (ret || number < 1 || number > 1000)
             return -EINVAL;
         o->slowness = (unsigned)number;
+        return 0;
+    case OPT_BOOTS:
+        ret = units_parse_count(value, &number);
+        if (ret || number < 1 || number > 16)
+            return -EINVAL;
+        o->boots = (unsigned)number;
         return 0;
     case OPT_AT_LEAST:
         o->has_at_least = true;

@@ -53,6 +53,8 @@ struct run_options {
     const char *key, *signers, *identity;
     /* of bench: where programs of others are; a run that is drawn again */
     const char *peers, *redraw;
+    bool instructions;
+    unsigned boots; /* 0: as many as are usual */
     /* of merge and compare */
     const char *output; /* folder of the result, NULL: a new one in results_dir */
     uint64_t at_least;
@@ -190,6 +192,8 @@ int run_execute(const struct run_options *o, struct install *in, struct plan *p,
 /* malloc'd path of the new folder, or of the one that o->output names; NULL after an explanation
  * on stderr. */
 char *run_results_dir(const struct run_options *o, const struct report *r);
+/* Makes a folder, and those above it. 0, or -errno after an explanation on stderr. */
+int run_folder_make(const char *path);
 /* An explanation on stderr whose text may come from a file of anybody's. */
 void command_complain(const char *command, const char *why);
 /* The result files that are named, merged into one report, which the caller destroys. NULL after

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/bench_instructions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "insns/insns.h"
+#include "runner/tool.h"
+#include "util/bits.h"
+
+/* Of a boot: what came to no result is measured again, on a fresh machine, so many times. */
+#define ATTEMPTS_MAX 3u
+#define BOOTS        2u
+#define TOOL_NS      10000000000ull
+/* Limits are for a host that is busy: nothing that is measured depends on it. */
+#define SLOWNESS 15u
+
+static const struct {
+    const char *arch, *image, *cells, *emulator;
+    const char *programs; /* from our own folder; NULL: ours */
+} archs[] = {
+    {"x86", "x86", "instructions-*[arch=x86*", "qemu-system-x86_64", NULL},
+    {"arm", "arm64", "instructions-*[arch=arm*", "qemu-system-aarch64", "../arm64"},
+};
+
+static void add_pair(void *ctx, const char *name, const char *value)
+{
+    report_pairs_add(ctx, name, value);
+}
+
+/* An architecture is measured when there is an image to boot, and programs to run there. */
+static bool can_boot(const struct install *in, unsigned a)
+{
+    struct report_pairs versions = {0};
+    char *agent = NULL, name[48];
+    bool can = false;
+
+    snprintf(name, sizeof(name), "image-%s.xen", archs[a].image);
+    testbed_find("qemu")->versions(&in->testbed, add_pair, &versions);
+    for (unsigned i = 0; i < versions.count; i++)
+        can |= !strcmp(versions.items[i].name, name);
+    if (can && archs[a].programs)
+        can = asprintf(&agent, "%s/%s/bin/ringproof-agent", in->base, archs[a].programs) >= 0 &&
+              access(agent, X_OK) == 0;
+    report_pairs_fini(&versions);
+    free(agent);
+    return can;
+}
+
+/* "QEMU emulator version 7.2.22 (Debian ...)": its first line. */
+static void add_emulator(struct insns *n, const char *arch, const char *program)
+{
+    struct words argv = {0};
+    char *output = NULL, name[32];
+
+    words_add(&argv, program);
+    words_add(&argv, "--version");
+    snprintf(name, sizeof(name), "%s.qemu", arch);
+    if (!argv.failed && tool_run(&argv, NULL, TOOL_NS, &output) == 0 && output) {
+        output[strcspn(output, "\n")] = '\0';
+        report_pairs_add(&n->machine, name, output);
+    }
+    words_fini(&argv);
+    free(output);
+}
+
+/* "image-x86.xen" and "image-x86.linux" of a run's versions become "x86.xen", "x86.linux". */
+static void add_versions(struct insns *n, const struct report_pairs *versions, unsigned a)
+{
+    static const char *const parts[] = {"xen", "linux"};
+
+    for (unsigned i = 0; i < versions->count; i++)
+        for (unsigned k = 0; k < ARRAY_LENGTH(parts); k++) {
+            char of_image[48], name[32];
+
+            snprintf(of_image, sizeof(of_image), "image-%s.%s", archs[a].image, parts[k]);
+            snprintf(name, sizeof(name), "%s.%s", archs[a].arch, parts[k]);
+            if (!strcmp(versions->items[i].name, of_image))
+                report_pairs_add(&n->machine, name, versions->items[i].value);
+        }
+    add_emulator(n, archs[a].arch, archs[a].emulator);
+}
+
+/* One machine at a time is up: cells of one architecture follow each other. */
+static void sort_by_arch(struct plan *p)
+{
+    struct job *sorted = calloc(p->job_count, sizeof(*sorted));
+    unsigned used = 0;
+
+    if (!sorted)
+        return; /* it boots more often */
+    for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
+        for (unsigned i = 0; i < p->job_count; i++)
+            if (p->jobs[i].plan.arch == (enum scenario_arch)a)
+                sorted[used++] = p->jobs[i];
+    memcpy(p->jobs, sorted, p->job_count * sizeof(*sorted));
+    free(sorted);
+}
+
+/* A machine, a guest or what carries their words has failed: of the subject that says nothing. */
+static bool came_to_nothing(const struct report_cell *c)
+{
+    return c->outcome == ERROR || c->outcome == CRASH;
+}
+
+/* Runs the cells that are named, and takes what they came to. Those that came to nothing are the
+ * names of the next attempt: `again`, of room for all, its texts the caller's. */
+static int attempt(struct run_options *o, struct install *in, struct insns *n, unsigned boot,
+                   unsigned nth, const char *dir, struct words *again, bool *failed)
+{
+    struct plan plan = {0};
+    struct report *r = NULL;
+    char *sub = NULL, what[64];
+    int ret = plan_make(o, in, &plan);
+
+    if (ret)
+        goto out;
+    sort_by_arch(&plan);
+    r = run_report_create("bench", o, in, 0, NULL);
+    snprintf(what, sizeof(what), nth > 1 ? "boot %u, attempt %u" : "boot %u", boot, nth);
+    if (asprintf(&sub, nth > 1 ? "%s/boot-%u-%u" : "%s/boot-%u", dir, boot, nth) < 0) {
+        sub = NULL;
+        ret = -ENOMEM;
+        goto out;
+    }
+    if (!o->quiet)
+        fprintf(stderr, "%s\n", what);
+    ret = run_folder_make(sub);
+    if (!ret)
+        ret = run_execute(o, in, &plan, r, sub);
+    for (unsigned i = 0; !ret && i < r->cell_count; i++) {
+        const struct report_cell *c = r->cells[i];
+
+        if (came_to_nothing(c)) {
+            char text[1024];
+
+            snprintf(text, sizeof(text), "%.200s: %s: %.400s", c->id, outcome_name(c->outcome),
+                     c->reason && c->reason[0] ? c->reason : "see its folder");
+            report_pairs_add(&n->said, what, text);
+            fprintf(stderr, "%s: %s\n", what, text);
+            words_add(again, c->id);
+            continue;
+        }
+        if (c->outcome == FAIL) {
+            fprintf(stderr, "%s: %s: FAIL\n", what, c->id);
+            *failed = true;
+        }
+        ret = insns_take(n, c);
+    }
+    if (!ret && boot == 1 && nth == 1)
+        for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
+            add_versions(n, &r->run.versions, a);
+out:
+    free(sub);
+    report_destroy(r);
+    plan_fini(&plan);
+    return ret;
+}
+
+/* One boot of each architecture, and further ones for what came to nothing. *lost: cells that came
+ * to nothing at all. */
+static int measure_boot(const struct run_options *o, struct install *in, struct insns *n,
+                        unsigned boot, const char *dir, bool *failed, unsigned *lost)
+{
+    struct run_options now = *o;
+    struct words names = {0};
+    int ret = 0;
+
+    for (unsigned k = 1; k <= ATTEMPTS_MAX && !ret; k++) {
+        struct words again = {0};
+
+        ret = attempt(&now, in, n, boot, k, dir, &again, failed);
+        words_fini(&names);
+        names = again;
+        if (!ret && names.failed)
+            ret = -ENOMEM;
+        if (!names.count)
+            break;
+        now.names = names.items;
+        now.name_count = names.count;
+    }
+    *lost += names.count;
+    words_fini(&names);
+    return ret;
+}
+
+/* What the same requests ask of Xen, as simxen counts it. */
+static int count(const struct run_options *o, struct install *in, struct insns *n, const char *dir)
+{
+    static char *names[] = {"memory-costs", "memory-costs-foreign", NULL};
+    struct run_options sim = *o;
+    struct plan plan = {0};
+    struct report *r = NULL;
+    char *sub = NULL;
+    int ret;
+
+    sim.testbed = "sim";
+    sim.slowness = 0;
+    sim.names = names;
+    sim.name_count = 2;
+    sim.quiet = true;
+    ret = plan_make(&sim, in, &plan);
+    if (ret)
+        goto out;
+    r = run_report_create("bench", &sim, in, 0, NULL);
+    if (asprintf(&sub, "%s/counts", dir) < 0) {
+        sub = NULL;
+        ret = -ENOMEM;
+        goto out;
+    }
+    ret = run_folder_make(sub);
+    if (!ret)
+        ret = run_execute(&sim, in, &plan, r, sub);
+    for (unsigned i = 0; !ret && i < r->cell_count; i++)
+        insns_count(n, r->cells[i]);
+out:
+    free(sub);
+    report_destroy(r);
+    plan_fini(&plan);
+    return ret;
+}
+
+static int write_files(const json_t *contents, const char *dir)
+{
+    static const char *const names[] = {"instructions.json", "instructions.md"};
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++) {
+        char path[4096];
+        FILE *f;
+        int ret;
+
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        f = fopen(path, "we");
+        if (f && i == 0)
+            insns_write_json(contents, f);
+        else if (f)
+            insns_write_markdown(contents, f);
+        ret = !f ? -errno : ferror(f) ? -EIO : 0;
+        if (f && fclose(f) && !ret)
+            ret = -EIO;
+        if (ret) {
+            fprintf(stderr, "ringproof bench: %s: %s\n", path, strerror(-ret));
+            return ret;
+        }
+    }
+    return 0;
+}
+
+int bench_instructions(struct run_options *o, int argc, char **argv)
+{
+    struct install in = {0};
+    struct insns n = {0};
+    struct report *r = NULL;
+    json_t *contents = NULL;
+    char *dir = NULL, *all[ARRAY_LENGTH(archs) + 1] = {NULL};
+    int status = REPORT_HARNESS_ERROR, ret = 0;
+    uint64_t begin = monotonic_ns();
+    unsigned lost = 0, named = 0;
+    bool failed = false;
+
+    o->testbed = "qemu";
+    o->icount = true;
+    o->slowness = SLOWNESS;
+    if (install_find(o, true, &in))
+        return REPORT_HARNESS_ERROR;
+    for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
+        if (can_boot(&in, a))
+            all[named++] = (char *)archs[a].cells;
+    if (!o->name_count && !named) {
+        command_complain("bench", "there is no image (make images)");
+        goto out;
+    }
+    struct run_options asked = *o;
+    if (!o->name_count) {
+        asked.names = all;
+        asked.name_count = named;
+    }
+    r = command_report_create("bench", argc, argv);
+    dir = run_results_dir(o, r);
+    if (!dir)
+        goto out;
+    n.id = r->run.id;
+    n.started = r->run.started;
+    n.version = r->run.versions.items[0].value;
+    n.boots = o->boots ? o->boots : BOOTS;
+    for (unsigned k = 1; k <= n.boots && !ret; k++)
+        ret = measure_boot(&asked, &in, &n, k, dir, &failed, &lost);
+    if (!ret)
+        ret = count(o, &in, &n, dir);
+    n.duration_s = (double)(monotonic_ns() - begin) / 1e9;
+    if (ret || !n.row_count) {
+        if (ret != -EINVAL) /* that has been said */
+            fprintf(stderr, "ringproof bench: nothing was measured: %s\n", strerror(-ret));
+        status = ret == -EINVAL ? REPORT_BAD_USAGE : REPORT_HARNESS_ERROR;
+        goto out;
+    }
+    contents = insns_to_json(&n);
+    if (!contents || write_files(contents, dir))
+        goto out;
+    insns_write_markdown(contents, stdout);
+    printf("\nresults in %s\n", dir);
+    status = failed ? REPORT_SUBJECT_FAILED : lost ? REPORT_HARNESS_ERROR : REPORT_PASSED;
+out:
+    json_decref(contents);
+    free(dir);
+    insns_fini(&n);
+    report_destroy(r);
+    install_fini(&in);
+    return status;
+}
