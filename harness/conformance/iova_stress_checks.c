@@ -20,8 +20,12 @@
 #define WINDOW_PAGES 8u
 #define REQUESTS     8u /* at once */
 #define LOOKS        6u /* at a window that is unmapped */
-#define RUN_NS       MS(2000)
 #define STALL_NS     MS(2)
+/* Of each, requests and UNMAPs. Where they are slow, few have to do. */
+#define ENOUGH      1500u
+#define FEW         20u
+#define SLOW_NS     MS(15000)
+#define TOO_LONG_NS MS(45000)
 
 #define SLOT_BYTES 32u /* header at 0, status behind it */
 
@@ -33,10 +37,11 @@ struct stress {
     bool joined;
     atomic_bool over;
     uint64_t random; /* of the disk's thread */
+    uint64_t begun_ns;
     unsigned served, starts;
-    /* The other thread's, to be looked at when it has ended. */
-    unsigned unmaps, changed;
-    int rc;
+    atomic_uint unmaps;
+    atomic_int rc;    /* the other thread's: it has ended when that is not 0 */
+    unsigned changed; /* to be looked at when it has ended */
 };
 
 static unsigned next_random(uint64_t *state, unsigned below)
@@ -63,7 +68,7 @@ static void *map_and_unmap(void *arg)
             sched_yield();
             own = window_is_own(w);
         }
-        x->unmaps++;
+        atomic_fetch_add(&x->unmaps, 1);
         x->changed += !own;
         x->rc =
             fe_iommu_map(d->behind->iommu, d->domain, w->iova, w->bytes, w->mem.addr, FE_DMA_BOTH);
@@ -107,8 +112,17 @@ static void offer(struct stress *x, unsigned slot)
     ring_offer(x->k->q, ring_chain(x->k->q, slot * 3, p, 3));
 }
 
-/* Until the disk has to be started anew, or time is over. */
-static void run(struct stress *x, uint64_t deadline)
+static bool is_over(struct stress *x)
+{
+    unsigned unmaps = atomic_load(&x->unmaps), least = unmaps < x->served ? unmaps : x->served;
+    uint64_t for_ns = given_now_ns() - x->begun_ns;
+
+    return least >= ENOUGH || (least >= FEW && for_ns >= SLOW_NS) || for_ns >= TOO_LONG_NS ||
+           atomic_load(&x->rc);
+}
+
+/* Until the disk has to be started anew, or it is over. */
+static void run(struct stress *x)
 {
     struct ring *q = x->k->q;
     struct virtq_raw_used u;
@@ -116,7 +130,7 @@ static void run(struct stress *x, uint64_t deadline)
     for (unsigned i = 0; i < REQUESTS; i++)
         offer(x, i);
     ring_kick(q);
-    while (given_now_ns() < deadline) {
+    while (!is_over(x)) {
         if (ring_used(q, &u, STALL_NS)) {
             x->served++;
             offer(x, u.id / 3 % REQUESTS);
@@ -133,7 +147,6 @@ CHECK(nothing_is_written_after_unmap, .judges = DEVICE,
       .title = "Windows are mapped and unmapped while the disk reads into them")
 {
     struct stress *x = calloc(1, sizeof(*x));
-    uint64_t deadline = given_now_ns() + RUN_NS;
 
     if (!x)
         error_out(t, "no memory");
@@ -148,11 +161,11 @@ CHECK(nothing_is_written_after_unmap, .judges = DEVICE,
     }
     must(t, fe_dma_alloc(&x->k->d->mem, REQUESTS * SLOT_BYTES, &x->slots), "allocating headers");
     check_defer(t, stress_end, x);
+    x->begun_ns = given_now_ns();
     x->joined = pthread_create(&x->thread, NULL, map_and_unmap, x) != 0;
     if (x->joined)
         error_out(t, "no thread");
-    while (given_now_ns() < deadline) {
-        run(x, deadline);
+    for (run(x); !is_over(x); run(x)) {
         blk_restart(x->k, 0, 32);
         x->starts++;
     }
@@ -163,6 +176,6 @@ CHECK(nothing_is_written_after_unmap, .judges = DEVICE,
     must(t, x->rc, "mapping and unmapping");
     expect(t, MUST, x->changed == 0, "%u of %u windows were written after their UNMAP was answered",
            x->changed, x->unmaps);
-    if (x->unmaps < 20 || x->served < 20)
+    if (x->unmaps < FEW || x->served < FEW)
         error_out(t, "too little happened: %u requests, %u UNMAPs", x->served, x->unmaps);
 }

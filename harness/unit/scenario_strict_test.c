@@ -166,7 +166,7 @@ static const struct bad_row {
      "6:23: there is a device at 0000:00:01.0 already"},
     {HEAD "checks: [a.*]\n"
           "device: {type: blk, sbdf: 0000:00:01.0, backing: null, size: 1MiB, hold: true}\n",
-     "4:75: only an image can hold requests back"},
+     "4:74: only an image can hold requests back"},
     {HEAD "checks: [a.*]\ndevice: {type: rng, sbdf: 0000:00:01.0, size: 1MiB}\n",
      "4:41: unknown key 'size' (known here: type, sbdf, queue-size, features, backend, slot-lacks, "
      "path, rate, endpoint)"},
