@@ -27,6 +27,9 @@ cells()
 {
     # What libxen promises; the kernel's own drivers; ours.
     echo "abi[arch=$1] linux-blk[arch=$1,addressing=grants,transport=pci] basic[arch=$1,addressing=grants,transport=pci]"
+    # What is in flight when a device is reset, breaks, goes or ends: seconds each.
+    [ "$1" = arm ] && echo "memory-flight[arch=arm,addressing=grants,transport=pci,ring=split,*" ||
+        echo "memory-flight[arch=x86,addressing=foreign,transport=pci,ring=packed,*"
     if [ -z "$quick" ] || [ "$1" = arm ]; then
         echo "linux-net[arch=$1,addressing=grants] linux-rng[arch=$1,addressing=grants]"
         echo "linux-console[arch=$1,addressing=grants]"
@@ -36,6 +39,8 @@ cells()
     echo "blk[arch=$1,*transport=pci,ring=split] blk[arch=$1,addressing=grants,transport=pci,ring=packed]"
     echo "grant[arch=$1,*memory=auto,transport=pci,ring=split] foreign[arch=$1,*memory=auto,transport=pci,ring=split]"
     echo "pci[arch=$1,*"
+    # Memory: requests in flight, and a device behind an IOMMU while it is mapped and unmapped.
+    echo "memory-flight[arch=$1,*transport=pci,* iommu-access[arch=$1,addressing=grants,transport=pci,ring=split]"
     # A stock Linux's driver of hot-plug slots, and its rescan.
     echo "linux-hotplug[arch=$1,*"
     # A table in a PVH domain's ACPI; grants that are copied, or looked up.
