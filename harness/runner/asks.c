@@ -296,6 +296,40 @@ static int domain_pause(struct session *s, const json_t *args, json_t **value)
     return s->cell->ops->domain_pause(s->cell, true);
 }
 
+/* Stopped, so that what the guest asks of it stays begun; domain.end lets it go on. */
+static int backend_pause(struct session *s, const json_t *args, json_t **value)
+{
+    const struct process *p = &s->cell->backend;
+
+    if (!s->cell->ops->backend_is_near)
+        return testbed_fail(s->cell, -EOPNOTSUPP, "not supported: the backend is elsewhere");
+    return kill(p->pid, SIGSTOP) ? -errno : 0;
+}
+
+static int domain_end(struct session *s, const json_t *args, json_t **value)
+{
+    static const char *const names[END_COUNT] = {
+        [END_DESTROY] = "destroy", [END_CRASH] = "crash", [END_REBOOT] = "reboot"};
+    const char *how = json_string_value(json_object_get(args, "how"));
+    struct testbed_cell *c = s->cell;
+    unsigned i = 0;
+    int ret;
+
+    while (i < END_COUNT && (!how || strcmp(names[i], how)))
+        i++;
+    if (i == END_COUNT)
+        return testbed_fail(c, -EINVAL, "domain.end needs how");
+    if (!c->ops->domain_end || c->plan.start == START_DOM0LESS)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: the domain stays");
+    ret = c->ops->domain_end(c, (enum testbed_end)i, &s->ended_domid);
+    s->domain_ended = ret == 0;
+    /* Whether it ends with its domain, or waits for the next one, is its own affair. */
+    s->backends[c->selected].down |= ret == 0;
+    if (c->backend.pid)
+        kill(c->backend.pid, SIGCONT);
+    return ret;
+}
+
 static int domain_quota(struct session *s, const json_t *args, json_t **value)
 {
     *value = json_pack("{s:I}", "mappings", (json_int_t)s->cell->plan.scenario->max_mappings);
@@ -434,7 +468,8 @@ static const struct {
     {"bridge.late", bridge_late, true},         {"backend.attempt", backend_attempt, true},
     {"quota.leave", quota_leave, true},         {"quota.restore", quota_restore, true},
     {"machine.use", machine_use, true},         {"device.hold", device_hold, true},
-    {"device.let-go", device_let_go, true},
+    {"device.let-go", device_let_go, true},     {"backend.pause", backend_pause, true},
+    {"domain.end", domain_end, true},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

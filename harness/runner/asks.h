@@ -30,6 +30,11 @@
  *   console.write   {port, data}                   -> {}
  *   console.read    {port, bytes, ms}              -> {data, ended}
  *   console.manage  {command}                      -> {}      such as "resize 80 25"
+ *   backend.pause   {}                             -> {}      until domain.end
+ *   domain.end      {how: destroy, crash, reboot}  -> never: the agent ends with its domain. What
+ *                                                      the backend leaves of it is judged; then the
+ *                                                      check is run again in the domain that comes
+ *                                                      next, with the parameter "reborn"
  *   domain.pause, domain.unpause  {}               -> {}
  *   domain.costs    {}                             -> {traps, events, interrupts, pages_mapped,
  *                                                      pages_unmapped, frames_mapped, copies,

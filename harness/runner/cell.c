@@ -22,6 +22,8 @@
  */
 #define FDS_SLACK       8u
 #define AUDIT_SETTLE_NS 500000000ull
+/* For all that was mapped of a domain to go with it. */
+#define END_LIMIT_NS 10000000000ull
 
 struct run {
     const struct run_options *options;
@@ -263,6 +265,51 @@ static bool backend_gone(struct run *r, struct report_check *k)
     return true;
 }
 
+/* What was found then, to be said with the check's own result. "" where there is nothing. */
+struct aftermath {
+    bool looked;
+    char held[128], died[192];
+};
+
+/*
+ * The check has had its domain ended. Whoever served it lets go of all of it, by itself and in
+ * time. Then the next domain comes, as one that is rebooted does: of the same name with another
+ * domid, and a driver finds its devices fresh.
+ */
+static int after_domain(struct run *r, const struct wire_check *w, uint64_t deadline_ns,
+                        struct check_result *result, struct aftermath *a)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    struct testbed_cell *c = r->cell;
+    uint64_t frames = 0, end = monotonic_ns() + END_LIMIT_NS * testbed_cell_slowness(c);
+    struct process *p = &c->backend;
+    char how[96];
+    int ret;
+
+    while (!(ret = c->ops->domain_left(c, r->session.ended_domid, &frames)) && frames &&
+           monotonic_ns() < end)
+        nanosleep(&pause, NULL);
+    if (ret) {
+        snprintf(r->session.why, sizeof(r->session.why), "%.500s", c->why);
+        return ret;
+    }
+    a->looked = true;
+    if (frames)
+        snprintf(a->held, sizeof(a->held),
+                 "domain %u has ended, and somebody still has %" PRIu64 " frames of it",
+                 r->session.ended_domid, frames);
+    if (!process_running(p) && WIFSIGNALED(p->status))
+        snprintf(a->died, sizeof(a->died), "the backend died with its driver's domain: %s",
+                 process_describe_end(p, how, sizeof(how)));
+    ret = build(r);
+    if (ret)
+        return ret;
+    r->session.reborn = true;
+    ret = session_run(&r->session, w, deadline_ns, result);
+    r->session.reborn = false;
+    return ret;
+}
+
 /* The selected one: what does it hold? */
 static void judge_leftovers(struct run *r, struct report_check *k)
 {
@@ -355,6 +402,7 @@ static void run_check(struct run *r, const struct wire_check *w)
     uint64_t limit = w->timeout_ms ? w->timeout_ms * 1000000ull : CHECK_DEFAULT_NS;
     uint64_t deadline = monotonic_ns() + (limit + CHECK_GRACE_NS) * testbed_cell_slowness(r->cell);
     unsigned timeline_count = r->job->plan.scenario->timeline_count;
+    struct aftermath after = {0};
     struct check_result result;
     char name[2 * WIRE_NAME_MAX];
     uint64_t start = monotonic_ns();
@@ -368,8 +416,11 @@ static void run_check(struct run *r, const struct wire_check *w)
     if (deadline > r->deadline_ns)
         deadline = r->deadline_ns;
     int ret = session_run(&r->session, w, deadline, &result);
+    if (!ret && r->session.domain_ended)
+        ret = after_domain(r, w, deadline, &result, &after);
     if (!ret) {
         report_check_take(k, &result);
+        k->expectations += after.looked;
         if (k->outcome == PASS && !k->expectations)
             report_check_worsen(k, ERROR, "the check evaluated no expectation");
     } else {
@@ -377,6 +428,12 @@ static void run_check(struct run *r, const struct wire_check *w)
         k->duration_ns = monotonic_ns() - start;
         r->stale = true;
     }
+    if (after.held[0]) {
+        report_check_add_failure(k, MUST, "", 0, after.held);
+        report_check_worsen(k, FAIL, "");
+    }
+    if (after.died[0])
+        crash(r, k, after.died);
     judge_backend(r, k, ret == 0);
     if (!ret && k->outcome != SKIP && r->session.timeline.step < timeline_count) {
         char text[96];

@@ -293,7 +293,7 @@ static int answer(struct session *s, const struct wire_call *ask, uint64_t deadl
         ret = forward_peer(s, ask, deadline, &q.call);
     else
         asks_handle(s, ask, &q.call);
-    if (!ret)
+    if (!ret && !s->domain_ended)
         ret = link_write(s, s->runs, &q);
     json_decref(q.call.value);
     return ret;
@@ -342,7 +342,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
     if (slowness > 1)
         q.timeout_ms = (check->timeout_ms ? check->timeout_ms : CHECK_DEFAULT_MS) * slowness;
 
-    s->backend_touched = false;
+    s->backend_touched = s->domain_ended = false;
     /* One that has never been started is none that died. */
     for (unsigned i = 0; i < SCENARIO_BACKENDS_MAX; i++)
         s->backends[i].down = false;
@@ -373,6 +373,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         {"mappings_limited", plan->scenario->max_mappings > 0},
         {"large_pages", plan->scenario->backend_page_bytes > 4096},
         {"costs", s->cell->ops->domain_costs != NULL},
+        {"reborn", s->reborn},
         {"store_halts", s->cell->ops->store_halt != NULL},
     };
     q.params = json_pack("{s:I}", "seed", (json_int_t)s->seed);
@@ -390,6 +391,7 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
             break;
         if (ev.ev == WIRE_ASK) {
             ret = answer(s, &ev.call, deadline_ns);
+            over = s->domain_ended;
         } else if (ev.ev == WIRE_RESULT && !strcmp(ev.result.check, q.check)) {
             *result = ev.result.r;
             over = true;

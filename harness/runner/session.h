@@ -43,7 +43,10 @@ struct session {
     struct wire_check *checks;
     unsigned check_count;
     struct session_backend backends[SCENARIO_BACKENDS_MAX];
-    bool checking;                     /* a check runs: a backend's death is news */
+    bool checking;     /* a check runs: a backend's death is news */
+    bool domain_ended; /* since session_run began: at the check's wish */
+    uint16_t ended_domid;
+    bool reborn;                       /* the check goes on in the domain that came after it */
     bool backend_touched;              /* since session_run began: stopped, killed or started */
     struct timeline timeline;          /* of the check that runs */
     int host_ends[SCENARIO_PORTS_MAX]; /* connections to a console's ports; 0: none */
@@ -78,7 +81,8 @@ void timeline_end(struct session *s);
 /* How soon to ask again. */
 #define TIMELINE_LOOK_NS 500000u
 
-/* Run one check. -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */
+/* Run one check. When that has had its domain ended there is no result, and no agent any more.
+ * -ETIMEDOUT: no result in time; -EPIPE, -EPROTO. */
 int session_run(struct session *s, const struct wire_check *check, uint64_t deadline_ns,
                 struct check_result *result);
 

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <xen/sched.h>
 #include <xenstore.h>
 
 #include "simxen/core/core.h"
@@ -320,6 +321,42 @@ static int sim_domain_create(struct testbed_cell *c)
     }
     testbed_select(c, 0);
     return ret;
+}
+
+static int sim_domain_end(struct testbed_cell *c, enum testbed_end how, uint16_t *domid)
+{
+    struct sim_cell *s = sim_of(c);
+    int ret = 0;
+
+    *domid = s->domid;
+    if (s->domid == NO_DOMAIN)
+        return testbed_fail(c, -EOPNOTSUPP, "not supported: the driver is in dom0");
+    if (how == END_CRASH)
+        testbed_agent_kill(c, AGENT_DOMU);
+    if (how == END_REBOOT)
+        ret = simxen_dom_shutdown(s->sim, s->domid, SHUTDOWN_reboot);
+    if (!ret)
+        ret = simxen_dom_destroy(s->sim, s->domid);
+    if (ret)
+        return testbed_fail(c, ret, "the domain's end: %s", strerror(-ret));
+    s->domid = NO_DOMAIN;
+    testbed_agent_kill(c, AGENT_DOMU);
+    return 0;
+}
+
+static int sim_domain_left(struct testbed_cell *c, uint16_t domid, uint64_t *frames)
+{
+    struct sim_dom_info info;
+    int ret = simxen_dom_info(sim_of(c)->sim, domid, &info);
+
+    *frames = 0;
+    if (ret == -ESRCH)
+        return 0;
+    if (ret)
+        return testbed_fail(c, ret, "a domain that has ended cannot be seen: %s", strerror(-ret));
+    *frames = info.refs_grants + info.refs_foreign;
+    *frames += *frames == 0; /* it is still there */
+    return 0;
 }
 
 static int sim_domain_pause(struct testbed_cell *c, bool paused)
@@ -828,6 +865,8 @@ const struct testbed_ops testbed_sim = {
     .close = sim_close,
     .beside = sim_beside,
     .domain_create = sim_domain_create,
+    .domain_end = sim_domain_end,
+    .domain_left = sim_domain_left,
     .domain_pause = sim_domain_pause,
     .domid = sim_domid,
     .domain_accesses = sim_domain_accesses,

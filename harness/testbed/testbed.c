@@ -165,6 +165,18 @@ int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role)
     return ret;
 }
 
+void testbed_agent_kill(struct testbed_cell *c, enum testbed_role role)
+{
+    struct testbed_agent *a = &c->agents[role];
+
+    process_end(&a->process, SIGKILL, AGENT_STOP_NS);
+    if (a->to_fd >= 0)
+        close(a->to_fd);
+    if (a->from_fd >= 0)
+        close(a->from_fd);
+    *a = (struct testbed_agent){.process = PROCESS_INIT, .to_fd = -1, .from_fd = -1};
+}
+
 char *testbed_log_tail(const struct testbed_cell *c, const char *name)
 {
     char *path = NULL, *text;

@@ -87,6 +87,14 @@ struct testbed_audit {
 /* What becomes of xenstored. */
 enum testbed_store { STORE_RUNS, STORE_PAUSED, STORE_ENDED };
 
+/* How a domain ends. */
+enum testbed_end {
+    END_DESTROY, /* by the toolstack, in the middle of whatever it does */
+    END_CRASH,   /* by itself; the toolstack destroys it then */
+    END_REBOOT,
+    END_COUNT
+};
+
 /* What Xen or xenstored lets a domain have only so much of. The last three are the selected
  * backend's domain's, as are the first. */
 enum testbed_scarce {
@@ -177,6 +185,11 @@ struct testbed_ops {
 
     /* A fresh domain; the old one, with backend and agents, is gone afterwards. */
     int (*domain_create)(struct testbed_cell *c);
+    /* The driver's domain ends, its agent with it; backends and their domains stay. *domid was it.
+     * NULL where that cannot be had. */
+    int (*domain_end)(struct testbed_cell *c, enum testbed_end how, uint16_t *domid);
+    /* Frames of a domain that has ended which somebody still has; 0: nothing is left of it. */
+    int (*domain_left)(struct testbed_cell *c, uint16_t domid, uint64_t *frames);
     int (*domain_pause)(struct testbed_cell *c, bool paused);
     uint16_t (*domid)(const struct testbed_cell *c);
     /* Accesses of the guest that trapped, doorbells above all: how far it has come. */
@@ -347,6 +360,8 @@ int testbed_backend_kill(struct testbed_cell *c);
 int testbed_backend_audit(struct testbed_cell *c, struct testbed_audit *a);
 /* By the end of its input; errors as above. Nothing to do when it does not run. */
 int testbed_agent_stop(struct testbed_cell *c, enum testbed_role role);
+/* With its domain: SIGKILL, and nothing of it is asked. */
+void testbed_agent_kill(struct testbed_cell *c, enum testbed_role role);
 /* The end of a log in the run folder ("backend.log"); malloc'd. */
 char *testbed_log_tail(const struct testbed_cell *c, const char *name);
 /* c->why from a format; returns err. */

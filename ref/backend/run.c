@@ -28,6 +28,7 @@
 #define PREDECESSOR_TRIES      1000u
 #define PREDECESSOR_PAUSE_NS   2000000l
 #define MUTANT_CLAIM_BYTES     0x100000u
+#define DOMAIN_LOOK_NS         250000000ull
 #define LOOP_DOMAIN_GONE       0
 #define LOOP_DOMAIN_APPEARED   1
 #define LOOP_DOMAIN_WAIT_ENDED 2
@@ -56,6 +57,7 @@ struct backend {
     bool domain_told;
     bool told_ready; /* whoever started it */
     struct store_watch introduced, released;
+    struct evloop_timer look; /* whether the domain is there */
     struct evloop_timer poll; /* only a mutant's */
     FILE *stats;
 };
@@ -151,10 +153,27 @@ static void domain_may_have_gone(struct store_watch *w, const char *path)
 
     if (rc < 0)
         log_warn("whether domain %u exists cannot be told: %s", b->o->domid, strerror(-rc));
-    if (rc && !MUTANT(any_domains_end_is_its_own))
+    if ((rc && !MUTANT(any_domains_end_is_its_own)) || MUTANT(domains_end_is_not_noticed))
         return;
     log_info("domain %u has gone", b->o->domid);
     evloop_stop(b->loop, LOOP_DOMAIN_GONE);
+}
+
+/*
+ * In a driver domain: xenstored tells it of no domain's end, and Xen neither. What Xen does when a
+ * domain is destroyed is to take its IOREQ servers away; the domain itself is there until the last
+ * of it is not mapped any more, which here is what this process maps.
+ */
+static void look_after_domain(struct evloop_timer *t)
+{
+    struct backend *b = t->user;
+
+    if (ioreq_server_lost(b->server) && !MUTANT(dying_domain_is_alive)) {
+        log_info("domain %u has been destroyed", b->o->domid);
+        evloop_stop(b->loop, LOOP_DOMAIN_GONE);
+        return;
+    }
+    evloop_timer_arm(b->loop, t, DOMAIN_LOOK_NS);
 }
 
 static void wait_ended(struct evloop_timer *t)
@@ -725,6 +744,9 @@ static int start(struct backend *b)
     rc = watch_domain(b);
     if (rc)
         return rc;
+    b->look = (struct evloop_timer){.fired = look_after_domain, .user = b};
+    if (b->own_domid != 0 && b->server)
+        evloop_timer_arm(b->loop, &b->look, DOMAIN_LOOK_NS);
     if (MUTANT(start_leaves_a_node)) {
         char path[64];
 

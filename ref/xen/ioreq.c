@@ -432,6 +432,16 @@ static void replay(struct ioreq_server *s)
     }
 }
 
+bool ioreq_server_lost(const struct ioreq_server *s)
+{
+    evtchn_port_t port;
+
+    if (!xendevicemodel_get_ioreq_server_info(s->config.xen->dm, s->config.domid, s->id, NULL, NULL,
+                                              &port))
+        return false;
+    return errno == ENOENT || errno == ESRCH;
+}
+
 int ioreq_server_enable(struct ioreq_server *s)
 {
     int rc;

@@ -109,6 +109,9 @@ int ioreq_server_unmap_function(struct ioreq_server *s, sbdf_t at);
 /* Enable, bind all ports, answer what waits, and serve from the loop on. */
 int ioreq_server_enable(struct ioreq_server *s);
 
+/* Xen has it no longer: the domain was destroyed. */
+bool ioreq_server_lost(const struct ioreq_server *s);
+
 const struct ioreq_stats *ioreq_server_stats(const struct ioreq_server *s);
 
 #endif

@@ -679,6 +679,11 @@ int simxen_dom_unpause(struct simxen *s, uint16_t domid)
     return dom_op(s, SIM_OP_DOM_UNPAUSE, domid, 0);
 }
 
+int simxen_dom_shutdown(struct simxen *s, uint16_t domid, uint32_t reason)
+{
+    return dom_op(s, SIM_OP_DOM_SHUTDOWN, domid, reason);
+}
+
 int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target)
 {
     return dom_op(s, SIM_OP_DOM_TARGET, domid, target);

@@ -49,6 +49,8 @@ int simxen_dom_create(struct simxen *s, const char *name, const struct sim_dom_c
 int simxen_dom_destroy(struct simxen *s, uint16_t domid);
 int simxen_dom_pause(struct simxen *s, uint16_t domid);
 int simxen_dom_unpause(struct simxen *s, uint16_t domid);
+/* `reason` as SHUTDOWN_* of xen/sched.h, as the guest's own. */
+int simxen_dom_shutdown(struct simxen *s, uint16_t domid, uint32_t reason);
 int simxen_dom_set_target(struct simxen *s, uint16_t domid, uint16_t target);
 /* How many event channels it may have beside those that it has; UINT64_MAX: as many as Xen lets it.
  */
