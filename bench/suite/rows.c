@@ -67,6 +67,15 @@ static void take(const struct suite_choice *c, const struct suite_work *w, struc
     memcpy(row->work.variants, c->designs, c->design_count * sizeof(*c->designs));
 }
 
+/* Those of a list that are chosen, behind the rows that are there. */
+static void add_works(const struct suite_choice *c, unsigned family, const struct suite_work *works,
+                      unsigned of, struct suite_row *rows, unsigned *count)
+{
+    for (unsigned k = 0; k < of; k++)
+        if (is_chosen(c, family, &works[k]))
+            take(c, &works[k], &rows[(*count)++]);
+}
+
 struct suite_row *suite_rows(const struct suite_choice *choice, unsigned *count)
 {
     struct suite_row *rows;
@@ -74,14 +83,14 @@ struct suite_row *suite_rows(const struct suite_choice *choice, unsigned *count)
 
     *count = 0;
     for (unsigned i = 0; i < ARRAY_LENGTH(families); i++)
-        most += families[i].rows().count;
+        most += families[i].rows().count + families[i].rows().more_count;
     rows = calloc(most + 1, sizeof(*rows)); /* never of nothing */
     for (unsigned i = 0; rows && i < ARRAY_LENGTH(families); i++) {
         const struct suite_rows_of of = families[i].rows();
 
-        for (unsigned k = 0; k < of.count; k++)
-            if (is_chosen(choice, i, &of.works[k]))
-                take(choice, &of.works[k], &rows[(*count)++]);
+        add_works(choice, i, of.works, of.count, rows, count);
+        if (choice->full)
+            add_works(choice, i, of.more, of.more_count, rows, count);
     }
     return rows;
 }

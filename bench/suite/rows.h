@@ -5,10 +5,10 @@
 
 #include "suite/suite.h"
 
-/* What `count` is the length of. */
+/* The short form, and what the full form has beside it. */
 struct suite_rows_of {
-    const struct suite_work *works;
-    unsigned count;
+    const struct suite_work *works, *more;
+    unsigned count, more_count;
 };
 
 /* Our rings between two processes. */

@@ -33,5 +33,5 @@ static const struct suite_work beside[] = {
 
 struct suite_rows_of suite_rows_ringtest(void)
 {
-    return (struct suite_rows_of){beside, ARRAY_LENGTH(beside)};
+    return (struct suite_rows_of){.works = beside, .count = ARRAY_LENGTH(beside)};
 }

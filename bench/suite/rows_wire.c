@@ -27,5 +27,5 @@ static const struct suite_work works[] = {
 
 struct suite_rows_of suite_rows_wire(void)
 {
-    return (struct suite_rows_of){works, ARRAY_LENGTH(works)};
+    return (struct suite_rows_of){.works = works, .count = ARRAY_LENGTH(works)};
 }

@@ -134,6 +134,7 @@ struct suite_row {
 /* Which rows there are to be. */
 struct suite_choice {
     bool peers; /* programs of others beside ours, too */
+    bool full;  /* all there are, not only those of the short form */
     /* What rows of the family "designs" compare; none: there are no such rows. Borrowed. */
     const struct suite_variant *designs;
     unsigned design_count;

@@ -14,6 +14,7 @@
 #include "runner/bench_instructions.h"
 #include "runner/bench_measure.h"
 #include "runner/runner.h"
+#include "scenario/units.h"
 #include "suite/compare.h"
 #include "suite/suite.h"
 
@@ -23,9 +24,12 @@
 #define PASS_CELL_ROUNDS 8u
 /* Of rows that never gave a value: then something is wrong, and will be so the next time. */
 #define BROKEN_ROUNDS 3u
+/* A cell takes as long as so many programs. */
+#define CELL_WEIGHT 9.0
 /* No row is tried again after that, and after more none is begun. */
-#define RUN_NS 270000000000ull
-#define END_NS 330000000000ull
+static const struct limits {
+    uint64_t again_ns, end_ns;
+} short_form = {270000000000u, 330000000000u}, full_form = {3 * 3600000000000u, 5 * 3600000000000u};
 
 /* An installed tree has no program without checks: rows do without that variant there. */
 static void drop_missing(const struct install *in, struct suite_row *row)
@@ -150,13 +154,35 @@ static char *cpu_name(void)
     return name;
 }
 
-static void show_row(const struct suite_row *row, unsigned index, unsigned count)
+/* What a round of a row takes, in parts of one of the rings'. */
+static double weight(const struct suite_row *row)
 {
+    double one = row->work.variants[0].program ? 1 : CELL_WEIGHT;
+
+    return row->skipped || row_broken(row) ? 0 : one * row->work.variant_count;
+}
+
+/* `spent_ns` 0: nothing is said of the time that is left. */
+static void show_row(const struct suite_row *rows, unsigned index, unsigned count,
+                     uint64_t spent_ns)
+{
+    const struct suite_row *row = &rows[index];
+    double done = 0, left = 0;
+    char text[32];
+
     fprintf(stderr, "%3u/%u %-44s ", index + 1, count, row->work.name);
     if (row->skipped)
-        fprintf(stderr, "not here: %s\n", row->skipped);
+        fprintf(stderr, "not here: %s", row->skipped);
     else
-        fprintf(stderr, "%2u of %u rounds\n", suite_kept(row), row->round_count);
+        fprintf(stderr, "%2u of %u rounds", suite_kept(row), row->round_count);
+    for (unsigned i = 0; i < count; i++)
+        *(i <= index ? &done : &left) += weight(&rows[i]);
+    if (spent_ns && done > 0 && left > 0)
+        fprintf(
+            stderr, ", about %s left",
+            units_format_ns((uint64_t)((double)spent_ns * left / done) / 1000000000u * 1000000000u,
+                            text, sizeof(text)));
+    putc('\n', stderr);
 }
 
 /*
@@ -167,25 +193,27 @@ static void show_row(const struct suite_row *row, unsigned index, unsigned count
 static int measure_all(const struct run_options *o, const struct install *in,
                        struct suite_row *rows, unsigned count)
 {
+    const struct limits *l = o->full ? &full_form : &short_form;
     uint64_t begin = monotonic_ns();
     unsigned lacking = count;
     int lost = 0;
 
-    for (unsigned pass = 0; lacking && (pass == 0 || monotonic_ns() - begin < RUN_NS); pass++) {
+    for (unsigned pass = 0; lacking && (pass == 0 || monotonic_ns() - begin < l->again_ns);
+         pass++) {
         lacking = 0;
         for (unsigned i = 0; i < count; i++) {
             int ret;
 
-            if (pass && (!row_lacks(&rows[i]) || monotonic_ns() - begin >= RUN_NS))
+            if (pass && (!row_lacks(&rows[i]) || monotonic_ns() - begin >= l->again_ns))
                 continue;
             if (pass == 0)
                 drop_missing(in, &rows[i]);
-            ret = measure_row(o, in, &rows[i], begin + END_NS);
+            ret = measure_row(o, in, &rows[i], begin + l->end_ns);
             if (ret)
                 goto out;
             lacking += row_lacks(&rows[i]);
             if (!o->quiet)
-                show_row(&rows[i], i, count);
+                show_row(rows, i, count, pass == 0 ? monotonic_ns() - begin : 0);
         }
     }
 out:
@@ -265,8 +293,10 @@ int command_bench(int argc, char **argv)
     if (bench_designs_load(&in, &designs))
         goto out;
     bench_designs_variants(&designs, variants);
-    const struct suite_choice choice = {
-        .peers = o.peers != NULL, .designs = variants, .design_count = designs.count};
+    const struct suite_choice choice = {.peers = o.peers != NULL,
+                                        .full = o.full,
+                                        .designs = variants,
+                                        .design_count = designs.count};
     rows = suite_rows(&choice, &count);
     if (!rows)
         goto out;

@@ -55,6 +55,7 @@ struct run_options {
     const char *peers, *redraw;
     bool instructions;
     unsigned boots; /* 0: as many as are usual */
+    bool full;      /* all rows */
     /* of merge and compare */
     const char *output; /* folder of the result, NULL: a new one in results_dir */
     uint64_t at_least;

@@ -92,7 +92,7 @@ END_TEST
 START_TEST(rows_have_cells)
 {
     struct suite_variant variants[DESIGNS_MAX];
-    struct suite_choice all = {.peers = true, .designs = variants};
+    struct suite_choice all = {.peers = true, .full = true, .designs = variants};
     unsigned count, cells = 0;
     struct suite_row *rows;
     struct designs designs;

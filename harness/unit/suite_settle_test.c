@@ -261,7 +261,7 @@ START_TEST(rows_have_names_of_their_own)
 {
     static const struct suite_variant designs[] = {{.name = "a", .options = ""},
                                                    {.name = "b", .options = ""}};
-    const struct suite_choice all = {true, designs, 2};
+    const struct suite_choice all = {true, true, designs, 2};
     unsigned count;
     struct suite_row *rows = suite_rows(&all, &count);
 
