@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: instructions.sh [x86|arm]
+# usage: instructions.sh [arm|x86]
 #        OUT=FOLDER instructions.sh ...    with programs built there
 #
 # Has the code that is executed for an operation on the real Xen become more? Measures a small part of
@@ -10,7 +10,7 @@
 # and those that cannot be compared.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-arch=${1:-x86}
+arch=${1:-arm}
 ringproof=${OUT:-build/release}/bin/ringproof
 baseline=results/baselines/xen-4.17-$arch-instructions
 work=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-instructions.XXXXXX") || exit 2

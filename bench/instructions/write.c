@@ -116,7 +116,8 @@ void insns_write_markdown(const json_t *contents, FILE *f)
     fprintf(
         f,
         ". Instructions that the whole machine executed for one operation, the median of many "
-        "batches, mean of %d boots; in brackets the middle 80 %% of the batches of the first. "
+        "batches, the mean of %d boot(s); in brackets the middle 80 %% of the batches of the "
+        "first. "
         "They are no time: that TLBs are flushed, caches miss and worlds are switched costs "
         "nothing here, and a step of `rep movs` is one instruction. The counts are simxen's, for "
         "the same request of our driver, one by one.\n\n"

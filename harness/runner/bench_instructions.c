@@ -15,8 +15,6 @@
 #define ATTEMPTS_MAX 3u
 #define BOOTS        2u
 #define TOOL_NS      10000000000ull
-/* Limits are for a host that is busy: nothing that is measured depends on it. */
-#define SLOWNESS 15u
 
 static const struct {
     const char *arch, *image, *cells, *emulator;
@@ -82,6 +80,14 @@ static void add_versions(struct insns *n, const struct report_pairs *versions, u
                 report_pairs_add(&n->machine, name, versions->items[i].value);
         }
     add_emulator(n, archs[a].arch, archs[a].emulator);
+}
+
+static bool plan_has(const struct plan *p, enum scenario_arch arch)
+{
+    for (unsigned i = 0; i < p->job_count; i++)
+        if (p->jobs[i].plan.arch == arch)
+            return true;
+    return false;
 }
 
 /* One machine at a time is up: cells of one architecture follow each other. */
@@ -151,8 +157,10 @@ static int attempt(struct run_options *o, struct install *in, struct insns *n, u
         ret = insns_take(n, c);
     }
     if (!ret && boot == 1 && nth == 1)
-        for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
-            add_versions(n, &r->run.versions, a);
+        for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++) {
+            if (plan_has(&plan, (enum scenario_arch)a))
+                add_versions(n, &r->run.versions, a);
+        }
 out:
     free(sub);
     report_destroy(r);
@@ -198,7 +206,6 @@ static int count(const struct run_options *o, struct install *in, struct insns *
     int ret;
 
     sim.testbed = "sim";
-    sim.slowness = 0;
     sim.names = names;
     sim.name_count = 2;
     sim.quiet = true;
@@ -263,7 +270,6 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
 
     o->testbed = "qemu";
     o->icount = true;
-    o->slowness = SLOWNESS;
     if (install_find(o, true, &in))
         return REPORT_HARNESS_ERROR;
     for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
