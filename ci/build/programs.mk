@@ -102,6 +102,12 @@ $(eval $(call link_program,ringproof-dom0-loop,$(MACHINE_OBJS) $(OBJ)/harness/ma
 # libxenctrl goes with one release of Xen: what needs it is a program of its own.
 $(eval $(call link_program,ringproof-target,$(OBJ)/harness/machine/target_main.o,-lxenctrl))
 
+# Counts what a backend asks of the real Xen (LD_PRELOAD).
+$(LIB)/costs-preload.so: $(OBJ)/harness/machine/preload/costs.o
+	@mkdir -p $(@D)
+	@$(CC) -shared $(LDFLAGS_COMMON) $(LDFLAGS) -o $@ $^ -ldl
+ALL_PRODUCTS += $(LIB)/costs-preload.so
+
 # A domU of the testbed `xen` is made by the script that the images' dom0 has, too.
 $(BIN)/rp-domu-create: ci/images/dom0/rp-domu-create
 	@mkdir -p $(@D) && cp $< $@
@@ -110,7 +116,7 @@ ALL_PRODUCTS += $(BIN)/rp-domu-create
 # ---- what runs in a guest image of another architecture ----
 ## make guest-arm64      programs for the arm64 image of the testbed qemu (needs: make image-arm64)
 .PHONY: guest-programs guest-arm64
-guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so \
+guest-programs: $(BIN)/ringproof-backend $(BIN)/ringproof-agent $(BIN)/ringproof-dom0-loop $(LIB)/platform-linux.so $(LIB)/costs-preload.so \
                 $(BIN)/ringproof-target $(BIN)/ringproof $(BIN)/rp-domu-create
 guest-arm64:
 	+@sysroot=$$(ci/images/build.sh --path arm64)/sysroot && \

@@ -50,6 +50,19 @@ int given_try(struct check_ctx *t, const char *what, const char *args_json, char
     return rc;
 }
 
+void given_ask_numbers(struct check_ctx *t, const char *what, const char *const *members,
+                       unsigned n, uint64_t *numbers)
+{
+    json_t *value = ask_value(t, what, NULL);
+    unsigned found = 0;
+
+    for (; found < n && json_is_integer(json_object_get(value, members[found])); found++)
+        numbers[found] = (uint64_t)json_integer_value(json_object_get(value, members[found]));
+    json_decref(value);
+    if (found < n)
+        error_out(t, "the testbed's answer to %s has no number %s", what, members[found]);
+}
+
 uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
                           const char *member)
 {

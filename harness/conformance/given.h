@@ -274,6 +274,9 @@ int given_try(struct check_ctx *t, const char *what, const char *args_json, char
 /* The same for a member of the answer that is a number; true/false count as 1 and 0. */
 uint64_t given_ask_number(struct check_ctx *t, const char *what, const char *args_json,
                           const char *member);
+/* The same for `n` of them in one answer. */
+void given_ask_numbers(struct check_ctx *t, const char *what, const char *const *members,
+                       unsigned n, uint64_t *numbers);
 
 /* The same for a member that is a string, cut to what fits `text`. */
 void given_ask_text(struct check_ctx *t, const char *what, const char *args_json,

@@ -41,18 +41,18 @@ enum { MAPPED, UNMAPPED, COUNTS = ARRAY_LENGTH(counts) };
 
 static void counts_read(struct check_ctx *t, uint64_t now[COUNTS])
 {
+    const char *members[COUNTS];
+
     for (unsigned i = 0; i < COUNTS; i++)
-        now[i] = given_ask_number(t, "domain.costs", NULL, counts[i].member);
+        members[i] = counts[i].member;
+    given_ask_numbers(t, "domain.costs", members, COUNTS, now);
 }
 
 /* The requests of one shape, each with the data where the one before had it. */
-static void requests_cost(struct blk *k, const struct shape *s, struct buffer *b,
-                          uint64_t cost[COUNTS])
+static void requests_make(struct blk *k, const struct shape *s, struct buffer *b)
 {
     bool read = s->type == VIRTIO_BLK_T_IN;
-    uint64_t before[COUNTS], after[COUNTS];
 
-    counts_read(k->d->t, before);
     for (unsigned i = 0; i < REQUESTS; i++) {
         struct piece p;
 
@@ -62,9 +62,19 @@ static void requests_cost(struct blk *k, const struct shape *s, struct buffer *b
                   "the status of a request");
         buffer_release(b);
     }
-    counts_read(k->d->t, after);
+}
+
+/* What they cost; now[] is what was counted before, and then after them. */
+static void requests_cost(struct blk *k, const struct shape *s, struct buffer *b,
+                          uint64_t now[COUNTS], uint64_t cost[COUNTS])
+{
+    uint64_t before[COUNTS];
+
+    memcpy(before, now, sizeof(before));
+    requests_make(k, s, b);
+    counts_read(k->d->t, now);
     for (unsigned i = 0; i < COUNTS; i++)
-        cost[i] = after[i] - before[i];
+        cost[i] = now[i] - before[i];
 }
 
 static void note_cost(struct check_ctx *t, const struct shape *s, const uint64_t cost[COUNTS])
@@ -86,16 +96,17 @@ CHECK(requests_cost_what_they_cost, .judges = DEVICE, .proves = "xen.memory.cost
     struct blk *k = given_blk(t, 0, 0);
 
     for (unsigned i = 0; i < ARRAY_LENGTH(shapes); i++) {
-        uint64_t first[COUNTS], again[COUNTS];
+        uint64_t first[COUNTS], again[COUNTS], now[COUNTS];
         struct buffer *b;
 
         if (shapes[i].bytes > k->size_max)
             continue;
         b = given_buffer(k->d, shapes[i].bytes, shapes[i].offset, FE_DMA_BOTH);
         buffer_release(b);
-        requests_cost(k, &shapes[i], b, first);
-        requests_cost(k, &shapes[i], b, first);
-        requests_cost(k, &shapes[i], b, again);
+        requests_make(k, &shapes[i], b);
+        counts_read(t, now);
+        requests_cost(k, &shapes[i], b, now, first);
+        requests_cost(k, &shapes[i], b, now, again);
         note_cost(t, &shapes[i], again);
         for (unsigned c = 0; c < COUNTS; c++)
             expect(t, SHOULD, first[c] == again[c],

@@ -372,7 +372,8 @@ int session_run(struct session *s, const struct wire_check *check, uint64_t dead
         {"foreign_refused", plan->scenario->refuse_foreign},
         {"mappings_limited", plan->scenario->max_mappings > 0},
         {"large_pages", plan->scenario->backend_page_bytes > 4096},
-        {"costs", s->cell->ops->domain_costs != NULL},
+        {"costs", s->cell->ops->domain_costs && (!s->cell->ops->domain_is_counted ||
+                                                 s->cell->ops->domain_is_counted(s->cell))},
         {"reborn", s->reborn},
         {"store_halts", s->cell->ops->store_halt != NULL},
     };

@@ -9,15 +9,9 @@
 
 int keys_read_domain(struct reader *r, const struct doc_node *n)
 {
-    static const char *const known[] = {"memory",
-                                        "vcpus",
-                                        "lose-interrupts",
-                                        "lose-doorbells",
-                                        "refuse-foreign",
-                                        "max-mappings",
-                                        "backend-pages",
-                                        "backend-unseeded",
-                                        NULL};
+    static const char *const known[] = {
+        "memory",       "vcpus",         "lose-interrupts",  "lose-doorbells", "refuse-foreign",
+        "max-mappings", "backend-pages", "backend-unseeded", "count-costs",    NULL};
     int ret = reader_want(r, n, DOC_MAP, "domain");
 
     if (!ret)
@@ -55,5 +49,8 @@ int keys_read_domain(struct reader *r, const struct doc_node *n)
     c = doc_get(n, "backend-unseeded");
     if (!ret && c)
         ret = reader_bool(r, c, "backend-unseeded", &r->s->backend_unseeded);
+    c = doc_get(n, "count-costs");
+    if (!ret && c)
+        ret = reader_bool(r, c, "count-costs", &r->s->count_costs);
     return ret;
 }

@@ -319,6 +319,7 @@ struct scenario {
     bool refuse_foreign; /* nobody may map frames of the domain by their number */
     uint64_t
         backend_page_bytes; /* as large as the backend believes its host's to be; 0: they are */
+    bool count_costs;       /* what the backend asks of Xen is counted, on the real one too */
     bool backend_unseeded;  /* its host's kernel has no entropy until somebody waits for it */
     uint32_t max_mappings;  /* granted pages that the backend's domain maps at once; 0: Xen's own */
     /* The matrix: values as written; an absent axis has none and its default applies. */

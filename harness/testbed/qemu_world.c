@@ -74,6 +74,7 @@ static int make_dom0(const char *path, const char *programs, const char *backend
     archive_add_file(a, "opt/ringproof/bin/ringproof-agent", agent, 0755);
     guest_root_add_program(a, "opt/ringproof/bin/ringproof-target", programs,
                            "bin/ringproof-target");
+    guest_root_add_program(a, &QEMU_COSTS[1], programs, XEN_COSTS_PRELOAD);
     archive_add_file(a, "opt/ringproof/domu.cpio", domu, 0644);
     for (unsigned i = 0; i < libraries.count; i++) {
         char name[256];
@@ -286,6 +287,7 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
     w->place = (struct xen_place){.prefix = w->prefix,
                                   .loop = QEMU_LOOP,
                                   .backend = QEMU_BACKEND,
+                                  .costs = QEMU_COSTS,
                                   .libraries = QEMU_LIBRARIES,
                                   .agent = GUEST_AGENT,
                                   .create = "rp-domu-create",

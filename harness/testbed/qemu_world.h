@@ -5,10 +5,12 @@
 
 #include "testbed/testbed.h"
 #include "testbed/xen_cell.h"
+#include "testbed/xen_costs.h"
 
 /* Where our programs are in dom0. */
 #define QEMU_LOOP    "/opt/ringproof/dom0-loop"
 #define QEMU_BACKEND "/opt/ringproof/bin/ringproof-backend"
+#define QEMU_COSTS   "/opt/ringproof/" XEN_COSTS_PRELOAD
 /* Libraries of a backend of others, beside those that dom0 has. */
 #define QEMU_LIBRARIES "/opt/ringproof/lib"
 

@@ -201,6 +201,8 @@ struct testbed_ops {
     void (*domain_go)(struct testbed_cell *c);
     /* NULL where nobody counts. */
     int (*domain_costs)(struct testbed_cell *c, struct testbed_costs *costs);
+    /* Is this cell's counted? NULL: every one is. */
+    bool (*domain_is_counted)(const struct testbed_cell *c);
     /* Requests to Xenstore that the selected backend has made, as its domain's ring saw them;
      * NULL or -EOPNOTSUPP where nobody counts. */
     int (*backend_store_requests)(struct testbed_cell *c, uint64_t *count);

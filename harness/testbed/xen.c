@@ -12,6 +12,7 @@
 
 #include "testbed/guest_root.h"
 #include "testbed/xen_cell.h"
+#include "testbed/xen_costs.h"
 
 #define LOCK          "/run/lock/ringproof"
 #define ADDITIONS     "domu.cpio"
@@ -21,7 +22,7 @@
 static const char *const here[] = {"/usr/bin/env", NULL};
 
 struct testbed_world {
-    char *loop, *create, *target, *guest, *initrd;
+    char *loop, *costs, *create, *target, *guest, *initrd;
     int lock;
     struct xen_place place;
 };
@@ -62,6 +63,7 @@ static void xen_world_close(struct testbed_world *w)
     if (w->lock >= 0)
         close(w->lock);
     free(w->loop);
+    free(w->costs);
     free(w->create);
     free(w->target);
     free(w->guest);
@@ -133,13 +135,15 @@ static int xen_world_open(const struct testbed_config *cfg, const char *dir,
     w->guest = guest_folder();
     if (asprintf(&w->loop, "%s/ringproof-dom0-loop", cfg->bin_dir) < 0)
         w->loop = NULL;
+    if (asprintf(&w->costs, "%s/../" XEN_COSTS_PRELOAD, cfg->bin_dir) < 0)
+        w->costs = NULL;
     if (asprintf(&w->create, "%s/rp-domu-create", cfg->bin_dir) < 0)
         w->create = NULL;
     if (asprintf(&w->target, "%s/ringproof-target", cfg->bin_dir) < 0)
         w->target = NULL;
     if (asprintf(&w->initrd, "%s/domu.initrd", dir) < 0)
         w->initrd = NULL;
-    if (!rc && !(w->guest && w->loop && w->create && w->target && w->initrd)) {
+    if (!rc && !(w->guest && w->loop && w->costs && w->create && w->target && w->initrd)) {
         snprintf(why, why_size, "out of memory");
         rc = -ENOMEM;
     }
@@ -152,6 +156,7 @@ static int xen_world_open(const struct testbed_config *cfg, const char *dir,
     w->place = (struct xen_place){.prefix = here,
                                   .loop = w->loop,
                                   .backend = cfg->backend_bin,
+                                  .costs = w->costs,
                                   .agent = cfg->agent_bin,
                                   .create = w->create,
                                   .target = w->target,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include "testbed/guest_root.h"
 #include "testbed/map.h"
+#include "testbed/xen_costs.h"
 #include "testbed/xen_driver.h"
 
 #define DOMAIN XEN_DOMAIN
@@ -562,6 +564,7 @@ static int bring_up_taps(struct testbed_cell *c)
 int xen_cell_backend_start(struct testbed_cell *c)
 {
     struct words argv = {0}, there = {0};
+    char counted[2 * PATH_MAX];
     int ready[2] = {-1, -1}, ret;
 
     if (process_running(&c->backend))
@@ -582,7 +585,9 @@ int xen_cell_backend_start(struct testbed_cell *c)
         words_addf(&argv, "LD_LIBRARY_PATH=%s", xen_of(c)->place->libraries);
     words_add(&argv, "sh");
     words_add(&argv, "-c");
-    words_addf(&argv, "echo $$ >" PIDFILE "; exec \"$@\"", c->image_dir, c->backend_starts);
+    xen_costs_environment(c, counted, sizeof(counted));
+    words_addf(&argv, "echo $$ >" PIDFILE "; %sexec \"$@\"", c->image_dir, c->backend_starts,
+               counted);
     words_add(&argv, "sh");
     for (unsigned i = 0; i < there.count; i++)
         words_add(&argv, there.items[i]);

@@ -21,6 +21,7 @@ struct xen_place {
     const char *const *prefix;
     const char *loop;      /* ringproof-dom0-loop: its tools */
     const char *backend;   /* the subject */
+    const char *costs;     /* the library that counts what it asks (xen_costs.h); NULL: none */
     const char *libraries; /* folder of those that a subject of others brings; NULL: none */
     const char *agent;     /* for AGENT_DOM0 */
     const char *create;    /* rp-domu-create */
@@ -87,6 +88,7 @@ int xen_cell_store_write(struct testbed_cell *c, const char *path, const char *v
 #define XEN_CELL_OPS                                                                               \
     .domain_create = xen_cell_domain_create, .domain_pause = xen_cell_domain_pause,                \
     .domid = xen_cell_domid, .domain_accesses = xen_cell_domain_accesses,                          \
+    .domain_costs = xen_costs_read, .domain_is_counted = xen_costs_counted,                        \
     .domain_hung = xen_cell_domain_hung, .backend_start = xen_cell_backend_start,                  \
     .backend_audit = xen_cell_backend_audit, .agent_start = xen_cell_agent_start,                  \
     .guest_spawn = xen_cell_guest_spawn, .store_wait = xen_cell_store_wait,                        \
