@@ -85,6 +85,7 @@ else
 fi
 [ -z "$mutants" ] || stage "mutants" make --no-print-directory -j"$jobs" mutants
 [ -z "$xen" ] || stage "the real Xen" ci/xen-check.sh --quick
+[ -z "$xen" ] || stage "instructions on the real Xen" ci/instructions.sh
 
 # Stages are long: what a reader of the end wants to know stands there.
 [ ! -e "$log_dir/failed" ] || cat "$log_dir/failed"

@@ -2,6 +2,7 @@
 /* Runs of bench --instructions whose difference is known, and the schema of their file. */
 #include <check.h>
 #include <errno.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +246,30 @@ START_TEST(files_keep_the_schema)
 }
 END_TEST
 
+START_TEST(baselines_keep_the_schema)
+{
+    json_t *schema = json_load_file("results/schema/instructions.schema.json", 0, NULL);
+    glob_t found;
+
+    ck_assert_ptr_nonnull(schema);
+    ck_assert_int_eq(glob("results/baselines/*/instructions.json", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        json_t *o = json_load_file(found.gl_pathv[i], 0, NULL);
+        struct insns_comparison c;
+        char why[512];
+
+        ck_assert_msg(schema_check(schema, o, why, sizeof(why)) == 0, "%s: %s", found.gl_pathv[i],
+                      why);
+        ck_assert_int_eq(insns_compare(o, o, &c), 0);
+        ck_assert_uint_eq(c.verdicts[SAMPLE_SAME], c.count);
+        insns_comparison_fini(&c);
+        json_decref(o);
+    }
+    globfree(&found);
+    json_decref(schema);
+}
+END_TEST
+
 START_TEST(table_has_every_row)
 {
     json_t *o = run_of(&usual);
@@ -277,6 +302,7 @@ int main(void)
     tcase_add_test(tc, counts_go_to_the_same_request);
     tcase_add_test(tc, files_of_anybody);
     tcase_add_test(tc, files_keep_the_schema);
+    tcase_add_test(tc, baselines_keep_the_schema);
     tcase_add_test(tc, table_has_every_row);
     suite_add_tcase(s, tc);
     return unit_run(s);
