@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "conformance/backend.h"
 #include "conformance/plug.h"
 #include "conformance/service.h"
 
@@ -91,4 +92,26 @@ CHECK(ends, .judges = DEVICE, .proves = "xen.lifecycle.store.5", .needs = HALTS,
     expect_life(s);
     expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
               "whether the backend runs");
+}
+
+CHECK(
+    comes_back_empty, .judges = DEVICE, .proves = "xen.lifecycle.store.6",
+    .needs = HALTS | NEED_SUCCESSOR, .timeout_ms = 60000,
+    .title = "A new xenstored that knows nothing: service goes on, and a successor serves from it")
+{
+    struct service *s = given_service(t, 0, 0);
+
+    expect_served(s, s->q, false);
+    given_ask(t, "store.end", NULL);
+    expect_life(s);
+    given_ask(t, "store.begin", NULL);
+    expect_life(s);
+    expect_eq(t, MUST, given_ask_number(t, "backend.alive", NULL, "alive"), 1,
+              "whether the backend runs");
+    /* What it would say to the old one it says to nobody, and ends in order all the same. */
+    backend_stop(s->d);
+    backend_start(s->d);
+    service_restart(s, 0, 0);
+    expect_served(s, s->q, false);
+    expect_life(s);
 }

@@ -132,6 +132,11 @@ static int store_end(struct session *s, const json_t *args, json_t **value)
     return store_halt(s, STORE_ENDED);
 }
 
+static int store_begin(struct session *s, const json_t *args, json_t **value)
+{
+    return store_halt(s, STORE_NEW);
+}
+
 static void console_info(const struct scenario_device *d, json_t *info)
 {
     json_object_set_new(info, "ports", json_integer(d->ports));
@@ -469,7 +474,7 @@ static const struct {
     {"quota.leave", quota_leave, true},         {"quota.restore", quota_restore, true},
     {"machine.use", machine_use, true},         {"device.hold", device_hold, true},
     {"device.let-go", device_let_go, true},     {"backend.pause", backend_pause, true},
-    {"domain.end", domain_end, true},
+    {"domain.end", domain_end, true},           {"store.begin", store_begin, false},
 };
 
 void asks_handle(struct session *s, const struct wire_call *ask, struct wire_call *reply)

@@ -11,6 +11,9 @@
  *   store.requests  {}                             -> {count}  of the backend's domain so far
  *   store.read      {path}                         -> {value}
  *   store.write     {path, value}                  -> {}
+ *   store.pause, .unpause, .end  {}                -> {}      xenstored
+ *   store.begin     {}                             -> {}      after its end: a new one, which knows
+ *                                                      of the domains alone
  *   device.info     {}                             -> {count, type, sbdf, ro, queues, queue_size,
  *                                                      serial, filled, size_bytes, backing,
  *                                                      features: the edits of what is offered,

@@ -759,8 +759,28 @@ static int sim_store_write(struct testbed_cell *c, const char *path, const char 
     return 0;
 }
 
+/* What this process knows of the old one is of no use. */
+static int begin_store(struct testbed_cell *c)
+{
+    struct sim_cell *s = sim_of(c);
+    char text[256] = "";
+    int ret = simxen_store_begin(s->sim, text, sizeof(text));
+
+    if (ret)
+        return testbed_fail(c, ret, "a new xenstored: %s", text);
+    if (s->store)
+        xs_close(s->store);
+    s->store = xs_open(0);
+    return s->store
+               ? 0
+               : testbed_fail(c, -errno, "no connection to the new xenstored: %s", strerror(errno));
+}
+
 static int sim_store_halt(struct testbed_cell *c, enum testbed_store store)
 {
+    if (store == STORE_NEW)
+        return begin_store(c);
+
     struct simxen *sim = sim_of(c)->sim;
     int ret = store == STORE_ENDED ? simxen_store_end(sim)
                                    : simxen_store_pause(sim, store == STORE_PAUSED);

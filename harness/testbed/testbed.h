@@ -85,7 +85,12 @@ struct testbed_audit {
 };
 
 /* What becomes of xenstored. */
-enum testbed_store { STORE_RUNS, STORE_PAUSED, STORE_ENDED };
+enum testbed_store {
+    STORE_RUNS,
+    STORE_PAUSED,
+    STORE_ENDED,
+    STORE_NEW, /* after its end: another one, to which the toolstack has introduced the domains */
+};
 
 /* How a domain ends. */
 enum testbed_end {
@@ -239,7 +244,8 @@ struct testbed_ops {
      * frontend may read. NULL: backends are in dom0, to which all belongs. */
     int (*store_give)(struct testbed_cell *c, const char *path, uint16_t owner);
 
-    /* xenstored answers nobody, or has ended for good; NULL where it cannot be had so. */
+    /* xenstored answers nobody, or has ended, or there is a new one; NULL where it cannot be had
+     * so. */
     int (*store_halt)(struct testbed_cell *c, enum testbed_store store);
 
     /* From now on the domain gets no more than `left` of this beside what it has, and the calls

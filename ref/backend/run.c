@@ -825,6 +825,8 @@ int backend_run(const struct backend_options *o)
         if (rc < 0)
             log_error("event loop: %s", strerror(-rc));
     }
+    if (MUTANT(end_needs_its_store) && b.store && store_own_domid(b.store, &b.own_domid))
+        rc = -ENOTCONN;
     stop(&b);
     if (b.stats && b.stats != stdout)
         fclose(b.stats);

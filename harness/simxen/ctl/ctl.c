@@ -38,6 +38,7 @@ struct bus {
     uint16_t domid;
     pid_t pid; /* 0: not our child */
     struct bus *next;
+    char name[]; /* of the domain */
 };
 
 struct simxen {
@@ -557,7 +558,7 @@ static int store_nodes(struct simxen *s, const char *name, const struct sim_dom_
     return rc;
 }
 
-static int bus_start(struct simxen *s, uint16_t domid)
+static int bus_start(struct simxen *s, uint16_t domid, const char *name)
 {
     char *prog = NULL, *log = path_of(s, "xenbus.log"), *sock = NULL, number[8], why[256];
     const char *argv[] = {NULL, "--domid", number, "--socket", NULL, "--ready-fd", "3", NULL};
@@ -565,7 +566,7 @@ static int bus_start(struct simxen *s, uint16_t domid)
         {"SIMXEN_DIR", s->run_dir}, {"RINGPROOF_MUTANT", NULL}, {NULL, NULL}};
     struct spawn_args a = {
         .argv = argv, .vars = vars, .log = log, .ready_fd = -1, .detached = !s->started};
-    struct bus *b = calloc(1, sizeof(*b));
+    struct bus *b = calloc(1, sizeof(*b) + strlen(name) + 1);
     int rc = -ENOMEM;
 
     snprintf(number, sizeof(number), "%u", domid);
@@ -584,6 +585,7 @@ static int bus_start(struct simxen *s, uint16_t domid)
     if (a.detached)
         b->pid = 0;
     b->domid = domid;
+    strcpy(b->name, name);
     b->next = s->buses;
     s->buses = b;
     b = NULL;
@@ -611,6 +613,13 @@ static void bus_ended(struct simxen *s, uint16_t domid)
     }
 }
 
+static int introduce(struct simxen *s, const char *name, const struct sim_dom_info *i)
+{
+    int rc = store_nodes(s, name, i);
+
+    return rc ? rc : store_introduce(s->xs, (uint16_t)i->domid, i->xenstore_gfn, i->xenstore_port);
+}
+
 int simxen_dom_create(struct simxen *s, const char *name, const struct sim_dom_config *cfg,
                       uint16_t *domid)
 {
@@ -631,11 +640,9 @@ int simxen_dom_create(struct simxen *s, const char *name, const struct sim_dom_c
     rc = simxen_dom_info(s, *domid, &info);
     pthread_mutex_lock(&s->lock);
     if (!rc)
-        rc = store_nodes(s, name, &info);
+        rc = introduce(s, name, &info);
     if (!rc)
-        rc = store_introduce(s->xs, *domid, info.xenstore_gfn, info.xenstore_port);
-    if (!rc)
-        rc = bus_start(s, *domid);
+        rc = bus_start(s, *domid, name);
     pthread_mutex_unlock(&s->lock);
     if (rc)
         simxen_dom_destroy(s, *domid);
@@ -744,6 +751,27 @@ int simxen_store_end(struct simxen *s)
     s->xs = -1;
     pthread_mutex_unlock(&s->lock);
     return 0;
+}
+
+int simxen_store_begin(struct simxen *s, char *why, size_t why_size)
+{
+    int rc;
+
+    if (s->xenstored || !s->started)
+        return explain(-EALREADY, why, why_size, "a xenstored runs already");
+    rc = store_start(s, now_ns() + LIMIT_DEFAULT_NS, why, why_size);
+    for (struct bus *b = s->buses; b && !rc; b = b->next) {
+        struct sim_dom_info info;
+
+        rc = simxen_dom_info(s, b->domid, &info);
+        pthread_mutex_lock(&s->lock);
+        if (!rc)
+            rc = introduce(s, b->name, &info);
+        pthread_mutex_unlock(&s->lock);
+        if (rc)
+            explain(rc, why, why_size, "introducing domain %u: %s", b->domid, strerror(-rc));
+    }
+    return rc;
 }
 
 void simxen_servants(const struct simxen *s, pid_t *hv, pid_t *xenstored)

@@ -58,11 +58,13 @@ int simxen_dom_ports(struct simxen *s, uint16_t domid, uint64_t left);
 int simxen_dom_info(struct simxen *s, uint16_t domid, struct sim_dom_info *info);
 /* What a process holds, or (pid 0) all of them but the hypervisor's. */
 int simxen_audit(struct simxen *s, pid_t pid, struct sim_audit *audit);
-/* The store stands still (SIGSTOP) until it is told to go on, or has ended for good (SIGKILL): what
+/* The store stands still (SIGSTOP) until it is told to go on, or has ended (SIGKILL): what
  * is asked of it then fails, and the simulation counts as alive without it. -ESRCH: there is none.
  */
 int simxen_store_pause(struct simxen *s, bool paused);
 int simxen_store_end(struct simxen *s);
+/* After that: another one, which knows of the domains that there are and of nothing else. */
+int simxen_store_begin(struct simxen *s, char *why, size_t why_size);
 /* The simulation's own processes; 0 for one that is not ours, or has ended. */
 void simxen_servants(const struct simxen *s, pid_t *hv, pid_t *xenstored);
 
