@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # usage: bench-page.sh
 #
-# What a run of benchmarks leaves, drawn from the committed baseline: pictures in both forms, and a page
-# that is whole, in a browser when there is one. A baseline compared with itself did not change. The
-# last line counts.
+# What a run of benchmarks leaves, drawn from the committed baseline and from a run of invented values on
+# simxen: pictures in both forms, and a page that is whole, in a browser when there is one. A run compared
+# with itself did not change. The last line counts.
 set -u
 cd "$(dirname "$0")/.."
 ringproof=build/release/bin/ringproof
@@ -15,11 +15,13 @@ trap 'exit 143' TERM
 . ci/build/expect.sh
 
 browser=$(command -v chromium || true)
-for run in results/baselines/*/bench.json; do
+for run in results/baselines/*/bench.json harness/unit/bench-invented.json; do
     machine=$(basename "$(dirname "$run")")
+    pictures='batch latency safety peers'
+    [ "$machine" != unit ] || pictures='designs scaling'
     page=$work/$machine/bench.html
     expect 0 "$machine is drawn again" $ringproof bench --redraw "$run" -o "$work/$machine"
-    for picture in batch latency safety peers; do
+    for picture in $pictures; do
         expect 0 "$machine: $picture has axes with units" grep -q '\[.*\]' "$work/$machine/$picture.svg"
         expect 0 "$machine: $picture is a PNG, too" \
             [ "$(head -c 8 "$work/$machine/$picture.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ]
@@ -35,7 +37,7 @@ for run in results/baselines/*/bench.json; do
     rows=$(grep -c '<tr class="row">' "$work/dom")
     measured=$(grep -o '"testbed"' "$run" | wc -l)
     expect 0 "$machine: the page shows all rows" [ "$rows" -gt 0 -a "$rows" -eq "$measured" ]
-    expect 0 "$machine: and all pictures" [ "$(grep -o '<img ' "$work/dom" | wc -l)" -eq 4 ]
+    expect 0 "$machine: and all pictures" [ "$(grep -o '<img ' "$work/dom" | wc -l)" -eq "$(echo "$pictures" | wc -w)" ]
     # A picture that the browser cannot draw has no size: the page's own height tells.
     expect 0 "$machine: that the browser can draw" "$browser" --headless --no-sandbox --disable-gpu \
         --window-size=1200,3000 --screenshot="$work/shot.png" "file://$page"

@@ -5,12 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "suite/plot_impl.h"
 #include "suite/read.h"
 #include "suite/suite.h"
 #include "util/bits.h"
-
-#define SERIES_MAX 8u
-#define NAME_BYTES 64u
 
 static const struct {
     const char *name, *caption;
@@ -32,15 +30,22 @@ static const struct {
                           "Ours beside Linux's ringtest and the least that two rings cost, in the "
                           "same rounds. Bars: the middle 80 %.",
                           1000, 480},
+    [SUITE_PLOT_DESIGNS] = {"designs",
+                            "What a request takes in each design, in the same rounds on simxen, of "
+                            "which times speak of rings and copies. Bars: the middle 80 %.",
+                            1000, 560},
+    [SUITE_PLOT_SCALING] = {"scaling",
+                            "Requests of fio on simxen against queues, and against requests that "
+                            "are outstanding at once. Bars: the middle 80 %.",
+                            1000, 460},
 };
 
-/* Where two CPUs may be: rows of one are never in a panel with those of the other. */
-static const struct {
-    const char *name, *title;
-} placements[] = {
+const struct suite_placement suite_placements[SUITE_PLACEMENTS] = {
     {"near", "the two CPUs share a cache"},
     {"far", "the two CPUs share no cache"},
 };
+
+static const char on_processes[] = "processes, no testbed";
 
 const char *suite_plot_name(enum suite_plot p)
 {
@@ -53,32 +58,6 @@ const char *suite_plot_caption(enum suite_plot p)
 }
 
 /* ---- reading ---- */
-
-static const json_t *rows_of(const json_t *o)
-{
-    return json_object_get(o, "rows");
-}
-
-/* NULL where the row has none of that name. */
-static const json_t *variant_of(const json_t *row, const char *name)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach(json_object_get(row, "variants"), i,
-                       v) if (!strcmp(text_of(v, "name"), name)) return v;
-    return NULL;
-}
-
-/* A sample of which something may be said; NULL: none. */
-static const json_t *sample_of(const json_t *o, const char *name, unsigned least)
-{
-    const json_t *s = json_object_get(o, name);
-
-    return number_of(s, "count") >= least && number_of(s, "low") > 0 && number_of(s, "p10") > 0
-               ? s
-               : NULL;
-}
 
 /* "split in_order batch=16" is the series "split in_order" at 16. */
 static bool batch_of(const char *row, char series[NAME_BYTES], unsigned *batch)
@@ -102,15 +81,18 @@ static void put_text(const char *text, FILE *f)
         putc(isalnum((unsigned char)*text) || strchr(" .,=+-_()/@%:", *text) ? *text : '?', f);
 }
 
-static void put_quoted(const char *text, FILE *f)
+void suite_plot_quoted(const char *text, FILE *f)
 {
     putc('"', f);
     put_text(text, f);
     putc('"', f);
 }
 
-static void put_head(const json_t *o, enum suite_plot p, unsigned height, FILE *f)
+void suite_plot_head(const json_t *o, enum suite_plot p, unsigned height, const char *testbed,
+                     FILE *f)
 {
+    if (height == 0)
+        height = plots[p].height;
     const json_t *machine = json_object_get(o, "machine");
 
     fprintf(f,
@@ -133,11 +115,11 @@ static void put_head(const json_t *o, enum suite_plot p, unsigned height, FILE *
             "set border 3\nset tics nomirror\nset grid lc rgb '#dddddd'\n",
             plots[p].name, plots[p].width, height, plots[p].width, height);
     fprintf(f, "machine = ");
-    put_quoted(text_of(machine, "cpu"), f);
+    suite_plot_quoted(text_of(machine, "cpu"), f);
     fprintf(f, ".', %u CPUs, Linux '.", (unsigned)number_of(machine, "cpus"));
-    put_quoted(text_of(machine, "kernel"), f);
-    fputs(".', processes, no testbed; ringproof '.", f);
-    put_quoted(text_of(json_object_get(o, "run"), "version"), f);
+    suite_plot_quoted(text_of(machine, "kernel"), f);
+    fprintf(f, ".', %s; ringproof '.", testbed);
+    suite_plot_quoted(text_of(json_object_get(o, "run"), "version"), f);
     putc('\n', f);
 }
 
@@ -186,8 +168,8 @@ static unsigned batch_data(const json_t *o, const char *placement, const char *s
 
 static unsigned plot_batch(const json_t *o, FILE *f)
 {
-    unsigned counts[ARRAY_LENGTH(placements)][SERIES_MAX] = {{0}};
-    unsigned points[ARRAY_LENGTH(placements)] = {0}, panels = 0, total = 0;
+    unsigned counts[SUITE_PLACEMENTS][SERIES_MAX] = {{0}};
+    unsigned points[SUITE_PLACEMENTS] = {0}, panels = 0, total = 0;
     struct series all = {.count = 0};
     char name[NAME_BYTES] = "";
     const json_t *row;
@@ -196,10 +178,10 @@ static unsigned plot_batch(const json_t *o, FILE *f)
 
     json_array_foreach(rows_of(o), i, row) if (batch_of(text_of(row, "name"), name, &batch))(void)
         series_index(&all, name);
-    put_head(o, SUITE_PLOT_BATCH, plots[SUITE_PLOT_BATCH].height, f);
-    for (unsigned p = 0; p < ARRAY_LENGTH(placements); p++) {
+    suite_plot_head(o, SUITE_PLOT_BATCH, plots[SUITE_PLOT_BATCH].height, on_processes, f);
+    for (unsigned p = 0; p < SUITE_PLACEMENTS; p++) {
         for (unsigned s = 0; s < all.count; s++) {
-            counts[p][s] = batch_data(o, placements[p].name, all.names[s], s, f);
+            counts[p][s] = batch_data(o, suite_placements[p].name, all.names[s], s, f);
             points[p] += counts[p][s];
         }
         panels += points[p] != 0;
@@ -211,18 +193,18 @@ static unsigned plot_batch(const json_t *o, FILE *f)
             "set ylabel 'throughput [million buffers/s]'\nset yrange [0:*]\n"
             "set xrange [0.8:320]\nset key bottom right\n",
             panels ? panels : 1);
-    for (unsigned p = 0; p < ARRAY_LENGTH(placements); p++) {
+    for (unsigned p = 0; p < SUITE_PLACEMENTS; p++) {
         const char *between = "plot ";
 
         if (!points[p])
             continue;
-        fprintf(f, "set title '%s: %s'\n", placements[p].name, placements[p].title);
+        fprintf(f, "set title '%s: %s'\n", suite_placements[p].name, suite_placements[p].title);
         for (unsigned s = 0; s < all.count; s++) {
             if (!counts[p][s])
                 continue;
             fprintf(f, "%s$%s_%u using 1:2:3:4 with yerrorlines ls %u dt 1 title ", between,
-                    placements[p].name, s, s + 1);
-            put_quoted(all.names[s], f);
+                    suite_placements[p].name, s, s + 1);
+            suite_plot_quoted(all.names[s], f);
             between = ", \\\n     ";
         }
         putc('\n', f);
@@ -272,7 +254,7 @@ static unsigned plot_latency(const json_t *o, FILE *f)
     double most = 0;
     size_t i;
 
-    put_head(o, SUITE_PLOT_LATENCY, plots[SUITE_PLOT_LATENCY].height, f);
+    suite_plot_head(o, SUITE_PLOT_LATENCY, plots[SUITE_PLOT_LATENCY].height, on_processes, f);
     json_array_foreach(rows, i, row)
     {
         const json_t *latency = count < SERIES_MAX ? latency_of(row) : NULL;
@@ -326,7 +308,7 @@ static unsigned safety_data(const json_t *o, const char *placement, unsigned *li
             continue;
         fprintf(f, "%u %.6g %.6g %.6g ", ++*line, number_of(s, "median"), number_of(s, "low"),
                 number_of(s, "high"));
-        put_quoted(text_of(row, "name"), f);
+        suite_plot_quoted(text_of(row, "name"), f);
         putc('\n', f);
         count++;
     }
@@ -347,23 +329,24 @@ static unsigned safety_lines(const json_t *o)
 
 static unsigned plot_safety(const json_t *o, FILE *f)
 {
-    unsigned counts[ARRAY_LENGTH(placements)], total = 0;
+    unsigned counts[SUITE_PLACEMENTS], total = 0;
     const char *between = "plot ";
 
-    put_head(o, SUITE_PLOT_SAFETY, 140 + 18 * safety_lines(o), f);
-    for (unsigned p = 0; p < ARRAY_LENGTH(placements); p++)
-        counts[p] = safety_data(o, placements[p].name, &total, f);
+    suite_plot_head(o, SUITE_PLOT_SAFETY, 140 + 18 * safety_lines(o), on_processes, f);
+    for (unsigned p = 0; p < SUITE_PLACEMENTS; p++)
+        counts[p] = safety_data(o, suite_placements[p].name, &total, f);
     fprintf(f,
             "set title machine font ',10'\nset xlabel 'time with checks to time without [ratio]'\n"
             "set logscale x\nset xtics (0.25,0.5,0.75,1,1.5,2,4,8,16)\n"
             "set yrange [%u:0]\nset arrow from 1, graph 0 to 1, graph 1 nohead lc rgb '#000000'\n"
             "set key outside top center horizontal\n",
             total + 1);
-    for (unsigned p = 0; p < ARRAY_LENGTH(placements); p++) {
+    for (unsigned p = 0; p < SUITE_PLACEMENTS; p++) {
         if (!counts[p])
             continue;
         fprintf(f, "%s$%s using 2:1:3:4:yticlabels(5) with xerrorbars ls %u dt 1 title '%s: %s'",
-                between, placements[p].name, p + 1, placements[p].name, placements[p].title);
+                between, suite_placements[p].name, p + 1, suite_placements[p].name,
+                suite_placements[p].title);
         between = ", \\\n     ";
     }
     putc('\n', f);
@@ -428,7 +411,7 @@ static unsigned plot_peers(const json_t *o, FILE *f)
     };
     unsigned counts[ARRAY_LENGTH(panels)], used = 0, total = 0;
 
-    put_head(o, SUITE_PLOT_PEERS, plots[SUITE_PLOT_PEERS].height, f);
+    suite_plot_head(o, SUITE_PLOT_PEERS, plots[SUITE_PLOT_PEERS].height, on_processes, f);
     for (unsigned p = 0; p < ARRAY_LENGTH(panels); p++) {
         counts[p] = peers_data(o, panels[p].what, panels[p].block, f);
         used += counts[p] != 0;
@@ -465,6 +448,10 @@ unsigned suite_plot_write(const json_t *o, enum suite_plot p, FILE *f)
         return plot_safety(o, f);
     case SUITE_PLOT_PEERS:
         return plot_peers(o, f);
+    case SUITE_PLOT_DESIGNS:
+        return suite_plot_designs(o, f);
+    case SUITE_PLOT_SCALING:
+        return suite_plot_scaling(o, f);
     case SUITE_PLOTS:
         break;
     }

@@ -19,6 +19,8 @@ enum suite_plot {
     SUITE_PLOT_LATENCY, /* histogram, and how many took longer */
     SUITE_PLOT_SAFETY,  /* what checks cost, by row */
     SUITE_PLOT_PEERS,   /* bars: ours, peers, the floor */
+    SUITE_PLOT_DESIGNS, /* bars: what a request takes in each design */
+    SUITE_PLOT_SCALING, /* throughput against queues, and against requests outstanding */
     SUITE_PLOTS
 };
 

@@ -38,4 +38,30 @@ static inline bool begins_table(const json_t *row, const json_t *before)
            strcmp(text_of(row, "testbed"), text_of(before, "testbed")) != 0;
 }
 
+static inline const json_t *rows_of(const json_t *o)
+{
+    return json_object_get(o, "rows");
+}
+
+/* NULL where the row has none of that name. */
+static inline const json_t *variant_of(const json_t *row, const char *name)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(json_object_get(row, "variants"), i,
+                       v) if (!strcmp(text_of(v, "name"), name)) return v;
+    return NULL;
+}
+
+/* A sample of which something may be said; NULL: none. */
+static inline const json_t *sample_of(const json_t *o, const char *name, unsigned least)
+{
+    const json_t *s = json_object_get(o, name);
+
+    return number_of(s, "count") >= least && number_of(s, "low") > 0 && number_of(s, "p10") > 0
+               ? s
+               : NULL;
+}
+
 #endif

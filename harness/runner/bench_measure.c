@@ -15,7 +15,7 @@
 #define PROGRAM_NS 60000000000ull /* they give up by themselves long before */
 /* What tells the round trip of a cache line between CPUs 0 and 1, before and after a moment. */
 #define PLACE_PROGRAM "ringproof-ring"
-#define PLACE_OPTIONS "--ring floor --measure-ms 8"
+#define PLACE_OPTIONS "--ring floor --measure-ms 10"
 
 /* Of all CPUs since the start, in seconds. */
 struct cpu_times {

@@ -320,6 +320,7 @@ START_TEST(baselines_keep_the_schema)
     glob_t found;
 
     ck_assert_int_eq(glob("results/baselines/*/bench.json", 0, NULL, &found), 0);
+    ck_assert_int_eq(glob("harness/unit/bench-invented.json", GLOB_APPEND, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
         json_t *o = json_load_file(found.gl_pathv[i], 0, NULL);
 

@@ -116,6 +116,79 @@ START_TEST(bars_of_peers)
 }
 END_TEST
 
+/* As row_of, on simxen, with variants of these names, of which the k-th takes (k + 1) us. */
+static struct suite_row sim_row(const char *family, const char *name, const char *const names[],
+                                unsigned count, double trip)
+{
+    struct suite_row row = {.work = {.family = family,
+                                     .name = name,
+                                     .unit = "ns/request",
+                                     .options = "",
+                                     .testbed = SUITE_SIM,
+                                     .loose = true,
+                                     .variant_count = count}};
+
+    for (unsigned k = 0; k < count; k++)
+        row.work.variants[k] = (struct suite_variant){.name = names[k], .options = ""};
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct suite_round *r = &row.rounds[row.round_count++];
+
+        for (unsigned k = 0; k < count; k++)
+            r->values[k] =
+                (struct suite_value){.ns = 1000.0 * (k + 1), .round_trip_ns = {trip, trip}};
+        r->fate = suite_round_fate(&row, r);
+    }
+    ck_assert_int_eq(suite_settle(&row), 0);
+    return row;
+}
+
+START_TEST(bars_of_designs)
+{
+    static const char *const names[] = {"grant-map", "shim"};
+    struct suite_row rows[] = {sim_row("designs", "designs a", names, 2, 80),
+                               sim_row("designs", "designs b", names, 1, 365),
+                               sim_row("fio", "fio a", names, 2, 80),
+                               row_of("designs c", "unchecked", 100, 80)};
+    json_t *o = suite_to_json(&usual, rows, 4);
+    unsigned values;
+    char *text = script_of(o, SUITE_PLOT_DESIGNS, &values);
+
+    ck_assert_uint_eq(values, 3);
+    ck_assert_ptr_nonnull(
+        strstr(text, "$near_0 << EOD\n\"grant-map\" 1 1 1\n\"shim\" 2 2 2\nEOD\n"));
+    ck_assert_ptr_nonnull(strstr(text, "$far_0 << EOD\n\"grant-map\" 1 1 1\nEOD\n"));
+    ck_assert_ptr_nonnull(strstr(text, "multiplot layout 1,2"));
+    ck_assert_ptr_nonnull(strstr(text, "[us/request]"));
+    ck_assert_ptr_nonnull(strstr(text, "simxen (a simulated Xen)"));
+    free(text);
+    json_decref(o);
+}
+END_TEST
+
+START_TEST(throughput_by_queues_and_depth)
+{
+    static const char *const queues[] = {"1 queue", "2 queues", "many"};
+    static const char *const rings[] = {"split", "packed"};
+    struct suite_row rows[] = {sim_row("fio", "fio randread 4k depth=32 by queues", queues, 3, 80),
+                               sim_row("fio", "fio randread 4k depth=4", rings, 2, 365),
+                               sim_row("fio", "fio randread 4k depth=16", rings, 1, 365),
+                               sim_row("fio", "fio randread 4k depth=32 by store", rings, 2, 80)};
+    json_t *o = suite_to_json(&usual, rows, 4);
+    unsigned values;
+    char *text = script_of(o, SUITE_PLOT_SCALING, &values);
+
+    ck_assert_uint_eq(values, 5);
+    ck_assert_ptr_nonnull(strstr(text, "$queues_0 << EOD\n1 1000 1000 1000\n2 500 500 500\nEOD\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "$depth_1_0 << EOD\n4 1000 1000 1000\n16 1000 1000 1000\nEOD\n"));
+    ck_assert_ptr_nonnull(strstr(text, "$depth_1_1 << EOD\n4 500 500 500\nEOD\n"));
+    ck_assert_ptr_nonnull(strstr(text, "$depth_0_0 << EOD\nEOD\n"));
+    ck_assert_ptr_null(strstr(text, "$depth_0_0 using")); /* of nothing there is no curve */
+    free(text);
+    json_decref(o);
+}
+END_TEST
+
 START_TEST(latency_is_a_histogram)
 {
     struct suite_row row = row_of("r", "unchecked", 100, 80);
@@ -255,6 +328,8 @@ int main(void)
     tcase_add_test(t, throughput_by_batch_and_placement);
     tcase_add_test(t, what_checks_cost);
     tcase_add_test(t, bars_of_peers);
+    tcase_add_test(t, bars_of_designs);
+    tcase_add_test(t, throughput_by_queues_and_depth);
     tcase_add_test(t, latency_is_a_histogram);
     tcase_add_test(t, histograms_of_anybody);
     tcase_add_test(t, nothing_to_draw);
