@@ -6,8 +6,9 @@
  * A row is one operation. Each boot gives it a value, the median of its batches; the row's value is
  * their mean. Values of different boots differ by almost nothing, whatever the host does meanwhile:
  * what two runs differ by beyond a bound is a change of the code that was executed. Code that moves
- * by a few bytes changes a queue's figures by more than those of requests one by one, hence two
- * bounds; to them comes what the boots of both runs differ by among themselves.
+ * by a few bytes changes a queue's figures by more than those of requests one by one, and what many
+ * pages at once cost depends on where they lie, hence three bounds; to them comes what the boots of
+ * both runs differ by among themselves.
  *
  * A value depends on everything that executes instructions: runs are compared where the versions
  * of Xen, of Linux, of QEMU and of the compiler are the same. The machine under QEMU is nothing to
@@ -30,6 +31,7 @@
 /* The smallest change of a value that is one. */
 #define INSNS_BOUND        0.005
 #define INSNS_BOUND_QUEUED 0.03
+#define INSNS_BOUND_PAGES  0.05
 
 struct insns_value {
     double median;    /* of the batches, for one operation */

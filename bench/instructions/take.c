@@ -180,7 +180,9 @@ void insns_count(struct insns *n, const struct report_cell *counted)
 
 double insns_bound(const char *name)
 {
-    return strstr(name, " queued") ? INSNS_BOUND_QUEUED : INSNS_BOUND;
+    return strstr(name, " queued")  ? INSNS_BOUND_QUEUED
+           : strstr(name, " pages") ? INSNS_BOUND_PAGES
+                                    : INSNS_BOUND;
 }
 
 double insns_mean(const struct insns_row *row)

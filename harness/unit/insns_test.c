@@ -104,8 +104,12 @@ START_TEST(queued_needs_more)
     static const struct world little = {"read 4 KiB, 16 queued", {"1020.0", "1020.0"}, "7.2"};
     static const struct world much = {"read 4 KiB, 16 queued", {"1040.0", "1040.0"}, "7.2"};
 
+    static const struct world pages = {"grant map, 16 pages", {"1000.0", "1001.0"}, "7.2"};
+    static const struct world many = {"grant map, 16 pages", {"1040.0", "1040.0"}, "7.2"};
+
     judged(&queued, &little, SAMPLE_SAME, NULL);
     judged(&queued, &much, SAMPLE_WORSE, NULL);
+    judged(&pages, &many, SAMPLE_SAME, NULL);
 }
 END_TEST
 
