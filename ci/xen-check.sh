@@ -39,16 +39,19 @@ cells()
     echo "blk[arch=$1,*transport=pci,ring=split] blk[arch=$1,addressing=grants,transport=pci,ring=packed]"
     echo "grant[arch=$1,*memory=auto,transport=pci,ring=split] foreign[arch=$1,*memory=auto,transport=pci,ring=split]"
     echo "pci[arch=$1,*"
-    # Memory: requests in flight, and a device behind an IOMMU while it is mapped and unmapped.
-    echo "memory-flight[arch=$1,*transport=pci,* iommu-access[arch=$1,addressing=grants,transport=pci,ring=split]"
+    # What a request costs by each way to memory, which simxen has to count the same.
+    [ "$1" = arm ] || echo "memory-costs memory-costs-foreign memory-costs-kept"
+    echo "memory-flight[arch=$1,*transport=pci,*"
     # A stock Linux's driver of hot-plug slots, and its rescan.
     echo "linux-hotplug[arch=$1,*"
     # A table in a PVH domain's ACPI; grants that are copied, or looked up.
     [ "$1" = arm ] || echo "discovery-on-xen[arch=x86,discovery=acpi] memory-grant-strategies[*transport=pci,ring=split]"
     [ "$1" = arm ] || return 0
+    # Ways to reach memory, under a stock Linux's fio.
+    echo "linux-memory[arch=arm,* linux-memory-foreign[arch=arm,*"
     # A backend in a domU of its own; every way to reach memory.
     echo "driver-domain[arch=arm,* memory-rings[arch=arm,*transport=pci,ring=split] memory-offsets[arch=arm,*"
-    echo "iommu[arch=arm,addressing=grants,transport=pci,ring=split]"
+    echo "iommu[arch=arm,addressing=grants,transport=pci,ring=split] iommu-access[arch=arm,*transport=pci,ring=split]"
     echo "memory-foreign-strategies[arch=arm,*transport=pci]"
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
@@ -81,7 +84,15 @@ check()
     # shellcheck disable=SC2046 # patterns of cells
     (set -f && $ringproof run --testbed qemu --results "$out/parts/qemu-$1" $(cells "$1")) || bad=1
     echo "== $1, simxen"
-    $ringproof run --results "$out/parts/sim-$1" --quiet "abi[arch=$1]" >/dev/null || bad=1
+    costs=
+    [ "$1" = arm ] || [ -n "$quick" ] || costs="memory-costs memory-costs-foreign memory-costs-kept"
+    # shellcheck disable=SC2086 # names of scenarios
+    $ringproof run --results "$out/parts/sim-$1" --quiet "abi[arch=$1]" $costs >/dev/null || bad=1
+    if [ -n "$costs" ]; then
+        echo "== what requests cost, on both"
+        $ringproof compare --filter 'memory.requests_cost_*' --at-least 200 \
+            "$out/parts/sim-$1"/*/result.json "$out/parts/qemu-$1"/*/result.json || bad=1
+    fi
     [ -n "$inside" ] || return $bad
     echo "== $1, the real Xen, from inside of its dom0"
     OUT=$build ci/xen-inside.sh "$1" "$out/parts/xen-$1" "abi[arch=$1]" \
