@@ -33,8 +33,8 @@
 #define BACKEND_NAME     TESTBED_TAP_BACKEND "0"
 #define FRONTEND_NAME    TESTBED_TAP_FRONTEND "0"
 #define IPERF3           "/usr/bin/iperf3"
-#define READY_NS         20000000000u
-#define STALL_NS         20000000000u /* longer than TCP's own patience with a lossy network */
+#define READY_NS         60000000000u
+#define STALL_NS         60000000000u /* longer than TCP's own patience with a lossy network */
 
 struct net {
     struct guest_run g;

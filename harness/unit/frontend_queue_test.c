@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Doorbells of a driver's queue: none that the device does not want, unless they are insisted on.
+/*
+ * Doorbells of a driver's queue: none that the device does not want, unless they are insisted on.
+ * Waiting: whether an interrupt told of what is there.
  */
 #include "frontend/queue.h"
 #include "unit/run.h"
@@ -106,13 +108,70 @@ START_TEST(kick_again_does_not)
 }
 END_TEST
 
+/* ---- waiting ---- */
+
+/* A platform in whose first wait the device uses what it has. */
+struct wait {
+    struct fe_platform p;
+    struct bell b;
+    int fires;      /* what that wait gives */
+    int fires_late; /* what the next one gives, which only looks */
+    unsigned waits;
+};
+
+static int wait_irq(struct fe_platform *p, fe_irq_t irq, uint64_t timeout_ns)
+{
+    struct wait *w = (struct wait *)p;
+    struct virtq_seg segs[CHAIN_MAX];
+    struct virtq_chain chain = {.segs = segs};
+
+    (void)irq;
+    if (w->waits++) {
+        ck_assert_uint_eq(timeout_ns, 0);
+        return w->fires_late;
+    }
+    ck_assert_uint_gt(timeout_ns, 0);
+    ck_assert_int_eq(virtq_dev_pop(&w->b.rig.dev, &chain), 1);
+    virtq_dev_push(&w->b.rig.dev, chain.token, 0);
+    virtq_dev_publish(&w->b.rig.dev);
+    return w->fires;
+}
+
+static const struct fe_platform_ops wait_ops = {.irq_wait = wait_irq};
+
+static int wait_result(enum virtq_format format, int fires, int fires_late)
+{
+    struct wait w = {.p.ops = &wait_ops, .fires = fires, .fires_late = fires_late};
+    int rc;
+
+    bell_init(&w.b, format);
+    w.b.v.platform = &w.p;
+    w.b.q.irq = 7;
+    add_one(&w.b);
+    (void)virtq_drv_publish(&w.b.q.drv);
+    rc = fe_queue_wait(&w.b.q, 1000000000u);
+    ck_assert_uint_eq(w.waits, fires ? 1 : 2);
+    bell_fini(&w.b);
+    return rc;
+}
+
+START_TEST(wait_says_who_told)
+{
+    ck_assert_int_eq(wait_result(formats[_i], 1, 0), 1);
+    ck_assert_int_eq(wait_result(formats[_i], 0, 1), 1); /* behind the time, and yet */
+    ck_assert_int_eq(wait_result(formats[_i], 0, 0), FE_QUEUE_UNTOLD);
+    ck_assert_int_eq(wait_result(formats[_i], 0, -EIO), -EIO);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("frontend/queue");
-    TCase *tc = tcase_create("doorbells");
+    TCase *tc = tcase_create("doorbells and waiting");
 
     tcase_add_loop_test(tc, kick_asks_the_device, 0, 2);
     tcase_add_loop_test(tc, kick_again_does_not, 0, 2);
+    tcase_add_loop_test(tc, wait_says_who_told, 0, 2);
     suite_add_tcase(s, tc);
     return unit_run(s);
 }

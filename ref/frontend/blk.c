@@ -568,11 +568,14 @@ int fe_blk_reap(struct fe_blk *b, unsigned queue, struct fe_blk_done *done, unsi
 
 int fe_blk_wait(struct fe_blk *b, unsigned queue, uint64_t timeout_ns)
 {
+    int rc;
+
     if (queue >= b->info.queues)
         return -EINVAL;
     if (b->queues[queue].lost)
         return 1;
-    return fe_queue_wait(&b->queues[queue].q, timeout_ns);
+    rc = fe_queue_wait(&b->queues[queue].q, timeout_ns);
+    return rc > 0 ? 1 : rc;
 }
 
 unsigned fe_blk_outstanding(const struct fe_blk *b, unsigned queue)

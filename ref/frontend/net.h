@@ -83,7 +83,7 @@ int fe_net_tx_put(struct fe_net *n, unsigned pair, const struct fe_net_slot *slo
 int fe_net_tx_kick(struct fe_net *n, unsigned pair);
 /* As fe_queue_kick_again, when the device has frames: 1 when it was told, 0, or an error. */
 int fe_net_tx_kick_again(struct fe_net *n, unsigned pair);
-/* Until a slot may be empty: 1, or 0 after timeout_ns. */
+/* Until a slot may be empty, and as fe_queue_wait. */
 int fe_net_tx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns);
 
 /* ---- reception ---- */
@@ -104,6 +104,7 @@ int fe_net_rx_put(struct fe_net *n, unsigned pair, const struct fe_net_frame *fr
 int fe_net_rx_kick(struct fe_net *n, unsigned pair);
 /* As fe_queue_kick_again: the device has buffers always. 1, or an error. */
 int fe_net_rx_kick_again(struct fe_net *n, unsigned pair);
+/* Until a frame may be there, as fe_queue_wait. */
 int fe_net_rx_wait(struct fe_net *n, unsigned pair, uint64_t timeout_ns);
 
 /* ---- control ---- */

@@ -145,15 +145,19 @@ int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns)
 {
     struct fe_platform *p = q->virtio->platform;
     uint64_t now = queue_now_ns(), deadline = now + timeout_ns, limit;
+    bool over = false; /* without an interrupt */
     int rc;
 
     if (deadline < now)
         deadline = UINT64_MAX;
     for (;;) {
-        if (virtq_drv_used_pending(&q->drv))
-            return 1;
-        if (q->irq && virtq_drv_irq_enable(&q->drv))
-            return 1;
+        if (virtq_drv_used_pending(&q->drv) || (q->irq && virtq_drv_irq_enable(&q->drv))) {
+            if (!over)
+                return 1;
+            /* It may have come just now. */
+            rc = p->ops->irq_wait(p, q->irq, 0);
+            return rc ? rc : FE_QUEUE_UNTOLD;
+        }
         now = queue_now_ns();
         if (now >= deadline)
             return 0;
@@ -166,6 +170,7 @@ int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns)
         rc = p->ops->irq_wait(p, q->irq, limit);
         if (rc < 0)
             return rc;
+        over = rc == 0 && limit == deadline - now;
         if (rc > 0 && q->vector == FE_NO_VECTOR) {
             uint8_t isr;
 

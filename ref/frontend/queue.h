@@ -50,7 +50,9 @@ int fe_queue_kick(struct fe_queue *q);
  * have been lost, and a device that was not told does not ask again (2.7.10). */
 int fe_queue_kick_again(struct fe_queue *q);
 
-/* Until a used entry is there: 1, or 0 after timeout_ns. Spins without an interrupt. */
+/* Until a used entry is there: 1, or 0 after timeout_ns. FE_QUEUE_UNTOLD: one is there when the
+ * time is over, and no interrupt said so. Spins without an interrupt. */
+#define FE_QUEUE_UNTOLD 2
 int fe_queue_wait(struct fe_queue *q, uint64_t timeout_ns);
 
 #endif

@@ -331,6 +331,7 @@ int main(int argc, char **argv)
     }
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* nobody may want to know that we are ready any more */
     if (fe_platform_open(o.platform, &p))
         return 1;
     rc = serve(&o, p);

@@ -7,9 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "frontend/queue.h"
 #include "spec/virtio.h"
 #include "spec/virtio_net.h"
 #include "util/bits.h"
@@ -43,14 +43,6 @@ struct netfront {
     atomic_bool stop;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void fail(struct netfront *f, int rc, const char *what)
 {
     int none = 0;
@@ -82,13 +74,9 @@ static int kick_again(struct worker *w)
     return rc < 0 ? rc : 0;
 }
 
-/*
- * Wait for a queue of the worker's: 1, 0 or an error. That something is there when the limit has
- * passed was found by looking, and not because an interrupt said so.
- */
+/* Wait for a queue of the worker's: 1, 0 or an error; -ETIME: interrupts do not come. */
 static int wait_for(struct worker *w, int (*wait)(struct fe_net *, unsigned, uint64_t))
 {
-    uint64_t before = now_ns();
     int rc = wait(w->front->net, w->pair, LIMIT_NS);
 
     if (rc < 0)
@@ -96,7 +84,7 @@ static int wait_for(struct worker *w, int (*wait)(struct fe_net *, unsigned, uin
     if (rc == 0)
         return kick_again(w);
     w->quiet = 0;
-    if (now_ns() - before < LIMIT_NS) {
+    if (rc != FE_QUEUE_UNTOLD) {
         w->stats.waits++;
         return 1;
     }
