@@ -182,7 +182,8 @@ static unsigned scaling_queues(const json_t *o, unsigned *style, FILE *f)
                          suite_placements[p].name);
             total += points;
         }
-    fputs("set xlabel 'queues, each with a job of its own'\nset xrange [0.9:4.4]\n"
+    fputs("set xtics (1,2,4)\nset xlabel 'queues [number], each with a job of its own'\nset xrange "
+          "[0.9:4.4]\n"
           "set ylabel 'requests [thousand/s]'\nset title 'by queues'\n",
           f);
     for (unsigned k = 0; k < count; k++) {
@@ -208,7 +209,8 @@ static unsigned scaling_depth(const json_t *o, FILE *f)
             points[p][v] = depth_data(o, suite_placements[p].name, variants[v], block, f);
             total += points[p][v];
         }
-    fputs("set xlabel 'requests outstanding'\nset logscale x 2\nset xrange [0.9:150]\n"
+    fputs("set xtics auto\nset xlabel 'requests outstanding [number]'\nset logscale x 2\nset "
+          "xrange [0.9:150]\n"
           "set ylabel 'requests [thousand/s]'\nset title 'random reads of 4 KiB, one queue'\n",
           f);
     for (unsigned p = 0; p < SUITE_PLACEMENTS; p++)
