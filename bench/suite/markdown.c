@@ -142,7 +142,7 @@ static void put_costs(const json_t *o, FILE *f)
             text_write_markdown(f, text_of(cost, "request"));
             fputs(" |", f);
             json_object_foreach((json_t *)columns, name, v)
-                fprintf(f, " %.4g |", number_of(counts, name));
+                fprintf(f, " %.6g |", number_of(counts, name));
             putc('\n', f);
         }
     }

@@ -225,7 +225,7 @@ static void put_cost(const json_t *design, size_t k, const json_t *cost, const j
     text_write_xml(f, text_of(cost, "request"));
     fputs("</td>", f);
     json_object_foreach((json_t *)columns, name, v)
-        fprintf(f, "<td class=n>%.4g</td>", number_of(json_object_get(cost, "counts"), name));
+        fprintf(f, "<td class=n>%.6g</td>", number_of(json_object_get(cost, "counts"), name));
     fputs("</tr>\n", f);
 }
 
