@@ -112,6 +112,17 @@ static bool came_to_nothing(const struct report_cell *c)
     return c->outcome == ERROR || c->outcome == CRASH;
 }
 
+/* The cell's own reason, or that of its worst check. */
+static const char *why_of(const struct report_cell *c)
+{
+    if (c->reason && c->reason[0])
+        return c->reason;
+    for (unsigned i = 0; i < c->check_count; i++)
+        if (c->checks[i].outcome == c->outcome && c->checks[i].reason && c->checks[i].reason[0])
+            return c->checks[i].reason;
+    return "see its folder";
+}
+
 /* Runs the cells that are named, and takes what they came to. Those that came to nothing are the
  * names of the next attempt: `again`, of room for all, its texts the caller's. */
 static int attempt(struct run_options *o, struct install *in, struct insns *n, unsigned boot,
@@ -144,7 +155,7 @@ static int attempt(struct run_options *o, struct install *in, struct insns *n, u
             char text[1024];
 
             snprintf(text, sizeof(text), "%.200s: %s: %.400s", c->id, outcome_name(c->outcome),
-                     c->reason && c->reason[0] ? c->reason : "see its folder");
+                     why_of(c));
             report_pairs_add(&n->said, what, text);
             fprintf(stderr, "%s: %s\n", what, text);
             words_add(again, c->id);
