@@ -41,7 +41,8 @@ cells()
     echo "pci[arch=$1,*"
     # What a request costs by each way to memory, which simxen has to count the same.
     [ "$1" = arm ] || echo "memory-costs memory-costs-foreign memory-costs-kept"
-    echo "memory-flight[arch=$1,*transport=pci,*"
+    # Requests in flight, and a device behind an IOMMU while it is mapped and unmapped.
+    echo "memory-flight[arch=$1,*transport=pci,* iommu-access[arch=$1,addressing=grants,transport=pci,ring=split]"
     # A stock Linux's driver of hot-plug slots, and its rescan.
     echo "linux-hotplug[arch=$1,*"
     # A table in a PVH domain's ACPI; grants that are copied, or looked up.
@@ -51,7 +52,7 @@ cells()
     echo "linux-memory[arch=arm,* linux-memory-foreign[arch=arm,*"
     # A backend in a domU of its own; every way to reach memory.
     echo "driver-domain[arch=arm,* memory-rings[arch=arm,*transport=pci,ring=split] memory-offsets[arch=arm,*"
-    echo "iommu[arch=arm,addressing=grants,transport=pci,ring=split] iommu-access[arch=arm,*transport=pci,ring=split]"
+    echo "iommu[arch=arm,addressing=grants,transport=pci,ring=split] iommu-access[arch=arm,addressing=foreign,transport=pci,ring=split]"
     echo "memory-foreign-strategies[arch=arm,*transport=pci]"
     # Thousands of trapped accesses and a fresh domain for each check: minutes each on x86's machine.
     echo "ecam-one[arch=arm] lifecycle[arch=arm,addressing=grants,transport=pci]"
