@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Xen and xenstored let a domain have so many event channels, nodes, watches and transactions. A
- * backend whose domain has them all, because of whomever, is refused one at whatever moment.
+ * Xen and xenstored let a domain have so many event channels, references, nodes, watches and
+ * transactions. A backend whose domain has them all, because of whomever, is refused one at
+ * whatever moment; and so is a driver a reference.
  */
 #define CHECK_FAMILY "shortage"
 
@@ -258,4 +259,131 @@ CHECK(beside_an_attach, .judges = DEVICE, .proves = "xen.lifecycle.shortage.5", 
         service_restart(s, 0, 0);
         expect_served(s, s->q, false);
     }
+}
+
+/* ---- a driver without references ---- */
+
+#define HOG_PAGES 64u
+#define HOGS_MAX  4096u
+#define FREED     3u
+
+/* Pages that are granted over and over, until there is no reference left. */
+struct hog {
+    struct device *d;
+    void *va;
+    struct {
+        gref_t first;
+        unsigned pages; /* 0: given back */
+    } got[HOGS_MAX];
+    unsigned count;
+};
+
+static void hog_give_back(void *arg)
+{
+    struct hog *h = arg;
+    struct fe_platform *p = h->d->mem.platform;
+
+    while (h->count--)
+        if (h->got[h->count].pages)
+            (void)p->ops->revoke(p, h->got[h->count].first, h->got[h->count].pages);
+    p->ops->pages_free(p, h->va, HOG_PAGES);
+    free(h);
+}
+
+/* Some single references first, which can be given back one by one. */
+static struct hog *given_no_references(struct device *d)
+{
+    struct fe_platform *p = d->mem.platform;
+    struct hog *h = calloc(1, sizeof(*h));
+    unsigned pages = 1;
+    int rc;
+
+    if (!h)
+        error_out(d->t, "out of memory");
+    h->d = d;
+    rc = p->ops->pages_alloc(p, HOG_PAGES, 0, &h->va);
+    if (rc) {
+        free(h);
+        error_out(d->t, "%u pages: %s", HOG_PAGES, strerror(-rc));
+    }
+    check_defer(d->t, hog_give_back, h);
+    while (pages && h->count < HOGS_MAX) {
+        rc = p->ops->grant(p, h->va, pages, d->mem.backend_domid, FE_GRANT_READONLY,
+                           &h->got[h->count].first);
+        if (rc == -ENOSPC) {
+            pages /= 2;
+            continue;
+        }
+        if (rc)
+            error_out(d->t, "granting %u pages: %s", pages, strerror(-rc));
+        h->got[h->count++].pages = pages;
+        if (h->count == FREED)
+            pages = HOG_PAGES;
+    }
+    if (pages)
+        skip_check(d->t, "the domain's grant table has no end");
+    return h;
+}
+
+static void expect_no_mapping(struct device *d, void *va, unsigned pages, unsigned left)
+{
+    struct fe_mapping map;
+    int rc = fe_dma_map(&d->mem, va, (size_t)pages * XEN_PAGE_BYTES, FE_DMA_TO_DEVICE, &map);
+
+    expect(d->t, MUST, rc == -ENOSPC, "mapping %u pages with %u references left gives %s", pages,
+           left, rc ? strerror(-rc) : "success");
+    if (rc == 0)
+        (void)fe_dma_unmap(&d->mem, &map);
+}
+
+/* As many pages as there are references, each by itself, and not one more. */
+static void expect_mappings(struct device *d, void *va, unsigned left)
+{
+    struct fe_mapping map[FREED];
+    unsigned n = 0;
+    int rc = 0;
+
+    while (n < left && rc == 0) {
+        rc = fe_dma_map(&d->mem, va, XEN_PAGE_BYTES, FE_DMA_TO_DEVICE, &map[n]);
+        n += rc == 0;
+    }
+    expect_eq(d->t, MUST, n, left, "pages that could be mapped of as many as references are left");
+    expect_no_mapping(d, va, 1, 0);
+    while (n)
+        must(d->t, fe_dma_unmap(&d->mem, &map[--n]), "unmapping");
+}
+
+CHECK(of_references, .judges = DRIVER, .proves = "xen.lifecycle.shortage.6",
+      .needs = NEED_DEVICE | NEED_SERVICE | NEED_GRANTS | NEED_STREAMING, .timeout_ms = 60000,
+      .title = "Without references a driver's mapping fails, nothing is lost, and its ring goes on")
+{
+    struct service *s = given_service(t, 0, 0);
+    struct fe_platform *p = s->d->mem.platform;
+    struct request *r = given_request(s);
+    struct piece pieces[REQUEST_PIECES_MAX];
+    struct hog *h;
+    uint16_t head;
+
+    h = given_no_references(s->d);
+    note(t, "grants until none was left", "%u", h->count);
+    expect_no_mapping(s->d, h->va, 1, 0);
+    head = ring_chain(s->q, 0, pieces, request_pieces(r, pieces, 1));
+    ring_offer(s->q, head);
+    ring_kick(s->q);
+    expect_answered(r, expect_used(s->q, head));
+    for (unsigned i = 0; i < FREED; i++) {
+        must(t, p->ops->revoke(p, h->got[i].first, h->got[i].pages), "giving a reference back");
+        h->got[i].pages = 0;
+    }
+    expect_no_mapping(s->d, h->va, FREED + 1, FREED);
+    expect_mappings(s->d, h->va, FREED);
+    /* What was given back is there again. */
+    expect_mappings(s->d, h->va, FREED);
+    request_release(r);
+    /* The rest goes back before the device is negotiated anew: that takes references. */
+    for (unsigned i = FREED; i < h->count; i++) {
+        must(t, p->ops->revoke(p, h->got[i].first, h->got[i].pages), "giving references back");
+        h->got[i].pages = 0;
+    }
+    expect_service_recovers(s, "a time without references");
 }

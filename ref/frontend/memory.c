@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gmem/gref.h"
+#include "util/mutant.h"
 
 void fe_memory_init(struct fe_memory *m, struct fe_platform *p, enum fe_addressing addressing,
                     uint16_t backend_domid)
@@ -192,6 +193,15 @@ static int map_now(struct fe_memory *m, void *va, size_t bytes, enum fe_dma_dir 
     } else {
         rc = m->platform->ops->grant(m->platform, page, pages, m->backend_domid,
                                      dir == FE_DMA_TO_DEVICE ? FE_GRANT_READONLY : 0, &map->first);
+        if (rc && MUTANT(driver_shortage_loses_references)) {
+            gref_t lost;
+
+            (void)m->platform->ops->grant(m->platform, page, 1, m->backend_domid, 0, &lost);
+        }
+        if (rc && MUTANT(driver_takes_shortage_for_success)) {
+            map->addr = gpa_from_gref(gref_make(0), offset);
+            return 0;
+        }
         if (rc)
             return rc;
         map->pages = pages;
