@@ -38,6 +38,9 @@ for run in results/baselines/*/bench.json harness/unit/bench-invented.json; do
     measured=$(grep -o '"testbed"' "$run" | wc -l)
     expect 0 "$machine: the page shows all rows" [ "$rows" -gt 0 -a "$rows" -eq "$measured" ]
     expect 0 "$machine: and all pictures" [ "$(grep -o '<img ' "$work/dom" | wc -l)" -eq "$(echo "$pictures" | wc -w)" ]
+    designs=$(grep -o '"own_kib"' "$run" | wc -l)
+    expect 0 "$machine: and what each backend has of memory" \
+        [ "$(grep -cE '<td>(the same|otherwise)' "$work/dom")" -eq "$designs" ]
     # A picture that the browser cannot draw has no size: the page's own height tells.
     expect 0 "$machine: that the browser can draw" "$browser" --headless --no-sandbox --disable-gpu \
         --window-size=1200,3000 --screenshot="$work/shot.png" "file://$page"

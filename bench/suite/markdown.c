@@ -148,6 +148,33 @@ static void put_costs(const json_t *o, FILE *f)
     }
 }
 
+/* What the backend has for itself, by the guest's size. */
+static void put_memory(const json_t *o, FILE *f)
+{
+    const json_t *design, *m;
+    size_t i, k;
+    bool any = false;
+
+    json_array_foreach(json_object_get(o, "designs"), i, design)
+    {
+        json_array_foreach(json_object_get(design, "memory"), k, m)
+        {
+            if (!any)
+                fputs("\n## memory of the backend\n\nIts own, that is resident after these "
+                      "requests; not what it shares with the guest.\n\n| design | guest | own "
+                      "[KiB] | requests cost |\n|---|---|---|---|\n",
+                      f);
+            any = true;
+            fputs("| ", f);
+            text_write_markdown(f, k ? "" : text_of(design, "name"));
+            fputs(" | ", f);
+            text_write_markdown(f, text_of(m, "guest"));
+            fprintf(f, " | %.0f | %s |\n", number_of(m, "own_kib"),
+                    json_is_true(json_object_get(m, "same_costs")) ? "the same" : "otherwise");
+        }
+    }
+}
+
 static void put_goals(const json_t *o, FILE *f)
 {
     const json_t *goal, *run = json_object_get(o, "run");
@@ -199,5 +226,6 @@ void suite_write_markdown(const json_t *o, FILE *f)
         before = row;
     }
     put_costs(o, f);
+    put_memory(o, f);
     put_goals(o, f);
 }

@@ -259,6 +259,35 @@ static void put_costs(const json_t *o, FILE *f)
     fputs(columns ? "</table></div>\n" : "", f);
 }
 
+/* What the backend has for itself, by the guest's size. */
+static void put_memory(const json_t *o, FILE *f)
+{
+    const json_t *design, *m;
+    size_t i, k;
+    bool any = false;
+
+    json_array_foreach(json_object_get(o, "designs"), i, design)
+    {
+        json_array_foreach(json_object_get(design, "memory"), k, m)
+        {
+            if (!any)
+                fputs("<h2>Memory of the backend</h2>\n<p class=soft>Its own, that is resident "
+                      "after these requests; not what it shares with the guest.</p>\n<div "
+                      "class=wide><table id=memory><tr><th>design<th>guest<th>own [KiB]"
+                      "<th>requests cost</tr>\n",
+                      f);
+            any = true;
+            fputs("<tr><td>", f);
+            text_write_xml(f, k ? "" : text_of(design, "name"));
+            fputs("</td><td>", f);
+            text_write_xml(f, text_of(m, "guest"));
+            fprintf(f, "</td><td class=n>%.0f</td><td>%s</td></tr>\n", number_of(m, "own_kib"),
+                    json_is_true(json_object_get(m, "same_costs")) ? "the same" : "otherwise");
+        }
+    }
+    fputs(any ? "</table></div>\n" : "", f);
+}
+
 void suite_page_write(const json_t *o, char *const svg[SUITE_PLOTS], FILE *f)
 {
     fprintf(f,
@@ -278,6 +307,7 @@ void suite_page_write(const json_t *o, char *const svg[SUITE_PLOTS], FILE *f)
                 suite_plot_caption((enum suite_plot)p));
     }
     put_costs(o, f);
+    put_memory(o, f);
     put_rows(o, f);
     fputs("</html>\n", f);
 }

@@ -9,6 +9,7 @@
 
 #include <fnmatch.h>
 
+#include "runner/measured.h"
 #include "runner/neighbour.h"
 #include "runner/runner.h"
 #include "runner/session.h"
@@ -420,6 +421,8 @@ static void run_check(struct run *r, const struct wire_check *w)
         ret = after_domain(r, w, deadline, &result, &after);
     if (!ret) {
         report_check_take(k, &result);
+        if (r->job->measures)
+            measured_memory(r->cell, k);
         k->expectations += after.looked;
         if (k->outcome == PASS && !k->expectations)
             report_check_worsen(k, ERROR, "the check evaluated no expectation");

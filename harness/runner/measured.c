@@ -120,3 +120,14 @@ void measured_note(struct guest_run *g, const struct measured *m, uint64_t units
     free(text);
     json_decref(line);
 }
+
+void measured_memory(const struct testbed_cell *c, struct report_check *k)
+{
+    uint64_t bytes = process_own_bytes(&c->backend);
+    char text[24];
+
+    if (!bytes)
+        return;
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)(bytes / 1024));
+    report_pairs_add(&k->notes, MEASURED_MEMORY_NOTE, text);
+}

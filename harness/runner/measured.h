@@ -9,7 +9,8 @@
 #include "runner/guest.h"
 #include "stats/histogram.h"
 
-#define MEASURED_NOTE "measured"
+#define MEASURED_NOTE        "measured"
+#define MEASURED_MEMORY_NOTE "backend's own memory [KiB]"
 
 #define MEASURED_THREADS 128u
 #define MEASURED_LOOK_NS 50000000u
@@ -38,5 +39,8 @@ void measured_look(struct guest_run *g);
  * was not measured; `lost` of the units, 0: none can be. */
 void measured_note(struct guest_run *g, const struct measured *m, uint64_t units, uint64_t lost,
                    double wall_ns, double frontend_cpu_ns, const struct histogram *latency);
+
+/* What the backend has for itself now, in a note of a check. */
+void measured_memory(const struct testbed_cell *c, struct report_check *k);
 
 #endif

@@ -21,7 +21,7 @@ int keys_read_domain(struct reader *r, const struct doc_node *n)
     const struct doc_node *c = doc_get(n, "memory");
     if (c) {
         ret = reader_number(r, c, "memory", units_parse_bytes, "a size such as 64MiB", 4u << 20,
-                            2ull << 30, &r->s->memory_bytes);
+                            16ull << 30, &r->s->memory_bytes);
         if (!ret && r->s->memory_bytes % 4096)
             ret = reader_refuse_at(r, c, "memory is not a multiple of 4KiB");
     }

@@ -3,6 +3,10 @@
 #include "scenario/keys.h"
 #include "util/bits.h"
 
+/* What a domU of the real Xen can have here, and what x86 has below the hole of its devices. */
+#define MEMORY_REAL_MAX (2ull << 30)
+#define MEMORY_X86_MAX  (3ull << 30)
+
 /* A place on PCI is said for each device; windows of virtio-mmio are given out in their order. */
 static int check_places(struct reader *r, const struct doc_node *root)
 {
@@ -249,6 +253,13 @@ int keys_check_whole(struct reader *r, const struct doc_node *root)
         (s->testbeds != 1u << TESTBED_SIM || scenario_axis_has(s, AXIS_FRONTEND, "dom0")))
         return reader_refuse_at(r, doc_get(domain, "refuse-foreign"),
                                 "only a domU of the testbed sim can be kept from being mapped");
+    if (s->memory_bytes > MEMORY_REAL_MAX && s->testbeds != 1u << TESTBED_SIM)
+        return reader_refuse_at(r, doc_get(domain, "memory"),
+                                "only the testbed sim has more than 2GiB for a domain");
+    if (s->memory_bytes > MEMORY_X86_MAX &&
+        (!scenario_axis_has(s, AXIS_ARCH, "arm") || s->axis_count[AXIS_ARCH] > 1))
+        return reader_refuse_at(r, doc_get(domain, "memory"),
+                                "only Arm has more than 3GiB in one piece (axis arch)");
     if (s->backend_page_bytes && s->testbeds != 1u << TESTBED_SIM)
         return reader_refuse_at(r, doc_get(domain, "backend-pages"),
                                 "only the testbed sim has a host whose pages it can choose");

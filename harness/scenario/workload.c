@@ -18,6 +18,7 @@ enum key {
     MS,
     BACKING,
     SIZE,
+    GUEST,
     STREAMS,
     DIRECTION,
     PROTOCOL,
@@ -36,6 +37,7 @@ static const struct {
     [MS] = {"ms", "300"},
     [BACKING] = {"backing", "null"},
     [SIZE] = {"size", "256MiB"},
+    [GUEST] = {"guest", "128MiB"},
     [STREAMS] = {"streams", "1"},
     [DIRECTION] = {"direction", "to-backend"},
     [PROTOCOL] = {"protocol", "tcp"},
@@ -166,8 +168,8 @@ static int put_scenario(struct words_read *r, FILE *f)
     if (costs && !strcmp(r->axes[AXIS_MEMORY], "grant-persistent") && !r->axes[AXIS_BUFFERS][0])
         snprintf(r->axes[AXIS_BUFFERS], WORD_BYTES, "pool");
     put_matrix(r, f);
-    if (!r->axes[AXIS_VCPUS][0])
-        fprintf(f, "domain: {memory: 128MiB%s}\n", r->axes[AXIS_FRONTEND][0] ? "" : ", vcpus: 5");
+    fprintf(f, "domain: {memory: %s%s}\n", r->values[GUEST],
+            r->axes[AXIS_FRONTEND][0] || r->axes[AXIS_VCPUS][0] ? "" : ", vcpus: 5");
     if (is_value(r, RUN, "iperf3")) {
         fprintf(f, "device: {type: net, wire: tap%s}\n", place);
         return put_iperf3(r, f);

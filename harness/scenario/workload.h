@@ -8,6 +8,7 @@
  *     run=fio    rw=randread bs=4k depth=32 jobs=1 ms=300 backing=null|image size=256MiB
  *     run=iperf3 streams=1 direction=to-backend|to-frontend|both protocol=tcp|udp length=1400
  *     run=costs  what the requests of the check memory.requests_cost_what_they_cost cost
+ *     guest=128MiB, with any of them: the guest's memory
  */
 #ifndef RP_SCENARIO_WORKLOAD_H
 #define RP_SCENARIO_WORKLOAD_H

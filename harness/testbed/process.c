@@ -241,6 +241,21 @@ uint64_t process_cpu_ns(const struct process *p)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t process_own_bytes(const struct process *p)
+{
+    unsigned long long kib = 0;
+    char path[64], line[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)p->pid);
+    f = p->pid ? fopen(path, "re") : NULL;
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "Anonymous: %llu kB", &kib) != 1)
+        ;
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
 bool process_running(struct process *p)
 {
     return p->pid && process_wait(p, 0) == -ETIMEDOUT;

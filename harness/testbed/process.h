@@ -56,6 +56,9 @@ int process_fork(int (*run)(void *arg), void *arg, int netns_fd, struct process 
 bool process_running(struct process *p);
 /* The time for which it has had a CPU, with all its threads; 0 of one that does not run. */
 uint64_t process_cpu_ns(const struct process *p);
+/* Its own memory that is resident: not what it shares, nor what files give back. 0 where that is
+ * not told. */
+uint64_t process_own_bytes(const struct process *p);
 /* 0 when the process ended (and was reaped), -ETIMEDOUT when it still runs. */
 int process_wait(struct process *p, uint64_t timeout_ns);
 /* Sends `signal`, waits, and kills what did not end. Returns 0, or -ETIMEDOUT when it had to be
