@@ -236,6 +236,17 @@ static int result_status(const json_t *certificate)
     return strcmp(result, "FAILURE") ? REPORT_HARNESS_ERROR : REPORT_SUBJECT_FAILED;
 }
 
+/* What is wrong with a cell and not with a check of it fails a certification, too. */
+static void show_cells(const struct report *r)
+{
+    for (unsigned i = 0; i < r->cell_count; i++) {
+        const struct report_cell *cell = r->cells[i];
+
+        if (cell->outcome >= FAIL && cell->reason[0])
+            printf("%-6s%s: %s\n", outcome_name(cell->outcome), cell->id, cell->reason);
+    }
+}
+
 int command_certify(int argc, char **argv)
 {
     struct certification c = {0};
@@ -254,6 +265,7 @@ int command_certify(int argc, char **argv)
         goto out;
     printf("\ncertificate in %s: certificate.json, certificate.html%s\n", c.dir,
            c.o.key ? ", certificate.json.sig" : " (not signed: --key)");
+    show_cells(c.report);
     certificate_write_summary(c.certificate, stdout);
     status = result_status(c.certificate);
 out:
