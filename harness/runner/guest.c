@@ -217,7 +217,8 @@ void guest_judge_timeline(struct guest_run *g)
 {
     char text[128];
 
-    if (g->step == g->scenario->timeline_count)
+    /* What has failed may have ended for that reason. */
+    if (g->step == g->scenario->timeline_count || g->check->outcome >= FAIL)
         return;
     snprintf(text, sizeof(text), "%s ended before step %u of %u of the timeline (%u of %u times)",
              g->name, g->step + 1, g->scenario->timeline_count, g->round,

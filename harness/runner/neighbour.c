@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "runner/fio.h"
 
@@ -14,6 +15,7 @@
 #define END_NS 20000000000u
 /* Whoever stands still has written no more than this, and compared nothing. */
 #define MOVED_MIN_BYTES (1u << 20)
+#define MOVED_LIMIT_NS  20000000000u
 
 struct neighbour {
     struct guest_run g;
@@ -78,6 +80,23 @@ struct neighbour *neighbour_begin(const struct run_options *o, struct testbed_ce
     return NULL;
 }
 
+/*
+ * What is beside it may be over before its fio has begun to write, or to read back, which is some
+ * hundred KiB behind. The image of its disk, of which nothing was there, tells.
+ */
+static void wait_until_moved(struct neighbour *n)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    uint64_t deadline = monotonic_ns() + MOVED_LIMIT_NS * testbed_cell_slowness(n->cell);
+    char *image = testbed_image_path(n->cell, 0);
+    struct stat st;
+
+    while (image && !stat(image, &st) && (uint64_t)st.st_blocks * 512 < 2 * MOVED_MIN_BYTES &&
+           process_running(&n->g.process) && monotonic_ns() < deadline)
+        nanosleep(&pause, NULL);
+    free(image);
+}
+
 static void judge(struct neighbour *n)
 {
     struct guest_run *g = &n->g;
@@ -91,6 +110,7 @@ static void judge(struct neighbour *n)
         guest_broken(g, FAIL, text);
         return;
     }
+    wait_until_moved(n);
     if (!process_running(&g->process)) {
         snprintf(text, sizeof(text), "the neighbour's fio has ended: %s",
                  process_describe_end(&g->process, end, sizeof(end)));
