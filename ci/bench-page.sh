@@ -17,7 +17,7 @@ trap 'exit 143' TERM
 browser=$(command -v chromium || true)
 for run in results/baselines/*/bench.json harness/unit/bench-invented.json; do
     machine=$(basename "$(dirname "$run")")
-    pictures='batch latency safety peers'
+    pictures='batch latency safety peers designs scaling'
     [ "$machine" != unit ] || pictures='designs scaling'
     page=$work/$machine/bench.html
     expect 0 "$machine is drawn again" $ringproof bench --redraw "$run" -o "$work/$machine"
