@@ -2,6 +2,7 @@
 /* Memory that another process shares: what is a region, and what happens to what was there. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -20,9 +21,10 @@ static struct gmem *given(void)
 {
     struct gmem *m = NULL;
 
-    file = memfd_create("test", MFD_CLOEXEC);
+    file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(ftruncate(file, BYTES), 0);
+    ck_assert_int_eq(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK), 0);
     ck_assert_int_eq(gmem_regions_create(&m), 0);
     return m;
 }
@@ -124,6 +126,25 @@ START_TEST(what_is_no_file)
 }
 END_TEST
 
+START_TEST(what_could_become_shorter)
+{
+    struct gmem *m = given();
+    int other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct gmem_shared_region r = {BASE, BYTES, other, 0};
+
+    ck_assert_int_eq(ftruncate(other, BYTES), 0);
+    ck_assert_int_eq(gmem_regions_set(m, &r, 1), -EPERM);
+    ck_assert_int_eq(fcntl(other, F_ADD_SEALS, F_SEAL_GROW), 0);
+    ck_assert_int_eq(gmem_regions_set(m, &r, 1), -EPERM);
+    ck_assert_int_eq(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+    ck_assert_int_eq(gmem_regions_set(m, &r, 1), 0);
+    ck_assert_int_eq(ftruncate(other, 0), -1);
+    gmem_destroy(m);
+    close(other);
+    close(file);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gmem");
@@ -133,6 +154,7 @@ int main(void)
     tcase_add_test(t, bytes_are_the_file_s);
     tcase_add_loop_test(t, what_is_no_region, 0, (int)ARRAY_LENGTH(odd));
     tcase_add_test(t, what_is_no_file);
+    tcase_add_test(t, what_could_become_shorter);
     suite_add_tcase(s, t);
     return unit_run(s);
 }

@@ -290,13 +290,15 @@ static uint64_t tell_areas(int fd, uint64_t desc, uint64_t avail, uint64_t used)
  * descriptors by the guest's. */
 static void share_memory(int fd)
 {
-    int memory = memfd_create("test", MFD_CLOEXEC);
+    int memory = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int kick = eventfd(0, EFD_CLOEXEC), call = eventfd(0, EFD_CLOEXEC);
     struct vhost_message base = {.h = {.request = VHOST_USER_GET_VRING_BASE, .size = 8}};
     uint64_t count;
     char *at;
 
     ck_assert_int_eq(ftruncate(memory, SHARED_OFFSET + SHARED_BYTES), 0);
+    ck_assert_uint_eq(tell_shared(fd, memory, SHARED_OFFSET, SHARED_BYTES), 1); /* not sealed */
+    ck_assert_int_eq(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK), 0);
     at = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, SHARED_OFFSET);
     ck_assert_ptr_ne(at, MAP_FAILED);
     ck_assert_uint_eq(tell(fd, VHOST_USER_SET_FEATURES, 8, VIRTIO_F(VIRTIO_F_VERSION_1), -1), 0);
@@ -346,11 +348,13 @@ END_TEST
 /* While a queue runs its memory stays. */
 static void share_it_again(int fd)
 {
-    int memory = memfd_create("test", MFD_CLOEXEC), event = eventfd(0, EFD_CLOEXEC);
+    int memory = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+        event = eventfd(0, EFD_CLOEXEC);
     struct vhost_message m = {
         .h = {.request = VHOST_USER_SET_MEM_TABLE, .size = VHOST_USER_MEMORY_HEAD}};
 
     ck_assert_int_eq(ftruncate(memory, SHARED_BYTES), 0);
+    ck_assert_int_eq(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK), 0);
     ck_assert_uint_eq(tell(fd, VHOST_USER_SET_FEATURES, 8, VIRTIO_F(VIRTIO_F_VERSION_1), -1), 0);
     ck_assert_uint_eq(tell(fd, VHOST_USER_SET_VRING_NUM, 8, 8ull << 32, -1), 0);
     ck_assert_uint_eq(tell_shared(fd, memory, 0, SHARED_BYTES), 0);

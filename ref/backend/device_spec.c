@@ -127,7 +127,7 @@ static const struct key keys[] = {
      "-NAME takes a feature away, +NAME adds; A:B:C"},
     {"memory", NULL, FOR_ALL, KEY_MEMORY, 0, 0, 0,
      "how addresses are reached, instead of --memory; with vhost, shared: the front-end\n"
-     "                         shares its memory, and Xen is not needed"},
+     "                         shares files that are sealed (F_SEAL_SHRINK); no Xen is needed"},
     {"endpoint", NULL, FOR_ALL & ~FOR_IOMMU, KEY_ENDPOINT, FIELD(endpoint), 0, UINT32_MAX,
      "it is behind the process's IOMMU, as the endpoint of this number"},
     {"vhost-listen", NULL, FOR_BLK | FOR_RNG, KEY_VHOST_LISTEN, 0, 0, 0,

@@ -82,9 +82,14 @@ static int map_region(const struct gmem_shared_region *s, struct mapping *m,
 {
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), within = s->offset % page;
     struct stat st;
+    int seals = fcntl(s->fd, F_GET_SEALS);
 
-    if (range_wraps(s->offset, s->bytes) || s->bytes > SIZE_MAX - page || fstat(s->fd, &st) ||
-        !S_ISREG(st.st_mode) || !range_within(s->offset, s->bytes, (uint64_t)st.st_size))
+    /* Its size is looked at once, and must not become less. */
+    if (seals >= 0 && !(seals & F_SEAL_SHRINK))
+        return -EPERM;
+    if (seals < 0 || range_wraps(s->offset, s->bytes) || s->bytes > SIZE_MAX - page ||
+        fstat(s->fd, &st) || !S_ISREG(st.st_mode) ||
+        !range_within(s->offset, s->bytes, (uint64_t)st.st_size))
         return -EINVAL;
     m->bytes = (size_t)(within + s->bytes);
     m->va = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd,

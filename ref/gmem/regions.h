@@ -3,8 +3,8 @@
  * Guest memory that another process shares by descriptors: what is mapped is what it last said
  * (vhost-user, without Xen). Before that no address is served.
  *
- * Who shares a file can make it shorter afterwards, and whoever touches what has gone is killed
- * (SIGBUS), unless the file is sealed against it (memfd_create(2), F_SEAL_SHRINK).
+ * Whoever touches what has gone of a file is killed (SIGBUS), and who shares one can make it
+ * shorter: only files that are sealed against it are taken (memfd_create(2), F_SEAL_SHRINK).
  */
 #ifndef RP_GMEM_REGIONS_H
 #define RP_GMEM_REGIONS_H
@@ -23,7 +23,8 @@ struct gmem_shared_region {
 int gmem_regions_create(struct gmem **out);
 
 /*
- * These regions, and no others from now on. -EBUSY while there are leases; -EINVAL: a region that
+ * These regions, and no others from now on. -EBUSY while there are leases; -EPERM: a file that
+ * could become shorter; -EINVAL: a region that
  * is empty, wraps around, overlaps another, or is not whole within a file; errors of mmap(2). What
  * was there stays on an error.
  */
