@@ -304,11 +304,13 @@ static int domain_pause(struct session *s, const json_t *args, json_t **value)
 /* Stopped, so that what the guest asks of it stays begun; domain.end lets it go on. */
 static int backend_pause(struct session *s, const json_t *args, json_t **value)
 {
-    const struct process *p = &s->cell->backend;
+    int ret;
 
     if (!s->cell->ops->backend_is_near)
         return testbed_fail(s->cell, -EOPNOTSUPP, "not supported: the backend is elsewhere");
-    return kill(p->pid, SIGSTOP) ? -errno : 0;
+    ret = process_signal(&s->cell->backend, SIGSTOP);
+    return ret ? testbed_fail(s->cell, ret, "the backend cannot be stopped: %s", strerror(-ret))
+               : 0;
 }
 
 static int domain_end(struct session *s, const json_t *args, json_t **value)
@@ -330,8 +332,7 @@ static int domain_end(struct session *s, const json_t *args, json_t **value)
     s->domain_ended = ret == 0;
     /* Whether it ends with its domain, or waits for the next one, is its own affair. */
     s->backends[c->selected].down |= ret == 0;
-    if (c->backend.pid)
-        kill(c->backend.pid, SIGCONT);
+    (void)process_signal(&c->backend, SIGCONT);
     return ret;
 }
 

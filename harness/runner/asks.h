@@ -42,8 +42,9 @@
  *   domain.costs    {}                             -> {traps, events, interrupts, pages_mapped,
  *                                                      pages_unmapped, frames_mapped, copies,
  *                                                      bytes_copied}
- *   quota.leave     {what, left}                   -> {}      the backend's domain gets no more
- * than `left` ports, guest-ports (of the driver's domain), nodes, watches, transactions
+ *   quota.leave     {what, left}                   -> {}      no more than `left` ports, nodes,
+ *                                                      watches or transactions for the backend's
+ *                                                      domain; guest-ports: the driver's
  *   quota.restore   {what}                         -> {}      as many as ever
  *   machine.use     {}                             -> {all: a text, the same for the same use}
  *   net.send        {head, header, bytes, seed, count}  -> {sent, cut}

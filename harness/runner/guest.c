@@ -54,10 +54,11 @@ int guest_begin(struct guest_run *g, const char *name, const struct run_options 
 
 static int pause_guest(struct guest_run *g, bool paused)
 {
-    if (kill(g->process.pid, paused ? SIGSTOP : SIGCONT))
-        return testbed_fail(g->cell, -errno, "the guest cannot be %s: %s",
-                            paused ? "stopped" : "continued", strerror(errno));
-    return 0;
+    int ret = process_signal(&g->process, paused ? SIGSTOP : SIGCONT);
+
+    return ret ? testbed_fail(g->cell, ret, "the guest cannot be %s: %s",
+                              paused ? "stopped" : "continued", strerror(-ret))
+               : 0;
 }
 
 static int act(struct guest_run *g, enum scenario_action action)
@@ -261,11 +262,9 @@ static void attach_log(struct guest_run *g)
 
 void guest_end(struct guest_run *g)
 {
-    if (g->process.pid) {
-        /* A stopped process does not see a signal that asks it to end. */
-        kill(g->process.pid, SIGCONT);
-        process_end(&g->process, SIGTERM, GUEST_END_NS);
-    }
+    /* A stopped process does not see a signal that asks it to end. */
+    (void)process_signal(&g->process, SIGCONT);
+    process_end(&g->process, SIGTERM, GUEST_END_NS);
     cell_finish_backend(g->cell, g->report);
     g->check->duration_ns = monotonic_ns() - g->start_ns;
     if (g->check->outcome >= FAIL)

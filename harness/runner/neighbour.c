@@ -111,13 +111,12 @@ static void judge(struct neighbour *n)
         return;
     }
     wait_until_moved(n);
-    if (!process_running(&g->process)) {
+    told = process_signal(&g->process, SIGINT) == 0;
+    if (!told) {
         snprintf(text, sizeof(text), "the neighbour's fio has ended: %s",
                  process_describe_end(&g->process, end, sizeof(end)));
         guest_broken(g, FAIL, text);
     } else {
-        told = true;
-        kill(g->process.pid, SIGINT);
         if (process_wait(&g->process, END_NS)) {
             guest_broken(g, FAIL,
                          "the neighbour's fio does not come to an end: its requests stand");

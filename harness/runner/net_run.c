@@ -453,7 +453,7 @@ static void judge_front(struct net *n)
         n->g.cell->ops->domain_lost_interrupts(n->g.cell, &interrupts))
         guest_broken(&n->g, ERROR, n->g.cell->why);
 
-    kill(n->g.process.pid, SIGCONT);
+    (void)process_signal(&n->g.process, SIGCONT);
     process_end(&n->g.process, SIGTERM, READY_NS);
     n->g.check->expectations++;
     if (!WIFEXITED(n->g.process.status) || WEXITSTATUS(n->g.process.status)) {

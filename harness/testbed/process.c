@@ -261,6 +261,13 @@ bool process_running(struct process *p)
     return p->pid && process_wait(p, 0) == -ETIMEDOUT;
 }
 
+int process_signal(struct process *p, int signal)
+{
+    if (!process_running(p))
+        return -ESRCH;
+    return kill(p->pid, signal) ? -errno : 0;
+}
+
 int process_wait(struct process *p, uint64_t timeout_ns)
 {
     uint64_t deadline = monotonic_ns() + timeout_ns;

@@ -59,6 +59,8 @@ uint64_t process_cpu_ns(const struct process *p);
 /* Its own memory that is resident: not what it shares, nor what files give back. 0 where that is
  * not told. */
 uint64_t process_own_bytes(const struct process *p);
+/* -ESRCH: it has ended. (That kill(2) takes no pid for a group of processes, ours, must not be.) */
+int process_signal(struct process *p, int signal);
 /* 0 when the process ended (and was reaped), -ETIMEDOUT when it still runs. */
 int process_wait(struct process *p, uint64_t timeout_ns);
 /* Sends `signal`, waits, and kills what did not end. Returns 0, or -ETIMEDOUT when it had to be
