@@ -226,11 +226,13 @@ static int make_memory(struct device *d, const struct device_env *env,
                                             .own_domid = env->own_domid,
                                             .banks = env->banks,
                                             .bank_count = env->bank_count};
-    int rc = strategy ? strategy->create(&args, &d->memory) : -EINVAL;
+    int rc = -EINVAL;
 
     d->shared = device_spec_is_shared(spec);
     if (d->shared)
         rc = gmem_regions_create(&d->memory);
+    else if (strategy)
+        rc = strategy->create(&args, &d->memory);
     if (rc) {
         snprintf(error, DEVICE_ERROR_BYTES, "%s: memory %s: %s", d->label,
                  strategy ? strategy->name : "", strerror(-rc));
