@@ -271,8 +271,10 @@ static int take_back_end(struct options *o, const char *value)
     return -EINVAL;
 }
 
-static int take(struct options *o, int option, const char *value)
+static int take(void *to, int option, const char *value)
 {
+    struct options *o = to;
+
     switch (option) {
     case BACK_END:
         return take_back_end(o, value);
@@ -312,24 +314,16 @@ static int parse(int argc, char **argv, struct options *o)
                                           PEER_OPTIONS,
                                           {"help", no_argument, NULL, HELP},
                                           {0}};
-    int option;
+    const struct peer_parser parser = {table, HELP, take, usage};
+    int rc;
 
     *o = (struct options){
         .common = PEER_DEFAULTS(NAME), .size = 256, .load = {.depth = 32, .bytes = 4096}};
-    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        if (option == HELP) {
-            usage(stdout);
-            return 1;
-        }
-        if (option == '?' || take(o, option, optarg)) {
-            usage(stderr);
-            return -EINVAL;
-        }
-    }
+    rc = peer_parse(&parser, argc, argv, o);
     /* A chain of three for each request. */
-    if (optind == argc && o->load.depth * 3 <= o->size &&
-        !(o->copied && (o->who == THEIRS || o->who == ANYBODY)))
-        return 0;
+    if (rc ||
+        (o->load.depth * 3 <= o->size && !(o->copied && (o->who == THEIRS || o->who == ANYBODY))))
+        return rc;
     usage(stderr);
     return -EINVAL;
 }

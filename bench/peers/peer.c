@@ -36,6 +36,26 @@ int peer_take(struct peer *p, int option, const char *value)
     }
 }
 
+int peer_parse(const struct peer_parser *p, int argc, char **argv, void *to)
+{
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", p->table, NULL)) != -1) {
+        if (option == p->help) {
+            p->usage(stdout);
+            return 1;
+        }
+        if (option == '?' || p->take(to, option, optarg)) {
+            p->usage(stderr);
+            return -EINVAL;
+        }
+    }
+    if (optind == argc)
+        return 0;
+    p->usage(stderr);
+    return -EINVAL;
+}
+
 static void too_late(int signal_number)
 {
     static const char text[] = "no end in sight, given up\n";

@@ -50,6 +50,19 @@ enum { PEER_DRIVER_CPU = 0x100, PEER_DEVICE_CPU, PEER_MEASURE, PEER_PRIORITY };
 int peer_take(struct peer *p, int option, const char *value);
 
 /*
+ * All options of a program, by its table, which has these in it: `take` gets each that is not the
+ * one for help. 1: the help was shown; -EINVAL: it was shown on stderr, for there are words behind
+ * the options, or something cannot be.
+ */
+struct peer_parser {
+    const struct option *table;
+    int help;
+    int (*take)(void *to, int option, const char *value);
+    void (*usage)(FILE *f);
+};
+int peer_parse(const struct peer_parser *p, int argc, char **argv, void *to);
+
+/*
  * The first round trip is measured, and what is started from now on has the priority. A program
  * that takes more than four times the time to measure and grace_s ends itself, and its children
  * with it. 0, or -errno with a line on stderr.

@@ -119,8 +119,10 @@ static void usage(FILE *f)
           f);
 }
 
-static int take(struct options *o, int option, const char *value)
+static int take(void *to, int option, const char *value)
 {
+    struct options *o = to;
+
     switch (option) {
     case 'f':
         o->from = value;
@@ -144,23 +146,19 @@ static int parse(int argc, char **argv, struct options *o)
                                           {"size", required_argument, NULL, 's'},
                                           {"depth", required_argument, NULL, 'd'},
                                           PEER_OPTIONS,
-                                          {"help", no_argument, NULL, '?'},
+                                          {"help", no_argument, NULL, 'h'},
                                           {0}};
-    int option, index = 0;
+    const struct peer_parser parser = {table, 'h', take, usage};
+    int rc;
 
     *o = (struct options){.common = PEER_DEFAULTS("ringproof-ringtest"), .size = 256};
-    while ((option = getopt_long(argc, argv, "", table, &index)) != -1)
-        if (option == '?' || take(o, option, optarg)) {
-            usage(stderr);
-            return -EINVAL;
-        }
+    rc = peer_parse(&parser, argc, argv, o);
     if (o->depth == 0)
         o->depth = o->size;
-    if (optind != argc || !o->from || !o->peer) {
-        usage(stderr);
-        return -EINVAL;
-    }
-    return 0;
+    if (rc || (o->from && o->peer))
+        return rc;
+    usage(stderr);
+    return -EINVAL;
 }
 
 int main(int argc, char **argv)
@@ -171,7 +169,7 @@ int main(int argc, char **argv)
     int rc = parse(argc, argv, &o);
 
     if (rc)
-        return 3;
+        return rc == 1 ? 0 : 3;
     rc = peer_begin(&o.common, GRACE_S);
     if (rc == 0) {
         rc = measure(&o, &buffers, &net);

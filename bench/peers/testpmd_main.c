@@ -320,8 +320,10 @@ static void usage(FILE *f)
           f);
 }
 
-static int take(struct options *o, int option, const char *value)
+static int take(void *to, int option, const char *value)
 {
+    struct options *o = to;
+
     switch (option) {
     case PROGRAM:
         o->program = value;
@@ -358,27 +360,14 @@ static int parse(int argc, char **argv, struct options *o)
                                           PEER_OPTIONS,
                                           {"help", no_argument, NULL, HELP},
                                           {0}};
-    int option;
+    const struct peer_parser parser = {table, HELP, take, usage};
 
     *o = (struct options){.common = PEER_DEFAULTS("ringproof-testpmd"),
                           .program = "/usr/bin/dpdk-testpmd",
                           .size = 256,
                           .burst = 32,
                           .payload = 64};
-    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        if (option == HELP) {
-            usage(stdout);
-            return 1;
-        }
-        if (option == '?' || take(o, option, optarg)) {
-            usage(stderr);
-            return -EINVAL;
-        }
-    }
-    if (optind == argc)
-        return 0;
-    usage(stderr);
-    return -EINVAL;
+    return peer_parse(&parser, argc, argv, o);
 }
 
 int main(int argc, char **argv)

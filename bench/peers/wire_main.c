@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "peers/iperf.h"
+#include "peers/peer.h"
 #include "peers/thread.h"
 #include "testbed/netns.h"
 #include "testbed/process.h"
@@ -342,8 +342,10 @@ static void usage(FILE *f)
         f);
 }
 
-static int take(struct options *o, int option, const char *value)
+static int take(void *to, int option, const char *value)
 {
+    struct options *o = to;
+
     switch (option) {
     case 'w':
         o->veth = strcmp(value, "veth") == 0;
@@ -367,22 +369,11 @@ int main(int argc, char **argv)
         {"wire", required_argument, NULL, 'w'},    {"offloads", no_argument, NULL, 'o'},
         {"seconds", required_argument, NULL, 's'}, {"priority", no_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},          {0}};
+    const struct peer_parser parser = {table, 'h', take, usage};
     struct options o = {.veth = true, .seconds = 1};
-    int option;
+    int rc = peer_parse(&parser, argc, argv, &o);
 
-    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        if (option == 'h') {
-            usage(stdout);
-            return 0;
-        }
-        if (option == '?' || take(&o, option, optarg)) {
-            usage(stderr);
-            return 3;
-        }
-    }
-    if (optind != argc) {
-        usage(stderr);
-        return 3;
-    }
+    if (rc)
+        return rc == 1 ? 0 : 3;
     return measure(&o) ? 2 : 0;
 }
