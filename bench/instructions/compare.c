@@ -6,18 +6,12 @@
 #include <sys/stat.h>
 
 #include "insns/insns.h"
+#include "report/members.h"
 #include "report/text.h"
 
 #define FILE_BYTES_MAX (16u << 20)
 
 /* ---- loading ---- */
-
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
 
 int insns_load(const char *path, json_t **o, char *why, size_t why_size)
 {

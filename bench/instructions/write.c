@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "insns/insns.h"
+#include "report/members.h"
+#include "report/rows_file.h"
 #include "report/text.h"
 
 static json_t *pairs_json(const struct report_pairs *p)
@@ -44,35 +46,7 @@ json_t *insns_to_json(const struct insns *n)
 
 void insns_write_json(const json_t *contents, FILE *f)
 {
-    const size_t flags = JSON_REAL_PRECISION(9);
-    const json_t *v, *row;
-    const char *name, *comma = "{";
-    size_t i;
-
-    json_object_foreach((json_t *)contents, name, v)
-    {
-        fprintf(f, "%s\n\"%s\": ", comma, name);
-        comma = ",";
-        if (strcmp(name, "rows") != 0) {
-            json_dumpf(v, f, flags | JSON_ENCODE_ANY);
-            continue;
-        }
-        putc('[', f);
-        json_array_foreach(v, i, row)
-        {
-            fputs(i ? ",\n" : "\n", f);
-            json_dumpf(row, f, flags);
-        }
-        fputs("\n]", f);
-    }
-    fputs("\n}\n", f);
-}
-
-static const char *text_of(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
+    rows_file_write(contents, 9, f);
 }
 
 static void write_counts(const json_t *counts, FILE *f)

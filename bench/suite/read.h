@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Members of the file's contents, which may be anybody's: "" and 0 where there is none. */
+/* Parts of the file's contents, which may be anybody's. */
 #ifndef RP_SUITE_READ_H
 #define RP_SUITE_READ_H
 
@@ -7,17 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static inline const char *text_of(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
-
-static inline double number_of(const json_t *o, const char *name)
-{
-    return json_number_value(json_object_get(o, name));
-}
+#include "report/members.h"
 
 /* The time that the part `q` of a latency's histogram does not exceed; 0: that is not said. */
 static inline double quantile_of(const json_t *latency, double q)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A run as a file for programs. */
-#include <string.h>
-
+#include "report/rows_file.h"
 #include "suite/suite.h"
 
 static json_t *sample_json(const struct sample *s)
@@ -102,26 +101,5 @@ json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows,
 
 void suite_write_json(const json_t *contents, FILE *f)
 {
-    const size_t flags = JSON_REAL_PRECISION(6);
-    const json_t *v, *row;
-    const char *name, *comma = "{";
-    size_t i;
-
-    json_object_foreach((json_t *)contents, name, v)
-    {
-        fprintf(f, "%s\n\"%s\": ", comma, name);
-        comma = ",";
-        if (strcmp(name, "rows") != 0) {
-            json_dumpf(v, f, flags | JSON_ENCODE_ANY);
-            continue;
-        }
-        putc('[', f);
-        json_array_foreach(v, i, row)
-        {
-            fputs(i ? ",\n" : "\n", f);
-            json_dumpf(row, f, flags);
-        }
-        fputs("\n]", f);
-    }
-    fputs("\n}\n", f);
+    rows_file_write(contents, 6, f);
 }

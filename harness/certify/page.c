@@ -5,6 +5,7 @@
 
 #include "certify/certificate.h"
 #include "certify/internal.h"
+#include "report/members.h"
 #include "report/text.h"
 
 static const char style[] =
@@ -44,13 +45,6 @@ static const char script[] =
     "r.hidden=!ok;c+=ok}n.textContent=c}f.addEventListener('input',show);"
     "f.addEventListener('submit',e=>e.preventDefault());addEventListener('beforeprint',()=>"
     "rows.forEach(r=>r.open=!['PASS','SKIP'].includes(r.dataset.verdict)));show()})()";
-
-static const char *member(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
 
 static void put(FILE *f, const char *text)
 {
@@ -97,23 +91,23 @@ static void put_head(const json_t *c, FILE *f)
     json_t *v;
 
     fprintf(f, "<header><p class=\"result %s\">%s</p><h1>", result, result);
-    put(f, member(subject, "title"));
+    put(f, text_of(subject, "title"));
     fputs("</h1>\n<dl>", f);
-    put_term(f, "vendor", member(subject, "vendor"));
-    put_term(f, "version", member(subject, "version"));
-    put_term(f, "program", member(subject, "program"));
-    put_term(f, "SHA-256", member(subject, "sha256"));
-    put_term(f, "profile", member(subject, "profile"));
-    put_term(f, "started", member(run, "started"));
+    put_term(f, "vendor", text_of(subject, "vendor"));
+    put_term(f, "version", text_of(subject, "version"));
+    put_term(f, "program", text_of(subject, "program"));
+    put_term(f, "SHA-256", text_of(subject, "sha256"));
+    put_term(f, "profile", text_of(subject, "profile"));
+    put_term(f, "started", text_of(run, "started"));
     snprintf(text, sizeof(text), "%.1f s",
              (double)json_integer_value(json_object_get(run, "duration_ns")) / 1e9);
     put_term(f, "took", text);
-    put_term(f, "testbed", member(run, "testbed"));
-    put_term(f, "which means", member(run, "testbed_note"));
-    put_term(f, "selection", member(run, "selection"));
+    put_term(f, "testbed", text_of(run, "testbed"));
+    put_term(f, "which means", text_of(run, "testbed_note"));
+    put_term(f, "selection", text_of(run, "selection"));
     json_object_foreach(json_object_get(c, "versions"), name, v)
         put_term(f, name, json_string_value(v));
-    put_term(f, "catalogue", member(c, "catalogue_sha256"));
+    put_term(f, "catalogue", text_of(c, "catalogue_sha256"));
     fputs("</dl></header>\n<ul class=counts>", f);
     json_object_foreach(json_object_get(c, "verdicts"), name, v)
         fprintf(f, "<li><b>%lld</b><span class=%s>%s</span></li>", (long long)json_integer_value(v),
@@ -133,13 +127,13 @@ static void put_choices(const json_t *list, const char *name, FILE *f)
     json_array_foreach(list, i, q)
     {
         if (strcmp(name, "area") != 0) {
-            json_object_set_new(seen, member(q, name), json_true());
+            json_object_set_new(seen, text_of(q, name), json_true());
             continue;
         }
         char area[64], id[128];
         FILE *m = fmemopen(area, sizeof(area), "w");
 
-        snprintf(id, sizeof(id), "%s", member(q, "id"));
+        snprintf(id, sizeof(id), "%s", text_of(q, "id"));
         if (m) {
             put_area(m, id);
             fclose(m);
@@ -177,18 +171,19 @@ static void put_observation(const json_t *o, FILE *f)
     json_t *v;
     size_t i;
 
-    fprintf(f, "<p><span class=%s>%s</span> in <code>", member(o, "outcome"), member(o, "outcome"));
-    put(f, member(o, "cell"));
+    fprintf(f, "<p><span class=%s>%s</span> in <code>", text_of(o, "outcome"),
+            text_of(o, "outcome"));
+    put(f, text_of(o, "cell"));
     fputs("</code>", f);
-    if (member(o, "reason")[0]) {
+    if (text_of(o, "reason")[0]) {
         fputs("<br>", f);
-        put(f, member(o, "reason"));
+        put(f, text_of(o, "reason"));
     }
     fputs("</p>\n", f);
     json_array_foreach(json_object_get(o, "failures"), i, failure)
     {
-        fprintf(f, "<p><b>%s</b> ", member(failure, "level"));
-        put(f, member(failure, "text"));
+        fprintf(f, "<p><b>%s</b> ", text_of(failure, "level"));
+        put(f, text_of(failure, "text"));
         fputs("</p>\n", f);
     }
     if (json_object_size(json_object_get(o, "notes"))) {
@@ -197,8 +192,8 @@ static void put_observation(const json_t *o, FILE *f)
             put_term(f, name, json_string_value(v));
         fputs("</dl>\n", f);
     }
-    put_block(f, "what the driver did before", member(o, "trace"));
-    put_block(f, "the backend's last words", member(o, "log"));
+    put_block(f, "what the driver did before", text_of(o, "trace"));
+    put_block(f, "the backend's last words", text_of(o, "log"));
 }
 
 static void put_check(const char *name, const json_t *check, FILE *f)
@@ -209,9 +204,9 @@ static void put_check(const char *name, const json_t *check, FILE *f)
 
     fputs("<p><code>", f);
     put(f, name);
-    fprintf(f, "</code> <span class=%s>%s</span> ", member(check, "outcome"),
-            member(check, "outcome"));
-    put(f, member(check, "title"));
+    fprintf(f, "</code> <span class=%s>%s</span> ", text_of(check, "outcome"),
+            text_of(check, "outcome"));
+    put(f, text_of(check, "title"));
     fputs("</p>\n", f);
     json_array_foreach(list, i, o)
     {
@@ -226,19 +221,19 @@ static void put_check(const char *name, const json_t *check, FILE *f)
 
 static void put_requirement(const json_t *q, FILE *f)
 {
-    const char *verdict = member(q, "verdict"), *name;
+    const char *verdict = text_of(q, "verdict"), *name;
     json_t *check;
 
     fprintf(f, "<details data-verdict=%s data-level=\"", verdict);
-    put(f, member(q, "level"));
+    put(f, text_of(q, "level"));
     fputs("\" data-area=\"", f);
-    put_area(f, member(q, "id"));
+    put_area(f, text_of(q, "id"));
     fprintf(f, "\"><summary><span class=\"v %s\">%s</span> <code>", verdict, verdict);
-    put(f, member(q, "id"));
-    fprintf(f, "</code> <span class=lvl>%s, %s</span> ", member(q, "level"), member(q, "role"));
-    put(f, member(q, member(q, "paraphrase")[0] ? "paraphrase" : "source"));
+    put(f, text_of(q, "id"));
+    fprintf(f, "</code> <span class=lvl>%s, %s</span> ", text_of(q, "level"), text_of(q, "role"));
+    put(f, text_of(q, text_of(q, "paraphrase")[0] ? "paraphrase" : "source"));
     fputs("</summary><div><p class=lvl>", f);
-    put(f, member(q, "source"));
+    put(f, text_of(q, "source"));
     fputs("</p>\n", f);
     json_object_foreach(json_object_get(q, "checks"), name, check) put_check(name, check, f);
     fputs("</div></details>\n", f);
@@ -255,15 +250,15 @@ static void put_deviations(const json_t *list, FILE *f)
     json_array_foreach(list, i, d)
     {
         fputs("<details><summary><code>", f);
-        put(f, member(d, "check"));
+        put(f, text_of(d, "check"));
         fprintf(f, "</code> <span class=lvl>seen in %lld of %lld cells</span></summary><div><p>",
                 (long long)json_integer_value(json_object_get(d, "seen")),
                 (long long)json_integer_value(json_object_get(d, "cells")));
-        put(f, member(d, "reason"));
+        put(f, text_of(d, "reason"));
         fputs("</p><dl>", f);
-        put_term(f, "where", member(d, "where"));
-        put_term(f, "effect", member(d, "effect"));
-        put_term(f, "link", member(d, "link"));
+        put_term(f, "where", text_of(d, "where"));
+        put_term(f, "effect", text_of(d, "effect"));
+        put_term(f, "link", text_of(d, "link"));
         fputs("</dl></div></details>\n", f);
     }
     fputs("</section>\n", f);
@@ -279,13 +274,13 @@ static void put_cells(const json_t *list, FILE *f)
     fputs("<section id=cells><h2>What befell whole cells</h2>\n", f);
     json_array_foreach(list, i, c)
     {
-        fprintf(f, "<details><summary><span class=\"v %s\">%s</span> <code>", member(c, "outcome"),
-                member(c, "outcome"));
-        put(f, member(c, "cell"));
+        fprintf(f, "<details><summary><span class=\"v %s\">%s</span> <code>", text_of(c, "outcome"),
+                text_of(c, "outcome"));
+        put(f, text_of(c, "cell"));
         fputs("</code></summary><div><p>", f);
-        put(f, member(c, "reason"));
+        put(f, text_of(c, "reason"));
         fputs("</p>", f);
-        put_block(f, "log", member(c, "log"));
+        put_block(f, "log", text_of(c, "log"));
         fputs("</div></details>\n", f);
     }
     fputs("</section>\n", f);
@@ -302,7 +297,7 @@ void certificate_write_page(const json_t *c, FILE *f)
     fputs("<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
           "<meta name=viewport content=\"width=device-width,initial-scale=1\"><title>",
           f);
-    put(f, member(json_object_get(c, "subject"), "title"));
+    put(f, text_of(json_object_get(c, "subject"), "title"));
     fprintf(f, ": certificate</title><style>%s</style></head><body>\n", style);
     put_head(c, f);
     fputs("<section><h2>Requirements</h2>\n", f);
@@ -315,7 +310,7 @@ void certificate_write_page(const json_t *c, FILE *f)
     put_deviations(json_object_get(c, "deviations"), f);
     put_cells(json_object_get(c, "cells"), f);
     fputs("<section><h2>Profile</h2><pre>", f);
-    put(f, member(c, "profile"));
+    put(f, text_of(c, "profile"));
     fputs("</pre></section>\n<footer class=lvl><p>Run it again: <code>ringproof replay "
           "certificate.json</code></p></footer>\n",
           f);

@@ -3,14 +3,8 @@
 
 #include "certify/certificate.h"
 #include "certify/internal.h"
+#include "report/members.h"
 #include "report/text.h"
-
-static const char *member(const json_t *o, const char *name)
-{
-    const char *t = json_string_value(json_object_get(o, name));
-
-    return t ? t : "";
-}
 
 static json_int_t verdicts(const json_t *certificate, enum outcome o)
 {
@@ -47,9 +41,9 @@ static void write_failure(const json_t *check, FILE *f)
         if (outcome < KNOWN)
             continue;
         fputs("      ", f);
-        text_write_plain(f, failure ? member(failure, "text") : member(o, "reason"), 150);
+        text_write_plain(f, failure ? text_of(failure, "text") : text_of(o, "reason"), 150);
         fputs("\n      in ", f);
-        text_write_plain(f, member(o, "cell"), 0);
+        text_write_plain(f, text_of(o, "cell"), 0);
         putc('\n', f);
         return;
     }
@@ -60,10 +54,10 @@ static void write_requirement(const json_t *q, FILE *f)
     const char *name;
     json_t *check;
 
-    fprintf(f, "%-6s%s (%s)", member(q, "verdict"), member(q, "id"), member(q, "level"));
-    if (member(q, "paraphrase")[0]) {
+    fprintf(f, "%-6s%s (%s)", text_of(q, "verdict"), text_of(q, "id"), text_of(q, "level"));
+    if (text_of(q, "paraphrase")[0]) {
         fputs(": ", f);
-        text_write_plain(f, member(q, "paraphrase"), 0);
+        text_write_plain(f, text_of(q, "paraphrase"), 0);
     }
     putc('\n', f);
     json_object_foreach(json_object_get(q, "checks"), name, check)
@@ -84,20 +78,20 @@ void certificate_write_summary(const json_t *c, FILE *f)
     size_t i;
 
     fputs("subject   ", f);
-    text_write_plain(f, member(subject, "title"), 0);
+    text_write_plain(f, text_of(subject, "title"), 0);
     fputs(", ", f);
     text_write_plain(
-        f, member(subject, "version")[0] ? member(subject, "version") : "version unknown", 100);
-    fprintf(f, "\nprogram   %s\nsha256    %s\ntestbed   %s: ", member(subject, "program"),
-            member(subject, "sha256"), member(run, "testbed"));
-    text_write_plain(f, member(run, "testbed_note"), 0);
+        f, text_of(subject, "version")[0] ? text_of(subject, "version") : "version unknown", 100);
+    fprintf(f, "\nprogram   %s\nsha256    %s\ntestbed   %s: ", text_of(subject, "program"),
+            text_of(subject, "sha256"), text_of(run, "testbed"));
+    text_write_plain(f, text_of(run, "testbed_note"), 0);
     fputs("\n\n", f);
     json_array_foreach(json_object_get(c, "requirements"), i,
                        q) if (certificate_outcome(json_object_get(q, "verdict")) >= KNOWN)
         write_requirement(q, f);
     json_array_foreach(json_object_get(c, "deviations"), i,
                        d) if (!json_integer_value(json_object_get(d, "seen")))
-        fprintf(f, "a deviation that did not show: %s (%s)\n", member(d, "check"),
+        fprintf(f, "a deviation that did not show: %s (%s)\n", text_of(d, "check"),
                 json_integer_value(json_object_get(d, "cells")) ? "it passed" : "it did not run");
     fprintf(f,
             "\nrequirements: %lld pass, %lld known, %lld warn, %lld fail, %lld crash, %lld error, "
@@ -116,7 +110,7 @@ static const json_t *find(const json_t *certificate, const char *id)
     size_t i;
 
     json_array_foreach(json_object_get(certificate, "requirements"), i,
-                       q) if (!strcmp(member(q, "id"), id)) return q;
+                       q) if (!strcmp(text_of(q, "id"), id)) return q;
     return NULL;
 }
 
@@ -128,17 +122,17 @@ unsigned certificate_differences(const json_t *old, const json_t *new, FILE *f)
 
     json_array_foreach(json_object_get(old, "requirements"), i, q)
     {
-        const json_t *other = find(new, member(q, "id"));
+        const json_t *other = find(new, text_of(q, "id"));
 
-        if (other && !strcmp(member(other, "verdict"), member(q, "verdict")))
+        if (other && !strcmp(text_of(other, "verdict"), text_of(q, "verdict")))
             continue;
-        fprintf(f, "%s: was %s, is %s\n", member(q, "id"), member(q, "verdict"),
-                other ? member(other, "verdict") : "not there");
+        fprintf(f, "%s: was %s, is %s\n", text_of(q, "id"), text_of(q, "verdict"),
+                other ? text_of(other, "verdict") : "not there");
         count++;
     }
-    json_array_foreach(json_object_get(new, "requirements"), i, q) if (!find(old, member(q, "id")))
+    json_array_foreach(json_object_get(new, "requirements"), i, q) if (!find(old, text_of(q, "id")))
     {
-        fprintf(f, "%s: was not there, is %s\n", member(q, "id"), member(q, "verdict"));
+        fprintf(f, "%s: was not there, is %s\n", text_of(q, "id"), text_of(q, "verdict"));
         count++;
     }
     return count;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "certify/certificate.h"
+#include "report/members.h"
 #include "runner/runner.h"
 #include "runner/tool.h"
 
@@ -274,11 +275,6 @@ out:
 }
 
 /* ---- replay ---- */
-
-static const char *text_of(const json_t *o, const char *name)
-{
-    return json_string_value(json_object_get(o, name));
-}
 
 /* The words of a selection, "--set quick blk", as a command line. Owned by the caller. */
 static void split(char *text, struct words *words)
