@@ -11,53 +11,55 @@
 #include "report/text.h"
 #include "runner/runner.h"
 #include "suite/compare.h"
+#include "util/bits.h"
 
-/* The exit status of two benchmarks; -ENOENT when the first that is named is none. */
-static int compare_benches(const struct run_options *o)
+/* Two runs of one kind, before and after. */
+struct kind {
+    const char *name;
+    int (*load)(const char *path, json_t **o, char *why, size_t why_size);
+    /* Writes what changed, and how much of it is worse. 0, -EPROTO or -ENOMEM. */
+    int (*compare)(json_t *const runs[2], bool all, unsigned *worse);
+};
+
+static int compare_benches(json_t *const runs[2], bool all, unsigned *worse)
 {
-    json_t *runs[2] = {NULL, NULL};
     struct suite_comparison c = {0};
-    int status = REPORT_BAD_USAGE, ret;
-    char why[1024];
+    int ret = suite_compare(runs[0], runs[1], &c);
 
-    for (unsigned i = 0; i < 2 && i < o->name_count; i++) {
-        ret = suite_load(o->names[i], &runs[i], why, sizeof(why));
-        if (ret == -ENOENT && i == 0)
-            return -ENOENT;
-        if (ret) {
-            command_complain("compare", why);
-            goto out;
-        }
-    }
-    if (o->name_count != 2 || o->filter || o->has_at_least) {
-        command_complain("compare", "of benchmarks two are compared, before and after, whole");
-        goto out;
-    }
-    ret = suite_compare(runs[0], runs[1], &c);
-    if (ret) {
-        command_complain("compare",
-                         ret == -EPROTO ? "no result of ringproof bench" : strerror(-ret));
-        goto out;
-    }
-    suite_comparison_write(&c, o->all, stdout);
-    status = c.verdicts[SAMPLE_WORSE] ? REPORT_SUBJECT_FAILED : REPORT_PASSED;
-out:
+    if (!ret)
+        suite_comparison_write(&c, all, stdout);
+    *worse = c.verdicts[SAMPLE_WORSE];
     suite_comparison_fini(&c);
-    json_decref(runs[0]);
-    json_decref(runs[1]);
-    return status;
+    return ret;
 }
 
-/* The same of two runs of bench --instructions. */
-static int compare_instructions(const struct run_options *o)
+static int compare_instructions(json_t *const runs[2], bool all, unsigned *worse)
+{
+    struct insns_comparison c = {0};
+    int ret = insns_compare(runs[0], runs[1], &c);
+
+    if (!ret)
+        insns_comparison_write(&c, all, stdout);
+    *worse = c.verdicts[SAMPLE_WORSE];
+    insns_comparison_fini(&c);
+    return ret;
+}
+
+static const struct kind kinds[] = {
+    {"ringproof bench", suite_load, compare_benches},
+    {"ringproof bench --instructions", insns_load, compare_instructions},
+};
+
+/* The exit status; -ENOENT when the first that is named is none of these. */
+static int compare_runs(const struct run_options *o, const struct kind *k)
 {
     json_t *runs[2] = {NULL, NULL};
-    struct insns_comparison c = {0};
     int status = REPORT_BAD_USAGE, ret;
+    unsigned worse = 0;
     char why[1024];
 
     for (unsigned i = 0; i < 2 && i < o->name_count; i++) {
-        ret = insns_load(o->names[i], &runs[i], why, sizeof(why));
+        ret = k->load(o->names[i], &runs[i], why, sizeof(why));
         if (ret == -ENOENT && i == 0)
             return -ENOENT;
         if (ret) {
@@ -69,16 +71,14 @@ static int compare_instructions(const struct run_options *o)
         command_complain("compare", "of benchmarks two are compared, before and after, whole");
         goto out;
     }
-    ret = insns_compare(runs[0], runs[1], &c);
+    ret = k->compare(runs, o->all, &worse);
     if (ret) {
-        command_complain("compare", ret == -EPROTO ? "no result of ringproof bench --instructions"
-                                                   : strerror(-ret));
+        snprintf(why, sizeof(why), "no result of %s", k->name);
+        command_complain("compare", ret == -EPROTO ? why : strerror(-ret));
         goto out;
     }
-    insns_comparison_write(&c, o->all, stdout);
-    status = c.verdicts[SAMPLE_WORSE] ? REPORT_SUBJECT_FAILED : REPORT_PASSED;
+    status = worse ? REPORT_SUBJECT_FAILED : REPORT_PASSED;
 out:
-    insns_comparison_fini(&c);
     json_decref(runs[0]);
     json_decref(runs[1]);
     return status;
@@ -94,13 +94,11 @@ int command_compare(int argc, char **argv)
     int ret = options_parse("compare", argc, argv, &o);
     if (ret)
         goto out;
-    if (o.name_count) {
-        int of_benches = compare_benches(&o);
+    for (size_t i = 0; o.name_count && i < ARRAY_LENGTH(kinds); i++) {
+        int of_runs = compare_runs(&o, &kinds[i]);
 
-        if (of_benches == -ENOENT)
-            of_benches = compare_instructions(&o);
-        if (of_benches != -ENOENT) {
-            status = of_benches;
+        if (of_runs != -ENOENT) {
+            status = of_runs;
             goto out;
         }
     }
