@@ -33,6 +33,14 @@ const struct suite_goal *suite_goals(unsigned *count)
     return goals;
 }
 
+bool suite_goal_for(const char *row)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(goals); i++)
+        if (!strcmp(goals[i].row, row))
+            return true;
+    return false;
+}
+
 const char *suite_reached_name(enum suite_reached r)
 {
     static const char *const names[] = {"reached", "missed", "unsure", "not measured"};

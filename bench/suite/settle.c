@@ -96,11 +96,12 @@ static bool disturbed(const struct suite_work *work, const struct suite_value *v
     return work->loose ? foreign && waited : waited;
 }
 
-enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round)
+enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round,
+                                 unsigned count)
 {
     double least = INFINITY, most = 0;
 
-    for (unsigned i = 0; i < row->work.variant_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         const struct suite_value *v = &round->values[i];
 
         if (v->steal > SUITE_STEAL_MAX)
@@ -112,7 +113,8 @@ enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite
             most = fmax(most, v->round_trip_ns[k]);
         }
     }
-    return most > SUITE_MOVED_MAX * least ? SUITE_MOVED : SUITE_KEPT;
+    return most > (row->work.loose ? SUITE_MOVED_LOOSE : SUITE_MOVED_MAX) * least ? SUITE_MOVED
+                                                                                  : SUITE_KEPT;
 }
 
 /* Whether most rounds that could be kept have CPUs that share a cache, and how many. */

@@ -5,7 +5,8 @@
  *
  * A row is one workload in up to SUITE_VARIANTS variants; the first is the one that is judged. A
  * round measures each of them once, one right after the other (A B A B ...), so that both values of
- * a pair saw the same machine. A round is kept or it is *discarded*, with the reason:
+ * a pair saw the same machine. A value that was disturbed is measured again at once, SUITE_TRIES
+ * times at most; then the round is *discarded*, with the reason:
  *
  *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time: where both sides poll,
  *     of the time that was measured; where they sleep, of all the variant's, as the kernel counts
@@ -14,7 +15,7 @@
  *     time in which it wanted one;
  *   - the host under this machine had one for more than SUITE_STEAL_MAX;
  *   - the placement of the two CPUs changed within it: the round trip of a cache line, which is
- *     measured before and after, moved by more than SUITE_MOVED_MAX;
+ *     measured before and after, moved by more than SUITE_MOVED_MAX, or SUITE_MOVED_LOOSE;
  *   - its placement is not that of most rounds of the row.
  *
  * All values are ns for one unit of work, which the row names: less is better.
@@ -40,12 +41,17 @@
 #define SUITE_FORMAT   3 /* of the file; changes when a reader has to */
 #define SUITE_VARIANTS 12u
 #define SUITE_ROUNDS   7u  /* that are kept of each row */
+#define SUITE_JUDGED   15u /* of one that has a goal, and whose rounds take a second or two */
 #define SUITE_ATTEMPTS 64u /* rounds of a row at most, so that a run has an end */
+#define SUITE_TRIES    3u
 #define SUITE_ROWS_MAX 1024u
 
 #define SUITE_FOREIGN_MAX 0.10
 #define SUITE_STEAL_MAX   0.05
 #define SUITE_MOVED_MAX   1.5
+/* Of a loose row, which hands over few cache lines and takes so long that the round trip drifts
+ * while the CPUs stay where they are (seen: from 64 to 124 ns). */
+#define SUITE_MOVED_LOOSE 2.0
 /* A round trip below: the CPUs share a cache. Machines of one kind have 77 ns and 365 ns. */
 #define SUITE_NEAR_NS 200.0
 
@@ -118,7 +124,9 @@ struct suite_row {
     struct suite_work work;
     struct suite_round rounds[SUITE_ATTEMPTS];
     unsigned round_count;
-    char *skipped; /* why it cannot be measured here, owned; NULL: it can */
+    unsigned enough; /* rounds that are to be kept */
+    unsigned again;  /* values that were disturbed, and were measured again in their round */
+    char *skipped;   /* why it cannot be measured here, owned; NULL: it can */
     /* By suite_settle. */
     bool near;
     struct sample round_trip;    /* of a cache line, in ns, with the first variant */
@@ -155,8 +163,10 @@ int suite_value_read(const char *line, const struct suite_work *work, struct sui
 /* Lets go what it owns. */
 void suite_value_fini(struct suite_value *v);
 
-/* What the round's values alone say of its fate. */
-enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round);
+/* What the first `count` values of a round say of its fate: once it is lost, no more values save
+ * it. */
+enum suite_fate suite_round_fate(const struct suite_row *row, const struct suite_round *round,
+                                 unsigned count);
 /* Rounds that count so far: of the placement that most have. */
 unsigned suite_kept(const struct suite_row *row);
 /* Computes all that follows from the rounds. 0 or -ENOMEM. */
@@ -187,6 +197,8 @@ enum suite_reached { SUITE_REACHED, SUITE_MISSED, SUITE_UNSURE, SUITE_UNMEASURED
 const char *suite_reached_name(enum suite_reached r);
 
 const struct suite_goal *suite_goals(unsigned *count);
+/* Whether a row of this name has one. */
+bool suite_goal_for(const char *row);
 /* By the interval. *ratio: what was measured, of count 0 when nothing was. */
 enum suite_reached suite_goal_judge(const struct suite_goal *g, const struct suite_row *rows,
                                     unsigned count, struct sample *ratio);

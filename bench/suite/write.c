@@ -55,13 +55,13 @@ static json_t *row_json(const struct suite_row *row)
     for (unsigned f = SUITE_KEPT + 1; f < SUITE_FATES; f++)
         json_object_set_new(discarded, suite_fate_name((enum suite_fate)f),
                             json_integer(row->fates[f]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:s, s:o, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:s, s:o, s:o, s:o, s:o, s:i, s:o}",
                      "family", w->family, "name", w->name, "options", w->options, "unit", w->unit,
                      "testbed", suite_testbed_name(w->testbed), "sleeps", w->sleeps, "loose",
                      w->loose, "skipped", row->skipped, "placement", row->near ? "near" : "far",
                      "round_trip_ns", sample_json(&row->round_trip), "ratio_of_round_trip",
                      sample_json(&row->to_round_trip), "variants", variants, "discarded", discarded,
-                     "rounds", rounds_json(row));
+                     "again", (int)row->again, "rounds", rounds_json(row));
 }
 
 static json_t *goals_json(const struct suite_row *rows, unsigned row_count)
@@ -90,13 +90,14 @@ json_t *suite_to_json(const struct suite_run *run, const struct suite_row *rows,
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, row_json(&rows[i]));
     return json_pack(
-        "{s:s, s:i, s:{s:s, s:s, s:s, s:f, s:s?}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f}, "
+        "{s:s, s:i, s:{s:s, s:s, s:s, s:f, s:s?}, s:{s:s, s:s, s:i}, s:{s:f, s:f, s:f, s:f, s:f}, "
         "s:o, s:o, s:o}",
         "kind", "bench", "format", SUITE_FORMAT, "run", "id", run->id, "started", run->started,
         "version", run->version, "duration_s", run->duration_s, "peers", run->peers, "machine",
         "cpu", run->cpu, "kernel", run->kernel, "cpus", (int)run->cpus, "bounds", "foreign",
-        SUITE_FOREIGN_MAX, "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "near_ns",
-        SUITE_NEAR_NS, "goals", goals_json(rows, count), "designs", designs, "rows", list);
+        SUITE_FOREIGN_MAX, "steal", SUITE_STEAL_MAX, "moved", SUITE_MOVED_MAX, "moved_loose",
+        SUITE_MOVED_LOOSE, "near_ns", SUITE_NEAR_NS, "goals", goals_json(rows, count), "designs",
+        designs, "rows", list);
 }
 
 void suite_write_json(const json_t *contents, FILE *f)

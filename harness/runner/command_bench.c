@@ -18,10 +18,10 @@
 #include "suite/compare.h"
 #include "suite/suite.h"
 
-/* In a first look at a row, and when it is tried again. A round of cells takes ten times as long.
- */
-#define PASS_ROUNDS      10u
-#define PASS_CELL_ROUNDS 8u
+/* Beside those that are enough, in a first look at a row and when it is tried again. A round of
+ * cells takes ten times as long. */
+#define SPARE_ROUNDS      3u
+#define SPARE_CELL_ROUNDS 1u
 /* Of rows that never gave a value: then something is wrong, and will be so the next time. */
 #define BROKEN_ROUNDS 3u
 /* A cell takes as long as so many programs. */
@@ -29,7 +29,8 @@
 /* No row is tried again after that, and after more none is begun. */
 static const struct limits {
     uint64_t again_ns, end_ns;
-} short_form = {270000000000u, 330000000000u}, full_form = {3 * 3600000000000u, 5 * 3600000000000u};
+} short_form = {270000000000u, 330000000000u}, short_form_peers = {480000000000u, 540000000000u},
+  full_form = {3600000000000u, 3 * 3600000000000u};
 
 /* An installed tree has no program without checks: rows do without that variant there. */
 static void drop_missing(const struct install *in, struct suite_row *row)
@@ -66,23 +67,43 @@ static bool row_broken(const struct suite_row *row)
 static bool row_lacks(const struct suite_row *row)
 {
     return !row->skipped && !row_broken(row) && row->round_count < SUITE_ATTEMPTS &&
-           suite_kept(row) < SUITE_ROUNDS;
+           suite_kept(row) < row->enough;
+}
+
+/* Variant `k` of the row's last round, again where it was disturbed. */
+static int measure_value(const struct run_options *o, const struct install *in,
+                         struct suite_row *row, unsigned k, char *why, size_t why_size)
+{
+    struct suite_round *r = &row->rounds[row->round_count - 1];
+    int ret = bench_measure(o, in, &row->work, k, &r->values[k], why, why_size);
+
+    for (unsigned i = 1;
+         i < SUITE_TRIES && ret == 0 && !stopped && suite_round_fate(row, r, k + 1) != SUITE_KEPT;
+         i++) {
+        row->again++;
+        suite_value_fini(&r->values[k]);
+        ret = bench_measure(o, in, &row->work, k, &r->values[k], why, why_size);
+    }
+    return ret;
 }
 
 /* Some rounds more, while there are too few and there is time. 0 or -EINTR. */
 static int measure_row(const struct run_options *o, const struct install *in, struct suite_row *row,
                        uint64_t end_ns)
 {
-    const unsigned most = row->work.variants[0].program ? PASS_ROUNDS : PASS_CELL_ROUNDS;
+    const unsigned most =
+        row->enough + (row->work.variants[0].program ? SPARE_ROUNDS : SPARE_CELL_ROUNDS);
 
     for (unsigned i = 0; i < most && row_lacks(row) && monotonic_ns() < end_ns; i++) {
         struct suite_round *r = &row->rounds[row->round_count++];
         char why[1024] = "";
         int ret = 0;
 
-        for (unsigned k = 0; k < row->work.variant_count && ret == 0; k++)
-            ret = bench_measure(o, in, &row->work, k, &r->values[k], why, sizeof(why));
-        r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r);
+        r->fate = SUITE_KEPT;
+        for (unsigned k = 0; k < row->work.variant_count && r->fate == SUITE_KEPT; k++) {
+            ret = measure_value(o, in, row, k, why, sizeof(why));
+            r->fate = ret ? SUITE_BROKEN : suite_round_fate(row, r, k + 1);
+        }
         if (ret == -EINTR || stopped) {
             row->round_count--; /* it was not seen through */
             for (unsigned k = 0; k < row->work.variant_count; k++)
@@ -207,7 +228,7 @@ static void show_row(const struct suite_row *rows, unsigned index, unsigned coun
 static int measure_all(const struct run_options *o, const struct install *in,
                        struct suite_row *rows, unsigned count)
 {
-    const struct limits *l = o->full ? &full_form : &short_form;
+    const struct limits *l = o->full ? &full_form : o->peers ? &short_form_peers : &short_form;
     uint64_t begin = monotonic_ns();
     unsigned lacking = count;
     int lost = 0;

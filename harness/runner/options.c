@@ -76,7 +76,7 @@ static const struct option_desc {
         "instructions of Xen and all around it instead of times (make images); only it has cells"),
     {"--boots", "N", "of --instructions: how often each machine is booted (default 2)", OPT_BOOTS,
      BENCH, 0},
-    FLAG_OF(BENCH, "--full", full, "all rows, not only the short form: an hour or two"),
+    FLAG_OF(BENCH, "--full", full, "all rows, not only the short form: half an hour or one"),
     TEXT_OF(BENCH, "--redraw", "BENCH", redraw, "measure nothing: pictures and page of that run"),
     TEXT_OF(BENCH, "--peers", "DIR", peers, "Linux's rings, too (make bench-peers)"),
     TEXT("--testbed", "NAME", testbed, "where to run (default sim)"),

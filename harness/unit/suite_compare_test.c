@@ -47,7 +47,7 @@ static json_t *run_of(const struct world *w, const char *row_name)
             .ns = w->checked * by, .round_trip_ns = {trip, trip}, .own_cpu = {1, 1}};
         r->values[1] = (struct suite_value){
             .ns = w->unchecked * other, .round_trip_ns = {trip, trip}, .own_cpu = {1, 1}};
-        r->fate = suite_round_fate(&row, r);
+        r->fate = suite_round_fate(&row, r, row.work.variant_count);
     }
     ck_assert_int_eq(suite_settle(&row), 0);
     return suite_to_json(&run, &row, 1);

@@ -30,7 +30,7 @@ static struct suite_row row_of(const char *name, const char *second, double ns, 
         for (unsigned k = 0; k < 2; k++)
             r->values[k] = (struct suite_value){
                 .ns = k ? ns / 2 : ns, .round_trip_ns = {trip, trip}, .own_cpu = {1, 1}};
-        r->fate = suite_round_fate(&row, r);
+        r->fate = suite_round_fate(&row, r, row.work.variant_count);
     }
     ck_assert_int_eq(suite_settle(&row), 0);
     return row;
@@ -136,7 +136,7 @@ static struct suite_row sim_row(const char *family, const char *name, const char
         for (unsigned k = 0; k < count; k++)
             r->values[k] =
                 (struct suite_value){.ns = 1000.0 * (k + 1), .round_trip_ns = {trip, trip}};
-        r->fate = suite_round_fate(&row, r);
+        r->fate = suite_round_fate(&row, r, row.work.variant_count);
     }
     ck_assert_int_eq(suite_settle(&row), 0);
     return row;

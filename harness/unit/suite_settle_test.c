@@ -34,7 +34,7 @@ static void add_round(struct suite_row *row, struct suite_value a, struct suite_
 
     r->values[0] = a;
     r->values[1] = b;
-    r->fate = suite_round_fate(row, r);
+    r->fate = suite_round_fate(row, r, row->work.variant_count);
 }
 
 /* The machine slows down sevenfold while it is measured; the ratio is 1.5 throughout. */
@@ -86,6 +86,23 @@ START_TEST(disturbed_rounds_are_discarded_and_counted)
 }
 END_TEST
 
+/* So that the rest of a round that is lost need not be measured. */
+START_TEST(a_round_ends_with_the_value_that_tells)
+{
+    struct suite_row row = row_of_two();
+    struct suite_round r = {.values = {value(10, 80), value(10, 80)}};
+
+    r.values[1].steal = 0.2;
+    ck_assert_int_eq(suite_round_fate(&row, &r, 1), SUITE_KEPT);
+    ck_assert_int_eq(suite_round_fate(&row, &r, 2), SUITE_STEAL);
+    r.values[1] = value(10, 365);
+    ck_assert_int_eq(suite_round_fate(&row, &r, 1), SUITE_KEPT);
+    ck_assert_int_eq(suite_round_fate(&row, &r, 2), SUITE_MOVED);
+    r.values[0].own_cpu[0] = 0.5;
+    ck_assert_int_eq(suite_round_fate(&row, &r, 1), SUITE_FOREIGN);
+}
+END_TEST
+
 /* A row that sleeps gives its CPU away; that is not somebody else's doing. */
 START_TEST(sleeping_is_not_foreign)
 {
@@ -126,6 +143,13 @@ START_TEST(loose_rows_are_judged_by_what_others_had)
     v.foreign = 0.09;
     add_round(&row, v, v);
     ck_assert_int_eq(row.rounds[4].fate, SUITE_KEPT);
+    /* A round trip drifts. */
+    v.round_trip_ns[1] = 1.9 * v.round_trip_ns[0];
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[5].fate, SUITE_KEPT);
+    v.round_trip_ns[1] = 2.1 * v.round_trip_ns[0];
+    add_round(&row, v, v);
+    ck_assert_int_eq(row.rounds[6].fate, SUITE_MOVED);
 }
 END_TEST
 
@@ -309,6 +333,25 @@ START_TEST(goals_are_of_rows)
 }
 END_TEST
 
+/* More rounds, and so a narrower interval, where they are soon measured. */
+START_TEST(judged_rows_have_more_rounds)
+{
+    unsigned count, more = 0;
+    struct suite_row *rows = suite_rows(&(struct suite_choice){.peers = true}, &count);
+
+    ck_assert_ptr_nonnull(rows);
+    for (unsigned i = 0; i < count; i++) {
+        bool judged = suite_goal_for(rows[i].work.name) && !rows[i].work.loose;
+
+        ck_assert_uint_eq(rows[i].enough, judged ? SUITE_JUDGED : SUITE_ROUNDS);
+        more += judged;
+    }
+    ck_assert_uint_gt(more, 0);
+    ck_assert_uint_lt(more, count);
+    suite_rows_free(rows, count);
+}
+END_TEST
+
 START_TEST(goals_are_judged_by_the_interval)
 {
     const struct suite_goal to_other = {"r", "unchecked", 1.5}, elsewhere = {"s", "unchecked", 9};
@@ -362,6 +405,7 @@ int main(void)
 
     tcase_add_test(t, ratio_of_pairs_is_what_was_put_in);
     tcase_add_test(t, disturbed_rounds_are_discarded_and_counted);
+    tcase_add_test(t, a_round_ends_with_the_value_that_tells);
     tcase_add_test(t, sleeping_is_not_foreign);
     tcase_add_test(t, loose_rows_are_judged_by_what_others_had);
     tcase_add_test(t, placements_are_never_mixed);
@@ -371,6 +415,7 @@ int main(void)
     tcase_add_test(t, counts_are_medians);
     tcase_add_test(t, rows_have_names_of_their_own);
     tcase_add_test(t, goals_are_of_rows);
+    tcase_add_test(t, judged_rows_have_more_rounds);
     tcase_add_test(t, goals_are_judged_by_the_interval);
     tcase_add_test(t, files_say_what_was_measured);
     suite_add_tcase(s, t);
