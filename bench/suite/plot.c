@@ -420,13 +420,13 @@ static unsigned plot_peers(const json_t *o, FILE *f)
     fprintf(f,
             "set multiplot layout 1,%u title machine font ',10'\nset style data histogram\n"
             "set style histogram errorbars gap 1 lw 1\nset style fill solid 0.85 border -1\n"
-            "set ylabel 'time [ns/buffer]'\nset yrange [0:*]\n"
+            "set ylabel 'time [ns/buffer]'\nset yrange [0:*]\nset xtics font ',8'\n"
             "set key outside bottom center horizontal\n",
             used ? used : 1);
     for (unsigned p = 0; p < ARRAY_LENGTH(panels); p++) {
         if (!counts[p])
             continue;
-        fprintf(f, "set title '%s'\n", panels[p].title);
+        fprintf(f, "set title '%s'\nset xrange [-0.5:%u.5]\n", panels[p].title, counts[p] - 1);
         for (unsigned b = 0; b < ARRAY_LENGTH(bars); b++)
             fprintf(f, "%s$%s using %u:%u:%u:xtic(1) ls %u dt 1 title '%s'",
                     b ? ", \\\n     " : "plot ", panels[p].block, 3 * b + 2, 3 * b + 3, 3 * b + 4,
