@@ -121,7 +121,7 @@ static bool all_zero(const uint8_t *data, size_t bytes)
     return true;
 }
 
-CHECK(blk_costs, .judges = DEVICE, .proves = "xen.blk.data.2", .timeout_ms = 120000,
+CHECK(blk_costs, .judges = DEVICE, .proves = "xen.blk.data.2", .timeout_ms = 40000,
       .title = "Reads and writes of 4 KiB, one by one and queued, of a disk without a medium")
 {
     static const struct {
