@@ -68,8 +68,9 @@ static void put_row(const json_t *row, FILE *f)
             }
             fputs(" | ", f);
             text_write_markdown(f, text_of(row, "placement"));
-            fprintf(f, " | %.0f of %zu | ", number_of(json_object_get(v, "value"), "count"),
-                    json_array_size(json_object_get(row, "rounds")));
+            fprintf(f, " | %.0f of %zu, %lld | ", number_of(json_object_get(v, "value"), "count"),
+                    json_array_size(json_object_get(row, "rounds")),
+                    (long long)json_integer_value(json_object_get(row, "again")));
         } else {
             fputs("| | | ", f);
         }
@@ -98,7 +99,7 @@ static void put_family(const json_t *row, FILE *f)
     text_write_markdown(f, text_of(row, "family"));
     fputs("\n\nTestbed ", f);
     text_write_markdown(f, text_of(row, "testbed"));
-    fprintf(f, ": %s\n\n| row | CPUs | rounds | variant | ", note ? note : "unknown");
+    fprintf(f, ": %s\n\n| row | CPUs | rounds, values again | variant | ", note ? note : "unknown");
     text_write_markdown(f, text_of(row, "unit"));
     fputs(" | first to this | to a round trip | p50, p99, p99.9 [ns] | for each unit |\n"
           "|---|---|---|---|---|---|---|---|---|\n",

@@ -169,9 +169,10 @@ static void put_row(const json_t *row, FILE *f)
         fputs("</td><td>", f);
         text_write_xml(f, text_of(v, "name"));
         if (k == 0)
-            fprintf(f, "</td><td class=n>%g of %zu</td>",
+            fprintf(f, "</td><td class=n>%g of %zu, %lld</td>",
                     number_of(json_object_get(v, "value"), "count"),
-                    json_array_size(json_object_get(row, "rounds")));
+                    json_array_size(json_object_get(row, "rounds")),
+                    (long long)json_integer_value(json_object_get(row, "again")));
         else
             fputs("</td><td></td>", f);
         put_sample(json_object_get(v, "value"), false, f);
@@ -200,7 +201,7 @@ static void put_rows(const json_t *o, FILE *f)
             text_write_xml(f, text_of(row, "testbed"));
             fprintf(f,
                     ": %s</p>\n<div class=wide><table class=rows><tr><th>row<th>CPUs<th>variant"
-                    "<th>rounds<th>",
+                    "<th>rounds, values again<th>",
                     note ? note : "unknown");
             text_write_xml(f, text_of(row, "unit"));
             fputs("<th>first to this<th>p50, p99, p99.9 [ns]<th>for each unit</tr>\n", f);

@@ -5,8 +5,8 @@
  *
  * A row is one workload in up to SUITE_VARIANTS variants; the first is the one that is judged. A
  * round measures each of them once, one right after the other (A B A B ...), so that both values of
- * a pair saw the same machine. A value that was disturbed is measured again at once, SUITE_TRIES
- * times at most; then the round is *discarded*, with the reason:
+ * a pair saw the same machine. A value that was disturbed is measured again at once, until it has
+ * been SUITE_TRIES times; then the round is *discarded*, with the reason:
  *
  *   - somebody else had a CPU for more than SUITE_FOREIGN_MAX of the time: where both sides poll,
  *     of the time that was measured; where they sleep, of all the variant's, as the kernel counts
@@ -43,7 +43,7 @@
 #define SUITE_ROUNDS   7u  /* that are kept of each row */
 #define SUITE_JUDGED   15u /* of one that has a goal, and whose rounds take a second or two */
 #define SUITE_ATTEMPTS 64u /* rounds of a row at most, so that a run has an end */
-#define SUITE_TRIES    3u
+#define SUITE_TRIES    3u  /* of a value within a round */
 #define SUITE_ROWS_MAX 1024u
 
 #define SUITE_FOREIGN_MAX 0.10

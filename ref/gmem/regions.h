@@ -24,9 +24,8 @@ int gmem_regions_create(struct gmem **out);
 
 /*
  * These regions, and no others from now on. -EBUSY while there are leases; -EPERM: a file that
- * could become shorter; -EINVAL: a region that
- * is empty, wraps around, overlaps another, or is not whole within a file; errors of mmap(2). What
- * was there stays on an error.
+ * could become shorter; -EINVAL: a region that is empty, wraps around, overlaps another, or is not
+ * whole within a file; errors of mmap(2). What was there stays on an error.
  */
 int gmem_regions_set(struct gmem *m, const struct gmem_shared_region *regions, unsigned count);
 
