@@ -2,6 +2,7 @@
 #include "runner/guest.h"
 
 #include "runner/measured.h"
+#include "runner/transfer.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -98,28 +99,45 @@ static int act(struct guest_run *g, enum scenario_action action)
     return -EINVAL;
 }
 
+/* What the step at hand counts; 0 where it counts nothing, and when the steps are over. An error is
+ * in the result already. */
+static int counted(struct guest_run *g, uint64_t *count)
+{
+    const struct scenario_step *step = &g->scenario->timeline[g->step];
+    int ret = 0;
+
+    *count = 0;
+    if (g->step == g->scenario->timeline_count)
+        return 0;
+    if (step->when == WHEN_BYTES)
+        *count = transfer_received(g->transfer);
+    else if (step->when == WHEN_ACCESSES || step->when == WHEN_WITHIN)
+        ret = g->cell->ops->domain_accesses(g->cell, count);
+    if (ret)
+        report_check_worsen(g->check, ERROR, g->cell->why);
+    return ret;
+}
+
 /* Runs the steps that are due. *next_ns: when to look again, at the latest. */
 static int advance(struct guest_run *g, uint64_t *next_ns)
 {
     *next_ns = g->deadline_ns;
     while (g->step < g->scenario->timeline_count) {
         const struct scenario_step *step = &g->scenario->timeline[g->step];
-        uint64_t now = monotonic_ns(), accesses = 0;
+        uint64_t now = monotonic_ns(), count;
         int ret;
 
         if (step->when == WHEN_AFTER && now - g->step_from_ns < step->amount) {
             *next_ns = g->step_from_ns + step->amount;
             return 0;
         }
-        if (step->when == WHEN_ACCESSES || step->when == WHEN_WITHIN) {
-            ret = g->cell->ops->domain_accesses(g->cell, &accesses);
-            if (ret)
-                return ret;
-            if (accesses - g->step_from_accesses <
-                timeline_amount(step, g->options->seed, g->round)) {
-                *next_ns = now + STEP_LOOK_NS;
-                return 0;
-            }
+        ret = counted(g, &count);
+        if (ret)
+            return ret;
+        if (step->when != WHEN_AFTER && step->when != WHEN_START &&
+            count - g->step_from_count < timeline_amount(step, g->options->seed, g->round)) {
+            *next_ns = now + STEP_LOOK_NS;
+            return 0;
         }
         if (g->step == 0 && g->round == 0 && g->cell->ops->use)
             (void)g->cell->ops->use(g->cell, &g->at_first_step);
@@ -136,7 +154,7 @@ static int advance(struct guest_run *g, uint64_t *next_ns)
             g->round = 0;
         }
         g->step_from_ns = monotonic_ns();
-        ret = g->cell->ops->domain_accesses(g->cell, &g->step_from_accesses);
+        ret = counted(g, &g->step_from_count);
         if (ret)
             return ret;
     }
@@ -170,11 +188,9 @@ int guest_attend(struct guest_run *g, struct process *const *ends, unsigned coun
     struct pollfd pfd[ENDS_MAX + 2];
 
     g->step_from_ns = monotonic_ns();
-    int ret = g->cell->ops->domain_accesses(g->cell, &g->step_from_accesses);
-    if (ret) {
-        report_check_worsen(g->check, ERROR, g->cell->why);
+    int ret = counted(g, &g->step_from_count);
+    if (ret)
         return ret;
-    }
     for (;;) {
         bool is_end = false, running = false;
         uint64_t next;

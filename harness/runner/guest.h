@@ -20,9 +20,10 @@ struct guest_run {
     bool measures;              /* for a benchmark */
     struct measured *measured;  /* while it does; NULL: it does not */
     uint64_t start_ns, deadline_ns;
+    const struct transfer *transfer; /* while there is one */
     /* timeline */
     unsigned step, round;
-    uint64_t step_from_ns, step_from_accesses;
+    uint64_t step_from_ns, step_from_count;
     bool backend_down; /* by the timeline */
     /* When its first step was due, with the guest at work; zero where nobody can look. */
     struct testbed_use at_first_step;

@@ -410,8 +410,10 @@ static void run_transfer(struct net *n)
     }
     struct process *const ends[] = {transfer_process(t, TRANSFER_BACKEND),
                                     transfer_process(t, TRANSFER_FRONTEND)};
+    n->g.transfer = t;
     if (!guest_attend(&n->g, ends, TRANSFER_SIDES))
         judge_transfer(n, t);
+    n->g.transfer = NULL;
     transfer_destroy(t);
 }
 

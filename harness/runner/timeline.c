@@ -104,6 +104,8 @@ static int due(struct session *s, const struct scenario_step *step)
             return ret;
         return accesses - t->from_accesses >= timeline_amount(step, s->seed, t->round) ? 0
                                                                                        : -EAGAIN;
+    case WHEN_BYTES: /* beside a transfer only (runner/guest.c) */
+        return -EINVAL;
     case WHEN_CONFIG_READ:
         break;
     }

@@ -126,15 +126,15 @@ static bool same(const uint64_t *a, const uint64_t *b, uint64_t bytes, uint64_t 
 static int receive_stream(struct transfer *t, unsigned index, uint64_t *block)
 {
     struct transfer_stream *s = &t->streams[index];
-    uint64_t *want = block + BLOCK_WORDS, state = s->seed, start_ns, at;
+    uint64_t *want = block + BLOCK_WORDS, state = s->seed, received = 0, start_ns, at;
     int fd = accept4(t->listen_fd[index], NULL, NULL, SOCK_CLOEXEC), ret;
 
     if (fd < 0)
         return io_error();
     start_ns = monotonic_ns();
     ret = set_limits(fd, t->plan.stall_ns);
-    while (!ret && s->received_bytes < t->plan.bytes && !s->differs) {
-        uint64_t left = t->plan.bytes - s->received_bytes;
+    while (!ret && received < t->plan.bytes && !s->differs) {
+        uint64_t left = t->plan.bytes - received;
         uint64_t part = left < BLOCK_BYTES ? left : BLOCK_BYTES, have = 0;
 
         while (!ret && have < part) {
@@ -154,7 +154,8 @@ static int receive_stream(struct transfer *t, unsigned index, uint64_t *block)
             s->differs = true;
             part = at;
         }
-        s->received_bytes += ret ? have : part;
+        received += ret ? have : part;
+        __atomic_store_n(&s->received_bytes, received, __ATOMIC_RELAXED);
     }
     s->took_ns = monotonic_ns() - start_ns;
     close(fd);
@@ -282,6 +283,15 @@ out:
     }
     *out = t;
     return 0;
+}
+
+uint64_t transfer_received(const struct transfer *t)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < t->count; i++)
+        sum += __atomic_load_n(&t->streams[i].received_bytes, __ATOMIC_RELAXED);
+    return sum;
 }
 
 struct process *transfer_process(struct transfer *t, enum transfer_side side)

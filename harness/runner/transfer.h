@@ -36,6 +36,8 @@ struct transfer;
 /* Starts both processes. 0 or -errno with a text. */
 int transfer_start(const struct transfer_plan *plan, struct transfer **out, char *why,
                    size_t why_size);
+/* Of all streams together, while they run. */
+uint64_t transfer_received(const struct transfer *t);
 struct process *transfer_process(struct transfer *t, enum transfer_side side);
 /* Borrowed; to be looked at when both have ended. */
 const struct transfer_stream *transfer_streams(const struct transfer *t, unsigned *count);

@@ -223,6 +223,7 @@ enum scenario_when {
     WHEN_CONFIG_READ, /* when the guest is about to read configuration space of a bus: it waits */
     WHEN_ACCESSES,    /* after so many more trapped accesses of the guest (doorbells, mostly) */
     WHEN_WITHIN,      /* after a random number of them up to this, which the run's seed decides */
+    WHEN_BYTES,       /* after so many more bytes of a transfer have come to their ends */
 };
 
 struct scenario_step {

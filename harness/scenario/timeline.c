@@ -54,10 +54,10 @@ static bool step_object(const struct scenario *s, const struct doc_node *what,
 static int read_step(struct reader *r, const struct doc_node *n)
 {
     static const char *const known[] = {
-        "at",      "after",  "after-accesses", "within-accesses", "config-read-of-bus",
-        "times",   "kill",   "stop",           "start",           "restart",
-        "upgrade", "attach", "detach",         "pause",           "unpause",
-        NULL};
+        "at",          "after",  "after-accesses", "within-accesses", "config-read-of-bus",
+        "times",       "kill",   "stop",           "start",           "restart",
+        "upgrade",     "attach", "detach",         "pause",           "unpause",
+        "after-bytes", NULL};
     struct scenario *s = r->s;
     const struct doc_node *when = NULL, *what = NULL;
     struct scenario_step step = {.line = n->line, .times = 1};
@@ -105,6 +105,10 @@ static int read_step(struct reader *r, const struct doc_node *n)
         step.when = WHEN_CONFIG_READ;
         ret = reader_number(r, when, when->key, units_parse_count, "a whole number", 0, 255,
                             &step.amount);
+    } else if (!strcmp(when->key, "after-bytes")) {
+        step.when = WHEN_BYTES;
+        ret = reader_number(r, when, when->key, units_parse_bytes, "a size such as 4MiB", 1,
+                            1ull << 40, &step.amount);
     } else {
         step.when = !strcmp(when->key, "within-accesses") ? WHEN_WITHIN : WHEN_ACCESSES;
         ret = reader_number(r, when, when->key, units_parse_count, "a whole number", 1, 1ull << 40,

@@ -214,6 +214,8 @@ int keys_check_whole(struct reader *r, const struct doc_node *root)
             return reader_refuse(r, step->line, 1, "there is no guest process beside the agent");
         if (s->run != RUN_CHECKS && of_checks)
             return reader_refuse(r, step->line, 1, "this goes with checks");
+        if (s->run != RUN_TRANSFER && step->when == WHEN_BYTES)
+            return reader_refuse(r, step->line, 1, "bytes are counted of a transfer");
     }
     if (s->timeline_count && s->run == RUN_CHECKS &&
         (s->testbeds != 1u << TESTBED_SIM || s->runs_in != RUNS_IN_DOMU))
