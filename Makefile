@@ -58,7 +58,7 @@ bench: packages
 
 ## make bench-instructions  what operations cost on the real Xen, in instructions (bench/instructions)
 .PHONY: bench-instructions
-bench-instructions: packages build images guest-arm64
+bench-instructions: packages build images emulator guest-arm64
 	@$(BIN)/ringproof bench --instructions
 
 ## make lint             format, static analysis, each header alone, layer rules

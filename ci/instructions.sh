@@ -6,7 +6,7 @@
 # Has the code that is executed for an operation on the real Xen become more? Measures a small part of
 # `ringproof bench --instructions`, one boot, and compares it with the committed baseline. Where Xen, Linux,
 # QEMU or the compiler is of another version than the baseline's, nothing is compared, and that is said.
-# Needs an image (make images). The last line counts: rows that are as good as the baseline's, dearer ones,
+# Needs an image (make images), on x86 the emulator (make emulator). The last line counts: rows that are as good as the baseline's, dearer ones,
 # and those that cannot be compared.
 set -u
 cd "$(dirname "$0")/.." || exit 2

@@ -11,3 +11,9 @@ packages-images: packages
 
 image-x86 image-arm64: image-%: packages-images
 	@ci/images/build.sh $*
+
+## make emulator         the QEMU that counts instructions on x86 (ci/images/emulator.sh)
+.PHONY: emulator
+emulator: packages-images
+	@ci/install-packages.sh packages-emulator.txt
+	@ci/images/emulator.sh x86 >/dev/null

@@ -71,8 +71,16 @@ fi
 
 [ -z "$icount" ] || set -- -icount shift=1,sleep=off -rtc base=2026-01-01T00:00:00,clock=vm "$@"
 if [ "$arch" = x86 ]; then
+    emulator=qemu-system-x86_64
+    if [ -n "$icount" ]; then # one of its own, beside the images: emulator.sh says why
+        emulator=${image%/*}/emulator-x86/$emulator
+        [ -x "$emulator" ] || {
+            echo "boot: $emulator is missing (make emulator)" >&2
+            exit 2
+        }
+    fi
     # Another CPU model dies in SMAP, RDTSCP or MWAIT; lazy FPU with XSAVE corrupts dom0.
-    exec qemu-system-x86_64 -accel tcg,thread=single -machine q35 -cpu qemu64,+svm,+npt -m 1536 -smp 1 \
+    exec "$emulator" -accel tcg,thread=single -machine q35 -cpu qemu64,+svm,+npt -m 1536 -smp 1 \
         -display none -vga none -nic none -nodefaults -no-reboot -monitor none \
         -serial chardev:console -serial chardev:control \
         -kernel "$image/xen" \

@@ -9,6 +9,7 @@
 
 #include "insns/insns.h"
 #include "runner/tool.h"
+#include "testbed/guest_image.h"
 #include "util/bits.h"
 
 /* Of a boot: what came to no result is measured again, on a fresh machine, so many times. */
@@ -17,11 +18,11 @@
 #define TOOL_NS      10000000000ull
 
 static const struct {
-    const char *arch, *image, *cells, *emulator;
+    const char *arch, *image, *cells;
     const char *programs; /* from our own folder; NULL: ours */
 } archs[] = {
-    {"x86", "x86", "instructions-*[arch=x86*", "qemu-system-x86_64", NULL},
-    {"arm", "arm64", "instructions-*[arch=arm*", "qemu-system-aarch64", "../arm64"},
+    [ARCH_X86] = {"x86", "x86", "instructions-*[arch=x86*", NULL},
+    [ARCH_ARM] = {"arm", "arm64", "instructions-*[arch=arm*", "../arm64"},
 };
 
 static void add_pair(void *ctx, const char *name, const char *value)
@@ -48,21 +49,39 @@ static bool can_boot(const struct install *in, unsigned a)
     return can;
 }
 
-/* "QEMU emulator version 7.2.22 (Debian ...)": its first line. */
-static void add_emulator(struct insns *n, const char *arch, const char *program)
+/* One beside the images has to be built first. */
+static bool has_emulator(unsigned a)
 {
-    struct words argv = {0};
-    char *output = NULL, name[32];
+    char *program = guest_emulator((enum scenario_arch)a);
+    bool has = program && (!strchr(program, '/') || access(program, X_OK) == 0);
 
-    words_add(&argv, program);
-    words_add(&argv, "--version");
-    snprintf(name, sizeof(name), "%s.qemu", arch);
-    if (!argv.failed && tool_run(&argv, NULL, TOOL_NS, &output) == 0 && output) {
+    if (!has)
+        fprintf(stderr,
+                "ringproof bench: %s is not measured: there is no emulator that counts its "
+                "instructions (make emulator)\n",
+                archs[a].arch);
+    free(program);
+    return has;
+}
+
+/* "QEMU emulator version 7.2.22 (Debian ...)": its first line. */
+static void add_emulator(struct insns *n, unsigned a)
+{
+    char *program = guest_emulator((enum scenario_arch)a), *output = NULL, name[32];
+    struct words argv = {0};
+
+    if (program) {
+        words_add(&argv, program);
+        words_add(&argv, "--version");
+    }
+    snprintf(name, sizeof(name), "%s.qemu", archs[a].arch);
+    if (program && !argv.failed && tool_run(&argv, NULL, TOOL_NS, &output) == 0 && output) {
         output[strcspn(output, "\n")] = '\0';
         report_pairs_add(&n->machine, name, output);
     }
     words_fini(&argv);
     free(output);
+    free(program);
 }
 
 /* "image-x86.xen" and "image-x86.linux" of a run's versions become "x86.xen", "x86.linux". */
@@ -79,7 +98,7 @@ static void add_versions(struct insns *n, const struct report_pairs *versions, u
             if (!strcmp(versions->items[i].name, of_image))
                 report_pairs_add(&n->machine, name, versions->items[i].value);
         }
-    add_emulator(n, archs[a].arch, archs[a].emulator);
+    add_emulator(n, a);
 }
 
 static bool plan_has(const struct plan *p, enum scenario_arch arch)
@@ -123,16 +142,20 @@ static const char *why_of(const struct report_cell *c)
     return "see its folder";
 }
 
-/* Runs the cells that are named, and takes what they came to. Those that came to nothing are the
- * names of the next attempt: `again`, of room for all, its texts the caller's. */
+/* Runs the cells that are named, and takes what they came to; after an interruption (-EINTR) too.
+ * Those that came to nothing are the names of the next attempt: `again`, of room for all, its texts
+ * the caller's. */
 static int attempt(struct run_options *o, struct install *in, struct insns *n, unsigned boot,
                    unsigned nth, const char *dir, struct words *again, bool *failed)
 {
     struct plan plan = {0};
     struct report *r = NULL;
     char *sub = NULL, what[64];
-    int ret = plan_make(o, in, &plan);
+    int ret = plan_make(o, in, &plan), ended;
 
+    for (unsigned a = 0; !ret && a < ARRAY_LENGTH(archs); a++)
+        if (plan_has(&plan, (enum scenario_arch)a) && !has_emulator(a))
+            ret = -EINVAL;
     if (ret)
         goto out;
     sort_by_arch(&plan);
@@ -146,8 +169,11 @@ static int attempt(struct run_options *o, struct install *in, struct insns *n, u
     if (!o->quiet)
         fprintf(stderr, "%s\n", what);
     ret = run_folder_make(sub);
-    if (!ret)
-        ret = run_execute(o, in, &plan, r, sub);
+    if (ret)
+        goto out;
+    ended = run_execute(o, in, &plan, r, sub);
+    if (ended != -EINTR)
+        ret = ended;
     for (unsigned i = 0; !ret && i < r->cell_count; i++) {
         const struct report_cell *c = r->cells[i];
 
@@ -172,6 +198,10 @@ static int attempt(struct run_options *o, struct install *in, struct insns *n, u
             if (plan_has(&plan, (enum scenario_arch)a))
                 add_versions(n, &r->run.versions, a);
         }
+    if (!ret && ended) {
+        report_pairs_add(&n->said, what, "interrupted: what was not measured is not here");
+        ret = ended;
+    }
 out:
     free(sub);
     report_destroy(r);
@@ -277,17 +307,17 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
     int status = REPORT_HARNESS_ERROR, ret = 0;
     uint64_t begin = monotonic_ns();
     unsigned lost = 0, named = 0;
-    bool failed = false;
+    bool failed = false, interrupted;
 
     o->testbed = "qemu";
     o->icount = true;
     if (install_find(o, true, &in))
         return REPORT_HARNESS_ERROR;
     for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
-        if (can_boot(&in, a))
+        if (!o->name_count && can_boot(&in, a) && has_emulator(a))
             all[named++] = (char *)archs[a].cells;
     if (!o->name_count && !named) {
-        command_complain("bench", "there is no image (make images)");
+        command_complain("bench", "there is no image to boot (make images)");
         goto out;
     }
     struct run_options asked = *o;
@@ -307,8 +337,9 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
         ret = measure_boot(&asked, &in, &n, k, dir, &failed, &lost);
     if (!ret)
         ret = count(o, &in, &n, dir);
+    interrupted = ret == -EINTR;
     n.duration_s = (double)(monotonic_ns() - begin) / 1e9;
-    if (ret || !n.row_count) {
+    if ((ret && !interrupted) || !n.row_count) {
         if (ret != -EINVAL) /* that has been said */
             fprintf(stderr, "ringproof bench: nothing was measured: %s\n", strerror(-ret));
         status = ret == -EINVAL ? REPORT_BAD_USAGE : REPORT_HARNESS_ERROR;
@@ -319,7 +350,9 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
         goto out;
     insns_write_markdown(contents, stdout);
     printf("\nresults in %s\n", dir);
-    status = failed ? REPORT_SUBJECT_FAILED : lost ? REPORT_HARNESS_ERROR : REPORT_PASSED;
+    status = failed                ? REPORT_SUBJECT_FAILED
+             : lost || interrupted ? REPORT_HARNESS_ERROR
+                                   : REPORT_PASSED;
 out:
     json_decref(contents);
     free(dir);

@@ -2,6 +2,7 @@
 #include "testbed/guest_root.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,28 +60,6 @@ static const char domu_loop[] =
     "echo \"@rp-end $status\"\n"
     /* The testbed ends the domain, after it has looked at the backend. */
     "while :; do sleep 3600; done\n";
-
-const char *guest_image_arch(enum scenario_arch arch)
-{
-    return arch == ARCH_ARM ? "arm64" : "x86";
-}
-
-char *guest_image_path(enum scenario_arch arch, const char *name)
-{
-    const char *given = getenv("RINGPROOF_IMAGES"), *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    char *path = NULL;
-    int n;
-
-    if (given)
-        n = asprintf(&path, "%s/image-%s/%s", given, guest_image_arch(arch), name);
-    else if (cache)
-        n = asprintf(&path, "%s/ringproof/images/image-%s/%s", cache, guest_image_arch(arch), name);
-    else
-        n = asprintf(&path, "%s/.cache/ringproof/images/image-%s/%s", home ? home : "",
-                     guest_image_arch(arch), name);
-    return n < 0 ? NULL : path;
-}
 
 int guest_root_add_program(struct archive *a, const char *name, const char *dir, const char *file)
 {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The root of a domU, from the images of ci/images: where they are, and what we put over them.
+ * The root of a domU, from the images of ci/images: what we put over it.
  */
 #ifndef RP_TESTBED_GUEST_ROOT_H
 #define RP_TESTBED_GUEST_ROOT_H
 
 #include "machine/archive.h"
-#include "scenario/scenario.h"
 
 /* Where the agent is in every root. */
 #define GUEST_AGENT "/opt/ringproof/bin/ringproof-agent"
@@ -19,12 +18,6 @@
 
 /* Of a domain that Xen starts, below its home in Xenstore: where its channel's two ends meet. */
 #define GUEST_CHANNEL "data/ringproof-agent"
-
-/* As images and machines are named: "x86", "arm64". */
-const char *guest_image_arch(enum scenario_arch arch);
-/* A file of the current image: in $RINGPROOF_IMAGES, or in the cache. malloc'd, NULL without
- * memory; it need not exist. */
-char *guest_image_path(enum scenario_arch arch, const char *name);
 
 void guest_root_add_folders(struct archive *a);
 /* <dir>/<file> under a name. */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "machine/client.h"
-#include "testbed/guest_root.h"
+#include "testbed/guest_image.h"
 #include "testbed/qemu_world.h"
 
 #define IMAGE_DIR "/run/ringproof"

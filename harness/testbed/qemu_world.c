@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "machine/archive.h"
+#include "testbed/guest_image.h"
 #include "testbed/guest_root.h"
 #include "testbed/libraries.h"
 #include "util/bits.h"
@@ -257,7 +258,7 @@ int qemu_world_open(const struct testbed_config *cfg, const char *dir, struct te
     words_add(&argv, w->socket);
     words_add(&argv, "--dir");
     words_add(&argv, w->dir);
-    if (cfg->icount) { /* one boot of some stands still early */
+    if (cfg->icount) { /* a boot that says nothing is one that stands still */
         words_add(&argv, "--quiet-limit");
         words_add(&argv, ICOUNT_QUIET_S);
         words_add(&argv, "--boots");

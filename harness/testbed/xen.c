@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "testbed/guest_image.h"
 #include "testbed/guest_root.h"
 #include "testbed/xen_cell.h"
 #include "testbed/xen_costs.h"

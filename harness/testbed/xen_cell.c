@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "testbed/guest_image.h"
 #include "testbed/guest_root.h"
 #include "testbed/map.h"
 #include "testbed/xen_costs.h"
