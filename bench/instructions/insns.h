@@ -75,6 +75,17 @@ void insns_write_json(const json_t *contents, FILE *f);
 /* Of a file's contents. */
 void insns_write_markdown(const json_t *contents, FILE *f);
 
+enum insns_plot {
+    INSNS_PLOT_REQUESTS,   /* bars: a request by each way to memory, by architecture */
+    INSNS_PLOT_PRIMITIVES, /* bars: what a request is made of */
+    INSNS_PLOTS
+};
+/* "requests", ...: of files. */
+const char *insns_plot_name(enum insns_plot which);
+/* The script for gnuplot (plot/script.h). Returns how many values are in it; with 0 it draws
+ * nothing. */
+unsigned insns_write_plot(const json_t *contents, enum insns_plot which, FILE *f);
+
 /* ---- comparing; the files are anybody's ---- */
 
 struct insns_change {

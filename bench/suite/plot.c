@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "plot/script.h"
 #include "suite/plot_impl.h"
 #include "suite/read.h"
 #include "suite/suite.h"
@@ -75,51 +76,20 @@ static bool batch_of(const char *row, char series[NAME_BYTES], unsigned *batch)
 
 /* ---- writing ---- */
 
-static void put_text(const char *text, FILE *f)
-{
-    for (; *text; text++)
-        putc(isalnum((unsigned char)*text) || strchr(" .,=+-_()/@%:", *text) ? *text : '?', f);
-}
-
-void suite_plot_quoted(const char *text, FILE *f)
-{
-    putc('"', f);
-    put_text(text, f);
-    putc('"', f);
-}
-
 void suite_plot_head(const json_t *o, enum suite_plot p, unsigned height, const char *testbed,
                      FILE *f)
 {
-    if (height == 0)
-        height = plots[p].height;
     const json_t *machine = json_object_get(o, "machine");
 
-    fprintf(f,
-            "# SPDX-License-Identifier: MIT\n"
-            "# gnuplot -e \"form='png'\" FILE draws it as PNG\n"
-            "if (!exists('form')) form = 'svg'\n"
-            "if (!exists('out')) out = '%s.'.form\n"
-            "if (form eq 'png') set terminal pngcairo size %u,%u font 'DejaVu Sans,10' noenhanced\n"
-            "if (form ne 'png') set terminal svg size %u,%u font 'DejaVu Sans,12' noenhanced "
-            "background '#ffffff'\n"
-            "set output out\n"
-            "set style line 1 lc rgb '#0072B2' pt 7 lw 1.5\n"
-            "set style line 2 lc rgb '#D55E00' pt 9 lw 1.5 dt 2\n"
-            "set style line 3 lc rgb '#009E73' pt 5 lw 1.5 dt 4\n"
-            "set style line 4 lc rgb '#CC79A7' pt 13 lw 1.5 dt 5\n"
-            "set style line 5 lc rgb '#E69F00' pt 6 lw 1.5\n"
-            "set style line 6 lc rgb '#56B4E9' pt 8 lw 1.5 dt 2\n"
-            "set style line 7 lc rgb '#000000' pt 4 lw 1.5 dt 4\n"
-            "set style line 8 lc rgb '#F0E442' pt 12 lw 1.5 dt 5\n"
-            "set border 3\nset tics nomirror\nset grid lc rgb '#dddddd'\n",
-            plots[p].name, plots[p].width, height, plots[p].width, height);
+    if (height == 0)
+        height = plots[p].height;
+    plot_begin(plots[p].name, plots[p].width, height, f);
     fprintf(f, "machine = ");
-    suite_plot_quoted(text_of(machine, "cpu"), f);
+    plot_quoted(text_of(machine, "cpu"), f);
     fprintf(f, ".', %u CPUs, Linux '.", (unsigned)number_of(machine, "cpus"));
-    suite_plot_quoted(text_of(machine, "kernel"), f);
+    plot_quoted(text_of(machine, "kernel"), f);
     fprintf(f, ".', %s; ringproof '.", testbed);
-    suite_plot_quoted(text_of(json_object_get(o, "run"), "version"), f);
+    plot_quoted(text_of(json_object_get(o, "run"), "version"), f);
     putc('\n', f);
 }
 
@@ -204,7 +174,7 @@ static unsigned plot_batch(const json_t *o, FILE *f)
                 continue;
             fprintf(f, "%s$%s_%u using 1:2:3:4 with yerrorlines ls %u dt 1 title ", between,
                     suite_placements[p].name, s, s + 1);
-            suite_plot_quoted(all.names[s], f);
+            plot_quoted(all.names[s], f);
             between = ", \\\n     ";
         }
         putc('\n', f);
@@ -279,9 +249,9 @@ static unsigned plot_latency(const json_t *o, FILE *f)
             fprintf(f, "%s$latency_%u using 1:%u with %s ls %u title ", k ? ", \\\n     " : "", k,
                     panel + 2, panel ? "lines" : "steps", k + 1);
             putc('"', f);
-            put_text(text_of(shown[k], "name"), f);
+            plot_text(text_of(shown[k], "name"), f);
             fputs(" (", f);
-            put_text(text_of(shown[k], "placement"), f);
+            plot_text(text_of(shown[k], "placement"), f);
             fputs(")\"", f);
         }
         putc('\n', f);
@@ -308,7 +278,7 @@ static unsigned safety_data(const json_t *o, const char *placement, unsigned *li
             continue;
         fprintf(f, "%u %.6g %.6g %.6g ", ++*line, number_of(s, "median"), number_of(s, "low"),
                 number_of(s, "high"));
-        suite_plot_quoted(text_of(row, "name"), f);
+        plot_quoted(text_of(row, "name"), f);
         putc('\n', f);
         count++;
     }
@@ -383,7 +353,7 @@ static unsigned peers_data(const json_t *o, const char *what, const char *block,
             if (isalnum((unsigned char)*name) || strchr(" _", *name))
                 putc(*name, f);
         putc('(', f);
-        put_text(text_of(row, "placement"), f);
+        plot_text(text_of(row, "placement"), f);
         fputs(")\"", f);
         for (unsigned b = 0; b < ARRAY_LENGTH(bars); b++) {
             const json_t *s = sample_of(variant_of(row, bars[b].variant), "value", 1);

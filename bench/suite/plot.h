@@ -2,11 +2,7 @@
 /*
  * Pictures of a run of benchmarks: scripts for gnuplot, each with its data in it, and a page of
  * HTML that has the pictures and every row. Both are made of the file's contents, so that a run can
- * be drawn again; the file is anybody's, and no text of it reaches gnuplot but letters, digits and
- * a few signs.
- *
- * Colours are Okabe's and Ito's, which colour-blind readers can tell apart; series differ by the
- * form of their points, too.
+ * be drawn again; the file is anybody's, and texts of it reach gnuplot by plot/script.h only.
  */
 #ifndef RP_SUITE_PLOT_H
 #define RP_SUITE_PLOT_H

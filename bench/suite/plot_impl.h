@@ -3,9 +3,10 @@
 #ifndef RP_SUITE_PLOT_IMPL_H
 #define RP_SUITE_PLOT_IMPL_H
 
+#include "plot/script.h"
 #include "suite/plot.h"
 
-#define SERIES_MAX       8u
+#define SERIES_MAX       PLOT_STYLES
 #define NAME_BYTES       64u
 #define SUITE_PLACEMENTS 2u
 
@@ -15,8 +16,6 @@ struct suite_placement {
 };
 extern const struct suite_placement suite_placements[SUITE_PLACEMENTS];
 
-/* As a string of gnuplot's, in which nothing is that could end it. */
-void suite_plot_quoted(const char *text, FILE *f);
 /* The script's beginning. `height` 0: the picture's own; `testbed`: where all of it was measured.
  */
 void suite_plot_head(const json_t *o, enum suite_plot p, unsigned height, const char *testbed,

@@ -2,6 +2,7 @@
 /* Pictures of what was measured on simxen. */
 #include <string.h>
 
+#include "plot/script.h"
 #include "suite/plot_impl.h"
 #include "suite/read.h"
 #include "suite/suite.h"
@@ -40,7 +41,7 @@ static unsigned designs_data(const json_t *row, const char *placement, unsigned 
     {
         const json_t *s = sample_of(v, "value", 1);
 
-        suite_plot_quoted(text_of(v, "name"), f);
+        plot_quoted(text_of(v, "name"), f);
         if (s)
             fprintf(f, " %.6g %.6g %.6g\n", number_of(s, "median") / 1000,
                     number_of(s, "p10") / 1000, number_of(s, "p90") / 1000);
@@ -64,7 +65,7 @@ static void put_bars(const struct panel *p, const char *placement, const char *t
     for (unsigned i = 0; i < p->count; i++) {
         fprintf(f, "%s$%s_%u using 2:3:4:xtic(1) ls %u dt 1 title ", i ? ", \\\n     " : "plot ",
                 placement, i, i + 1);
-        suite_plot_quoted(short_name(p->rows[i]), f);
+        plot_quoted(short_name(p->rows[i]), f);
     }
     putc('\n', f);
 }
@@ -189,7 +190,7 @@ static unsigned scaling_queues(const json_t *o, unsigned *style, FILE *f)
     for (unsigned k = 0; k < count; k++) {
         fprintf(f, "%s$queues_%u using 1:2:3:4 with yerrorlines ls %u dt 1 title ", between, k,
                 ++*style);
-        suite_plot_quoted(titles[k], f);
+        plot_quoted(titles[k], f);
         between = ", \\\n     ";
     }
     putc('\n', f);

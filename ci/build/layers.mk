@@ -10,7 +10,7 @@
 
 MODULES := spec util virtq gmem xen pci transport device backend frontend toolstack \
            netfront platform_linux simxen check abi conformance stock agent scenario profile machine testbed runner report certify \
-           catalog unit fioengine stats ringbench peers blkbench suite insns
+           catalog unit fioengine stats plot ringbench peers blkbench suite insns
 
 dir_spec        := ref/spec
 dir_util        := ref/util
@@ -42,6 +42,7 @@ dir_catalog     := harness/catalog
 dir_unit        := harness/unit
 dir_fioengine   := bench/fio
 dir_stats       := bench/stats
+dir_plot        := bench/plot
 dir_ringbench   := bench/ring
 dir_peers       := bench/peers
 dir_blkbench    := bench/blk
@@ -79,8 +80,9 @@ sees_testbed     := util scenario profile simxen machine
 sees_runner      := util check scenario profile report catalog certify testbed stats suite insns
 sees_fioengine   := spec util virtq gmem frontend
 sees_stats       :=
-sees_suite       := util report stats
-sees_insns       := util check report stats
+sees_plot        :=
+sees_suite       := util report stats plot
+sees_insns       := util check report stats plot
 sees_ringbench   := spec util virtq gmem stats
 sees_peers       := spec util virtq stats ringbench testbed
 sees_blkbench    := spec util virtq device stats ringbench peers testbed

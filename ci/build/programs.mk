@@ -156,7 +156,7 @@ $(VERSION_STAMP):
 $(VERSION_OBJS): $(VERSION_STAMP)
 $(VERSION_OBJS): cppflags_runner = -DRP_VERSION='"$(RP_VERSION)"'
 $(VERSION_OBJS): cppflags_backend = $(cppflags_runner)
-RUNNER_MODULES := util check scenario profile machine testbed runner report certify catalog stats suite insns
+RUNNER_MODULES := util check scenario profile machine testbed runner report certify catalog stats plot suite insns
 $(eval $(call link_program,ringproof,$(call modules_objs,$(RUNNER_MODULES)) $(call sim_objs,ctl) $(OBJ)/harness/runner/main.o,-L$(SIMLIB) -l:libsimxen.so -Wl$(comma)-rpath$(comma)'$$$$ORIGIN/../simxen' -lyaml -ljansson -lxenstore -lm))
 $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 
@@ -166,7 +166,7 @@ $(BIN)/ringproof: | $(SIMLIB)/libsimxen.so
 UNIT_SRCS := $(wildcard harness/unit/*_test.c)
 UNIT_PROGRAMS := $(patsubst harness/unit/%.c,$(OUT)/unit/%,$(UNIT_SRCS))
 UNIT_MODULES := util virtq gmem xen pci device transport backend frontend netfront check agent scenario profile machine testbed \
-                report catalog certify stats suite peers insns
+                report catalog certify stats plot suite peers insns
 UNIT_ARCHIVE := $(OUT)/unit/libmodules.a
 
 $(UNIT_ARCHIVE): $(call modules_objs,$(UNIT_MODULES)) \

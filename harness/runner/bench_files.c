@@ -5,146 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "runner/runner.h"
-#include "runner/tool.h"
+#include "runner/bench_output.h"
 #include "suite/plot.h"
-
-#define GNUPLOT_NS    60000000000ull
-#define SVG_BYTES_MAX (8u << 20)
-
-static int complain(const char *path, int error)
-{
-    fprintf(stderr, "ringproof bench: %s: %s\n", path, strerror(-error));
-    return error;
-}
-
-/* One file of the contents, by what writes it. */
-static int write_file(const json_t *contents, const char *dir, const char *name,
-                      void (*write)(const json_t *contents, FILE *f))
-{
-    char *path = NULL;
-    int ret = 0;
-    FILE *f;
-
-    if (asprintf(&path, "%s/%s", dir, name) < 0)
-        return -ENOMEM;
-    f = fopen(path, "we");
-    if (!f) {
-        ret = complain(path, -errno);
-        goto out;
-    }
-    write(contents, f);
-    ret = ferror(f) ? -EIO : 0;
-    if (fclose(f) || ret)
-        ret = complain(path, -EIO);
-out:
-    free(path);
-    return ret;
-}
 
 int bench_files_write(const json_t *contents, const char *dir)
 {
-    return write_file(contents, dir, "bench.json", suite_write_json);
+    return bench_output_write(contents, dir, "bench.json", suite_write_json);
 }
 
-/* A whole file; NULL when it is not there or too large. */
-static char *read_file(const char *path)
+static unsigned write_plot(const json_t *contents, unsigned which, FILE *f)
 {
-    FILE *f = fopen(path, "re");
-    char *text = NULL;
-    long size = -1;
-
-    if (!f)
-        return NULL;
-    if (!fseek(f, 0, SEEK_END))
-        size = ftell(f);
-    rewind(f);
-    if (size > 0 && size <= (long)SVG_BYTES_MAX)
-        text = calloc(1, (size_t)size + 1);
-    if (text && fread(text, 1, (size_t)size, f) != (size_t)size) {
-        free(text);
-        text = NULL;
-    }
-    fclose(f);
-    return text;
-}
-
-/* Runs the script in its folder, once for each form. 0, -ENOENT without gnuplot, or -EIO. */
-static int run_gnuplot(const char *dir, const char *name)
-{
-    static const char *const forms[] = {"svg", "png"};
-    int ret = 0;
-
-    for (unsigned i = 0; i < 2 && ret == 0; i++) {
-        struct words argv = {0};
-        char *output = NULL;
-
-        words_add(&argv, "env");
-        words_add(&argv, "-C");
-        words_add(&argv, dir);
-        words_add(&argv, "gnuplot");
-        words_add(&argv, "-e");
-        words_addf(&argv, "form='%s'", forms[i]);
-        words_addf(&argv, "%s.gp", name);
-        ret = argv.failed ? -ENOMEM : tool_run(&argv, NULL, GNUPLOT_NS, &output);
-        if (ret == 127) {
-            ret = -ENOENT;
-        } else if (ret) {
-            fprintf(stderr, "ringproof bench: %s.gp: %s\n", name, output ? output : "no end");
-            ret = -EIO;
-        }
-        words_fini(&argv);
-        free(output);
-    }
-    return ret;
-}
-
-/* *svg: the picture, or NULL when there is nothing to draw. */
-static int draw(const json_t *contents, enum suite_plot p, const char *dir, char **svg)
-{
-    const char *name = suite_plot_name(p);
-    char *script = NULL, *picture = NULL;
-    unsigned values = 0;
-    int ret = -ENOMEM;
-    FILE *f;
-
-    if (asprintf(&script, "%s/%s.gp", dir, name) < 0 ||
-        asprintf(&picture, "%s/%s.svg", dir, name) < 0)
-        goto out;
-    f = fopen(script, "we");
-    if (!f) {
-        ret = complain(script, -errno);
-        goto out;
-    }
-    values = suite_plot_write(contents, p, f);
-    ret = ferror(f) ? -EIO : 0;
-    if (fclose(f) || ret) {
-        ret = complain(script, -EIO);
-        goto out;
-    }
-    if (values == 0) {
-        unlink(script);
-        goto out;
-    }
-    ret = run_gnuplot(dir, name);
-    if (ret == 0)
-        *svg = read_file(picture);
-out:
-    free(script);
-    free(picture);
-    return ret;
+    return suite_plot_write(contents, (enum suite_plot)which, f);
 }
 
 int bench_files_draw(const json_t *contents, const char *dir)
 {
     char *svg[SUITE_PLOTS] = {NULL}, *path = NULL;
-    int ret = write_file(contents, dir, "bench.md", suite_write_markdown);
+    int ret = bench_output_write(contents, dir, "bench.md", suite_write_markdown);
     FILE *f;
 
     for (unsigned p = 0; p < SUITE_PLOTS && ret == 0; p++)
-        ret = draw(contents, (enum suite_plot)p, dir, &svg[p]);
+        ret = bench_output_draw(contents, dir, suite_plot_name((enum suite_plot)p), write_plot, p,
+                                &svg[p]);
     if (ret == -ENOENT) {
         fputs("ringproof bench: no pictures: gnuplot is not installed\n", stderr);
         ret = 0;
@@ -155,13 +38,16 @@ int bench_files_draw(const json_t *contents, const char *dir)
         goto out;
     f = fopen(path, "we");
     if (!f) {
-        ret = complain(path, -errno);
-        goto out;
+        ret = -errno;
+        goto said;
     }
     suite_page_write(contents, svg, f);
     ret = ferror(f) ? -EIO : 0;
     if (fclose(f) || ret)
-        ret = complain(path, -EIO);
+        ret = -EIO;
+said:
+    if (ret)
+        fprintf(stderr, "ringproof bench: %s: %s\n", path, strerror(-ret));
 out:
     for (unsigned p = 0; p < SUITE_PLOTS; p++)
         free(svg[p]);

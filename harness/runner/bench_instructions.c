@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "insns/insns.h"
+#include "runner/bench_output.h"
 #include "runner/tool.h"
 #include "testbed/guest_image.h"
 #include "util/bits.h"
@@ -271,30 +272,48 @@ out:
     return ret;
 }
 
-static int write_files(const json_t *contents, const char *dir)
+static unsigned write_plot(const json_t *contents, unsigned which, FILE *f)
 {
-    static const char *const names[] = {"instructions.json", "instructions.md"};
+    return insns_write_plot(contents, (enum insns_plot)which, f);
+}
 
-    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++) {
-        char path[4096];
-        FILE *f;
-        int ret;
+/* The table and the pictures. */
+static int draw(const json_t *contents, const char *dir)
+{
+    int ret = bench_output_write(contents, dir, "instructions.md", insns_write_markdown);
 
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        f = fopen(path, "we");
-        if (f && i == 0)
-            insns_write_json(contents, f);
-        else if (f)
-            insns_write_markdown(contents, f);
-        ret = !f ? -errno : ferror(f) ? -EIO : 0;
-        if (f && fclose(f) && !ret)
-            ret = -EIO;
-        if (ret) {
-            fprintf(stderr, "ringproof bench: %s: %s\n", path, strerror(-ret));
-            return ret;
-        }
+    for (unsigned p = 0; p < INSNS_PLOTS && !ret; p++)
+        ret = bench_output_draw(contents, dir, insns_plot_name((enum insns_plot)p), write_plot, p,
+                                NULL);
+    if (ret == -ENOENT) {
+        fputs("ringproof bench: no pictures: gnuplot is not installed\n", stderr);
+        ret = 0;
     }
-    return 0;
+    return ret;
+}
+
+static int redraw(const struct run_options *o, int argc, char **argv)
+{
+    struct report *r = NULL;
+    json_t *contents = NULL;
+    char *dir = NULL, why[1024];
+    int status = REPORT_BAD_USAGE;
+
+    if (insns_load(o->redraw, &contents, why, sizeof(why))) {
+        command_complain("bench", why);
+        return status;
+    }
+    status = REPORT_HARNESS_ERROR;
+    r = command_report_create("bench", argc, argv);
+    dir = run_results_dir(o, r);
+    if (dir && draw(contents, dir) == 0) {
+        printf("drawn in %s\n", dir);
+        status = REPORT_PASSED;
+    }
+    free(dir);
+    report_destroy(r);
+    json_decref(contents);
+    return status;
 }
 
 int bench_instructions(struct run_options *o, int argc, char **argv)
@@ -309,6 +328,8 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
     unsigned lost = 0, named = 0;
     bool failed = false, interrupted;
 
+    if (o->redraw)
+        return redraw(o, argc, argv);
     o->testbed = "qemu";
     o->icount = true;
     if (install_find(o, true, &in))
@@ -346,7 +367,8 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
         goto out;
     }
     contents = insns_to_json(&n);
-    if (!contents || write_files(contents, dir))
+    if (!contents || bench_output_write(contents, dir, "instructions.json", insns_write_json) ||
+        draw(contents, dir))
         goto out;
     insns_write_markdown(contents, stdout);
     printf("\nresults in %s\n", dir);

@@ -304,10 +304,11 @@ int command_bench(int argc, char **argv)
 
     int ret = options_parse("bench", argc, argv, &o);
     if (ret || (!o.instructions && (o.name_count || o.boots)) ||
-        (o.instructions && (o.filter || o.redraw || o.peers))) {
+        (o.instructions && (o.filter || o.peers || (o.redraw && o.name_count)))) {
         if (!ret)
-            command_complain("bench", o.instructions ? "--instructions takes cells, -o, --boots"
-                                                     : "takes no names and no --boots");
+            command_complain("bench", o.instructions
+                                          ? "--instructions takes cells, -o, --boots, --redraw"
+                                          : "takes no names and no --boots");
         goto out;
     }
     if (o.instructions) {

@@ -290,6 +290,61 @@ START_TEST(table_has_every_row)
 }
 END_TEST
 
+static char *script_of(const json_t *o, enum insns_plot which, unsigned values)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    ck_assert_uint_eq(insns_write_plot(o, which, f), values);
+    fclose(f);
+    return text;
+}
+
+/* Requests have three parts, primitives two; what one picture shows the other does not. */
+START_TEST(pictures_have_every_row)
+{
+    json_t *o = run_of(&usual), *row = json_array_get(json_object_get(o, "rows"), 0);
+    char *text = script_of(o, INSNS_PLOT_REQUESTS, 1);
+
+    ck_assert_ptr_nonnull(strstr(text, "\"grants, grant-map\" 1.0005 0.001 1000\n"));
+    ck_assert_ptr_nonnull(strstr(text, "set title \"x86\""));
+    ck_assert_ptr_nonnull(strstr(text, "title \"read 4 KiB\""));
+    free(text);
+    free(script_of(o, INSNS_PLOT_PRIMITIVES, 0));
+
+    json_object_set_new(row, "name", json_string("arm: hypercall"));
+    text = script_of(o, INSNS_PLOT_PRIMITIVES, 1);
+    ck_assert_ptr_nonnull(strstr(text, "\"hypercall\" 1.0005 0.001 1000\n"));
+    ck_assert_ptr_nonnull(strstr(text, "title \"arm\""));
+    free(text);
+    free(script_of(o, INSNS_PLOT_REQUESTS, 0));
+    json_decref(o);
+}
+END_TEST
+
+START_TEST(pictures_of_anybody)
+{
+    static const char *const names[] = {"", ":", ": ", "a", "a: ", ": b", "a: : b", "a: b: "};
+    json_t *o = run_of(&usual), *row = json_array_get(json_object_get(o, "rows"), 0);
+    char *text;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_object_set_new(row, "name", json_string(names[i]));
+        free(script_of(o, INSNS_PLOT_REQUESTS, 0));
+        free(script_of(o, INSNS_PLOT_PRIMITIVES, 0));
+    }
+    json_object_set_new(row, "name", json_string("x86: \"\nsystem('false')\n: `false`"));
+    text = script_of(o, INSNS_PLOT_REQUESTS, 1);
+    ck_assert_ptr_null(strstr(text, "\nsystem"));
+    ck_assert_ptr_null(strstr(text, "`"));
+    free(text);
+    json_object_del(o, "rows");
+    free(script_of(o, INSNS_PLOT_REQUESTS, 0));
+    json_decref(o);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("insns");
@@ -308,6 +363,8 @@ int main(void)
     tcase_add_test(tc, files_keep_the_schema);
     tcase_add_test(tc, baselines_keep_the_schema);
     tcase_add_test(tc, table_has_every_row);
+    tcase_add_test(tc, pictures_have_every_row);
+    tcase_add_test(tc, pictures_of_anybody);
     suite_add_tcase(s, tc);
     return unit_run(s);
 }
