@@ -164,10 +164,11 @@ static int read_blk(struct reader *r, const struct doc_node *n, struct scenario_
                 reader_refuse_at(r, c, "a serial has at most 20 characters, no comma and no blank");
     }
     c = doc_get(n, "hold");
-    if (!ret && c)
+    if (!ret && c) {
         ret = reader_bool(r, c, "hold", &d->holds);
-    if (!ret && d->holds && d->backing != BACKING_IMAGE)
-        ret = reader_refuse_at(r, c, "only an image can hold requests back");
+        if (!ret && d->holds && d->backing != BACKING_IMAGE)
+            ret = reader_refuse_at(r, c, "only an image can hold requests back");
+    }
     return ret ? ret : read_zones(r, n, d);
 }
 
