@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 arch=${1:-arm}
 ringproof=${OUT:-build/release}/bin/ringproof
-baseline=results/baselines/xen-4.17-$arch-instructions
+baseline=results/baselines/xen-4.17-instructions
 work=$(mktemp -d "${TMPDIR:-/tmp}/ringproof-instructions.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT

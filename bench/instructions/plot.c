@@ -40,12 +40,13 @@ static bool split(const char *name, enum insns_plot which, struct parts *p)
 {
     const char *first = strstr(name, ": "), *second = first ? strstr(first + 2, ": ") : NULL;
 
-    if (!first || (second != NULL) != (which == INSNS_PLOT_REQUESTS))
+    if (!first)
         return false;
     if (which == INSNS_PLOT_PRIMITIVES)
-        return copy_part(p->panel, "all", 3) && copy_part(p->bar, name, (size_t)(first - name)) &&
+        return !second && copy_part(p->panel, "all", 3) &&
+               copy_part(p->bar, name, (size_t)(first - name)) &&
                copy_part(p->group, first + 2, strlen(first + 2));
-    return copy_part(p->panel, name, (size_t)(first - name)) &&
+    return second && copy_part(p->panel, name, (size_t)(first - name)) &&
            copy_part(p->group, first + 2, (size_t)(second - first - 2)) &&
            copy_part(p->bar, second + 2, strlen(second + 2));
 }
