@@ -25,6 +25,7 @@ static const struct option row_options[] = {
     {"event-idx", no_argument, NULL, 'e'},
     {"sleep", no_argument, NULL, 's'},
     {"copy", no_argument, NULL, 'c'},
+    {"compact", no_argument, NULL, 'd'},
     {"priority", no_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -32,21 +33,24 @@ static const struct option row_options[] = {
 
 static void usage(FILE *f)
 {
-    fputs("usage: ringproof-ring [OPTION]...\n"
-          "Measures one kind of virtqueue between two processes and prints one line of JSON.\n\n"
-          "  --ring split|packed|floor  floor: two plain rings, the least that is possible\n"
-          "  --in-order --indirect --event-idx\n"
-          "  --size N                   of the ring, 1 to 32768 (default 256)\n"
-          "  --batch N                  buffers made available, and used, at once, 1 to 256\n"
-          "  --depth N                  buffers outstanding at most (default: the ring's size)\n"
-          "  --payload BYTES            0 to 65536, touched by both sides\n"
-          "  --copy                     the payload is copied by both sides\n"
-          "  --sleep                    both sides spin a while, then sleep; else they poll\n"
-          "  --priority                 in a session of its own, preferred where that is allowed\n"
-          "  --driver-cpu N --device-cpu N  (default 0 and 1)\n"
-          "  --measure-ms N             of throughput (default 60)\n"
-          "  --latency-ms N             of latency, each buffer timed (default 0)\n",
-          f);
+    fputs(
+        "usage: ringproof-ring [OPTION]...\n"
+        "Measures one kind of virtqueue between two processes and prints one line of JSON.\n\n"
+        "  --ring split|packed|floor  floor: two plain rings, the least that is possible\n"
+        "  --in-order --indirect --event-idx\n"
+        "  --size N                   of the ring, 1 to 32768 (default 256)\n"
+        "  --batch N                  buffers made available, and used, at once, 1 to 256\n"
+        "  --depth N                  buffers outstanding at most (default: the ring's size)\n"
+        "  --payload BYTES            0 to 65536, touched by both sides\n"
+        "  --copy                     the payload is copied by both sides\n"
+        "  --compact                  split: the areas one behind the other; of size 1 or 2 they\n"
+        "                             are in one cache line\n"
+        "  --sleep                    both sides spin a while, then sleep; else they poll\n"
+        "  --priority                 in a session of its own, preferred where that is allowed\n"
+        "  --driver-cpu N --device-cpu N  (default 0 and 1)\n"
+        "  --measure-ms N             of throughput (default 60)\n"
+        "  --latency-ms N             of latency, each buffer timed (default 0)\n",
+        f);
 }
 
 static int parse_ring(const char *text, enum row_ring *ring)
@@ -108,6 +112,9 @@ static int take(struct row *r, int option, const char *value)
     case 'c':
         r->copy = true;
         return 0;
+    case 'd':
+        r->compact = true;
+        return 0;
     case 'p':
         r->priority = true;
         return 0;
@@ -129,6 +136,8 @@ static const char *contradiction(const struct row *r)
     if (r->ring == ROW_FLOOR &&
         (r->in_order || r->indirect || r->event_idx || r->sleep || r->payload_bytes))
         return "the floor has no features, no payload and no sleep";
+    if (r->compact && r->ring != ROW_SPLIT)
+        return "only a split ring has areas to put beside each other";
     if (r->copy && r->payload_bytes == 0)
         return "--copy without --payload";
     if (r->driver_cpu == r->device_cpu)

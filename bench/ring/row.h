@@ -37,6 +37,7 @@ struct row {
     bool in_order, indirect, event_idx;
     bool priority; /* a session of its own, which the scheduler prefers where that is allowed */
     bool sleep;    /* else both sides poll */
+    bool compact;  /* the areas of a split ring one behind the other, in the fewest cache lines */
     bool copy;     /* payload is copied on both sides; else each cache line of it is touched */
     unsigned size, batch;
     unsigned depth;         /* buffers outstanding at most; 0 on the command line: as many as fit */

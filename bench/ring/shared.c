@@ -17,6 +17,10 @@
 #define PING_CHUNK 256u /* round trips between two looks at the clock */
 #define PING_MAX   4096u
 
+/* VIRTIO 1.4, 2.7 */
+#define DESC_ALIGN_BYTES 16u
+#define USED_ALIGN_BYTES 4u
+
 #define SPIN_MIN_NS 1000u
 #define SPIN_MAX_NS 100000u
 
@@ -69,7 +73,12 @@ int shared_init(struct shared *s, const struct row *r)
     desc = align_up(sizeof(struct shared_words), PAGE_BYTES);
     driver = desc + align_up(layout.desc_bytes, PAGE_BYTES);
     device = driver + align_up(layout.driver_bytes, PAGE_BYTES);
-    payload = device + align_up(layout.device_bytes, PAGE_BYTES);
+    if (r->compact) {
+        driver = desc;
+        device = driver + align_up(layout.driver_bytes, USED_ALIGN_BYTES);
+        desc = align_up(device + layout.device_bytes, DESC_ALIGN_BYTES);
+    }
+    payload = align_up(max_u64(desc + layout.desc_bytes, device + layout.device_bytes), PAGE_BYTES);
     tables = payload + align_up((uint64_t)r->depth * s->payload_stride, PAGE_BYTES);
     s->bytes = align_up(tables + (uint64_t)r->depth * SHARED_TABLE_BYTES, HUGE_BYTES);
     s->base = map_shared(s->bytes, &s->huge);

@@ -19,6 +19,7 @@ static const struct suite_goal goals[] = {
     {"split one outstanding beside ringtest", ROUND_TRIP, 1.2},
     {"split in_order one outstanding beside ringtest", ROUND_TRIP, 1.2},
     {"packed one outstanding beside ringtest", ROUND_TRIP, 1.2},
+    {"split one outstanding in one line", ROUND_TRIP, 1.2},
     {"split payload=64 copied beside testpmd", "testpmd", FASTER(10)},
     {"packed in_order payload=64 copied beside testpmd", "testpmd", FASTER(10)},
     {"blk 4 KiB reads, 32 outstanding, no data", "qemu-storage-daemon", FASTER(10)},

@@ -50,6 +50,8 @@ static const struct suite_work short_form[] = {
     PAYLOADS("packed", "--ring packed"),
     ROW("split one outstanding", "--ring split --depth 1 --latency-ms 30"),
     ROW("packed one outstanding", "--ring packed --depth 1 --latency-ms 30"),
+    ROW("split one outstanding in one line",
+        "--ring split --size 1 --compact --depth 1 --latency-ms 30"),
     ROW_SLEEPS("split one outstanding sleeping", "--ring split --depth 1 --latency-ms 30"),
     ROW_SLEEPS("packed one outstanding sleeping", "--ring packed --depth 1 --latency-ms 30"),
     ROW_SLEEPS("split batch=1 sleeping", "--ring split --batch 1"),
