@@ -31,23 +31,29 @@ static void add_pair(void *ctx, const char *name, const char *value)
     report_pairs_add(ctx, name, value);
 }
 
-/* An architecture is measured when there is an image to boot, and programs to run there. */
-static bool can_boot(const struct install *in, unsigned a)
+static bool has_image(const struct install *in, unsigned a)
 {
     struct report_pairs versions = {0};
-    char *agent = NULL, name[48];
-    bool can = false;
+    bool has = false;
+    char name[48];
 
     snprintf(name, sizeof(name), "image-%s.xen", archs[a].image);
     testbed_find("qemu")->versions(&in->testbed, add_pair, &versions);
     for (unsigned i = 0; i < versions.count; i++)
-        can |= !strcmp(versions.items[i].name, name);
-    if (can && archs[a].programs)
-        can = asprintf(&agent, "%s/%s/bin/ringproof-agent", in->base, archs[a].programs) >= 0 &&
-              access(agent, X_OK) == 0;
+        has |= !strcmp(versions.items[i].name, name);
     report_pairs_fini(&versions);
+    return has;
+}
+
+static bool has_programs(const struct install *in, unsigned a)
+{
+    char *agent = NULL;
+    bool has = !archs[a].programs;
+
+    if (!has && asprintf(&agent, "%s/%s/bin/ringproof-agent", in->base, archs[a].programs) >= 0)
+        has = access(agent, X_OK) == 0;
     free(agent);
-    return can;
+    return has;
 }
 
 /* One beside the images has to be built first. */
@@ -56,13 +62,21 @@ static bool has_emulator(unsigned a)
     char *program = guest_emulator((enum scenario_arch)a);
     bool has = program && (!strchr(program, '/') || access(program, X_OK) == 0);
 
-    if (!has)
-        fprintf(stderr,
-                "ringproof bench: %s is not measured: there is no emulator that counts its "
-                "instructions (make emulator)\n",
-                archs[a].arch);
     free(program);
     return has;
+}
+
+/* What an architecture is measured with is there; or it is said what is missing. */
+static bool can_measure(const struct install *in, unsigned a)
+{
+    const char *missing = !has_image(in, a)      ? "its image is missing (make images)"
+                          : !has_programs(in, a) ? "its programs are missing (make guest-arm64)"
+                          : !has_emulator(a) ? "the emulator that counts is missing (make emulator)"
+                                             : NULL;
+
+    if (missing)
+        fprintf(stderr, "ringproof bench: %s is not measured: %s\n", archs[a].arch, missing);
+    return !missing;
 }
 
 /* "QEMU emulator version 7.2.22 (Debian ...)": its first line. */
@@ -155,7 +169,7 @@ static int attempt(struct run_options *o, struct install *in, struct insns *n, u
     int ret = plan_make(o, in, &plan), ended;
 
     for (unsigned a = 0; !ret && a < ARRAY_LENGTH(archs); a++)
-        if (plan_has(&plan, (enum scenario_arch)a) && !has_emulator(a))
+        if (plan_has(&plan, (enum scenario_arch)a) && !can_measure(in, a))
             ret = -EINVAL;
     if (ret)
         goto out;
@@ -335,12 +349,10 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
     if (install_find(o, true, &in))
         return REPORT_HARNESS_ERROR;
     for (unsigned a = 0; a < ARRAY_LENGTH(archs); a++)
-        if (!o->name_count && can_boot(&in, a) && has_emulator(a))
+        if (!o->name_count && can_measure(&in, a))
             all[named++] = (char *)archs[a].cells;
-    if (!o->name_count && !named) {
-        command_complain("bench", "there is no image to boot (make images)");
+    if (!o->name_count && !named)
         goto out;
-    }
     struct run_options asked = *o;
     if (!o->name_count) {
         asked.names = all;
@@ -362,7 +374,8 @@ int bench_instructions(struct run_options *o, int argc, char **argv)
     n.duration_s = (double)(monotonic_ns() - begin) / 1e9;
     if ((ret && !interrupted) || !n.row_count) {
         if (ret != -EINVAL) /* that has been said */
-            fprintf(stderr, "ringproof bench: nothing was measured: %s\n", strerror(-ret));
+            fprintf(stderr, "ringproof bench: nothing was measured%s%s\n", ret ? ": " : "",
+                    ret ? strerror(-ret) : "");
         status = ret == -EINVAL ? REPORT_BAD_USAGE : REPORT_HARNESS_ERROR;
         goto out;
     }
